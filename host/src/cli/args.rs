@@ -1,0 +1,268 @@
+//! The command line.
+
+use crate::store::Priority;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Replays event histories through sandboxed projection plugins and rebuilds read models that can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "unspool", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// The data directory.
+    #[arg(long, global = true, env = "UNSPOOL_DATA", default_value = "./unspool-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// One JSON object on standard output (lists: one a line), and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// A command that gets the failure of a rebuild as JSON on its standard input; one line for `sh -c`.
+    #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
+    pub alert: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole job on a fresh data directory: example plugins, a generated history, several rebuilds at once.
+    Demo {
+        /// How many events to generate.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+    },
+    /// Fill and inspect the embedded event log.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Build, check, install and swap projection plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Rebuild read models: start, or resume what is unfinished, and show progress until the end.
+    Rebuild(RebuildArgs),
+    /// The progress of a projection's latest rebuild.
+    Status {
+        /// The projection.
+        name: String,
+    },
+    /// The progress of all running rebuilds.
+    List {
+        /// Those that have ended too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Stop a rebuild so that it can go on later.
+    Pause {
+        /// The projection.
+        name: String,
+    },
+    /// Let a paused or failed rebuild go on from its checkpoint.
+    Resume {
+        /// The projection.
+        name: String,
+        /// Return at once; the host that runs, or a new one in the background, goes on.
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Give a rebuild up.
+    Cancel {
+        /// The projection.
+        name: String,
+    },
+    /// Read and manage what was built.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Be a host: wait for commands from other terminals, and resume what the last host left running.
+    Serve {
+        /// End once nothing runs any more.
+        #[arg(long, hide = true)]
+        until_idle: bool,
+    },
+}
+
+/// `events ...`
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Import event files: NDJSON, CloudEvents JSON or MessagePack, plain, gzip or zstd. All of a file or nothing.
+    Import {
+        /// The files; `-` is standard input.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+    },
+    /// What the log holds.
+    Stats,
+    /// One event.
+    Show {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// `plugin ...`
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Compile a Rust plugin to a component.
+    Build {
+        /// The plugin's crate.
+        dir: PathBuf,
+        /// Where to put the component; `NAME.wasm` here by default.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Cargo features to build it with, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        features: Vec<String>,
+    },
+    /// Check a component against the world `projection`, and show what it says of itself.
+    Check {
+        /// The component.
+        file: PathBuf,
+    },
+    /// Register a projection.
+    Install {
+        /// The component.
+        file: PathBuf,
+    },
+    /// The handler registry: installed projections and the event types each handles.
+    List,
+    /// Every plugin a projection has had.
+    History {
+        /// The projection.
+        name: String,
+    },
+    /// Put another plugin in place; a running rebuild takes it up between two chunks.
+    Swap {
+        /// The projection.
+        name: String,
+        /// The component.
+        file: PathBuf,
+    },
+    /// Put the plugin before the current one back in place.
+    Rollback {
+        /// The projection.
+        name: String,
+    },
+}
+
+/// `rebuild ...`
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// The projections.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub names: Vec<String>,
+    /// Every installed projection.
+    #[arg(long)]
+    pub all: bool,
+    /// Where the events come from: `log`, or `file:PATH` [default: log].
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// Begin with this event; the new generation holds nothing of those before it.
+    #[arg(long, value_name = "ID")]
+    pub from: Option<String>,
+    /// End with this event, or at this position.
+    #[arg(long, value_name = "ID|POSITION")]
+    pub to: Option<String>,
+    /// Start anew, giving up what an unfinished rebuild has done.
+    #[arg(long)]
+    pub restart: bool,
+    /// Events per chunk [default: the projection's own, 500 for a standard one].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub chunk_size: Option<u32>,
+    /// How much to yield to everything else on the machine [default: low].
+    #[arg(long)]
+    pub priority: Option<Priority>,
+    /// Events per second that it may handle at most [default: as many as it can].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_limit: Option<u32>,
+    /// Leave readers where they are when it completes; `model promote` switches them.
+    #[arg(long)]
+    pub no_promote: bool,
+    /// Return at once; the host that runs, or a new one in the background, goes on.
+    #[arg(long)]
+    pub detach: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Names a table: `NAME/TABLE`.
+#[derive(Debug, Clone)]
+pub struct TableName {
+    /// The projection.
+    pub name: String,
+    /// The table.
+    pub table: String,
+}
+
+impl std::str::FromStr for TableName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((name, table)) if !name.is_empty() && !table.is_empty() => {
+                Ok(TableName { name: name.to_owned(), table: table.to_owned() })
+            }
+            _ => Err("a table is named PROJECTION/TABLE, such as order-summary/orders".to_owned()),
+        }
+    }
+}
+
+/// `model ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ModelCommand {
+    /// One row.
+    Get {
+        /// PROJECTION/TABLE.
+        table: TableName,
+        /// The row's key.
+        key: String,
+        /// Another generation than the live one.
+        #[arg(long)]
+        generation: Option<u64>,
+    },
+    /// Rows in key order.
+    Scan {
+        /// PROJECTION/TABLE.
+        table: TableName,
+        /// Only keys that start with this.
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// At most this many.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        /// Another generation than the live one.
+        #[arg(long)]
+        generation: Option<u64>,
+    },
+    /// All rows in key order, one `{"key","value"}` a line.
+    Export {
+        /// PROJECTION/TABLE.
+        table: TableName,
+        /// Another generation than the live one.
+        #[arg(long)]
+        generation: Option<u64>,
+    },
+    /// The digest of all rows.
+    Digest {
+        /// The projection.
+        name: String,
+        /// Another generation than the live one.
+        #[arg(long)]
+        generation: Option<u64>,
+    },
+    /// The generations that are kept.
+    Generations {
+        /// The projection.
+        name: String,
+    },
+    /// Switch readers to a complete generation.
+    Promote {
+        /// The projection.
+        name: String,
+        /// Which one [default: the latest].
+        generation: Option<u64>,
+    },
+    /// Switch readers back to the generation they saw before.
+    Rollback {
+        /// The projection.
+        name: String,
+    },
+}

@@ -1,0 +1,123 @@
+//! `demo`: the whole job on a fresh data directory.
+
+pub mod orders;
+
+use super::{args::Cli, output::Output, progress, rebuilds, session::Session};
+use crate::{
+    control::{ControlError, Request},
+    plugin::{self, BuildOptions},
+    rebuild::Trigger,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    io::BufWriter,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// The example projections, and the table of each from which rows are shown.
+const PROJECTIONS: [(&str, &str); 3] =
+    [("order-summary", "orders"), ("inventory-levels", "stock"), ("process-map", "follows")];
+
+/// Rows that are shown of each table.
+const SHOWN_ROWS: u64 = 3;
+
+const SEED: u64 = 42;
+
+/// Builds the example plugins, imports a generated history, rebuilds all projections at once, and shows rows and digests.
+pub(super) fn run(cli: &Cli, events: u64, output: &Output) -> Result<u8, ControlError> {
+    let session = Session::open(cli)?;
+    refuse_foreign_history(&session, cli)?;
+    for (name, _) in PROJECTIONS {
+        install(&session, name, cli, output)?;
+    }
+    import(&session, events, cli, output)?;
+    output.say(&format!("rebuilding {} projections at once", PROJECTIONS.len()));
+    let triggers = PROJECTIONS.map(|(name, _)| Request::Rebuild(Trigger { name: name.to_owned(), ..Trigger::default() }));
+    let exit = rebuilds::start_and_watch(&session, triggers.into(), false, output)?;
+    if exit == 0 {
+        show(&session, output)?;
+        output.say(&format!(
+            "look around: unspool --data {} list --all, or model scan order-summary/orders",
+            cli.data.display()
+        ));
+    }
+    Ok(exit)
+}
+
+/// The demo's events do not belong among others.
+fn refuse_foreign_history(session: &Session, cli: &Cli) -> Result<(), ControlError> {
+    let stats = session.ask(Request::EventsStats, &mut |_| true)?;
+    if stats["events"] == 0 {
+        return Ok(());
+    }
+    let mut first = Vec::new();
+    orders::write(1, SEED, &mut first).map_err(|e| ControlError::failed(e.to_string()))?;
+    let first: Value = serde_json::from_slice(&first).map_err(|e| ControlError::failed(e.to_string()))?;
+    let id = first["id"].as_str().unwrap_or_default().to_owned();
+    session.ask(Request::EventsShow { id }, &mut |_| true).map(drop).map_err(|_| {
+        ControlError::refused(format!(
+            "{} holds other events than the demo's; name a fresh directory with --data",
+            cli.data.display()
+        ))
+    })
+}
+
+/// Builds an example, and puts it in place of whatever the demo installed before.
+fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<(), ControlError> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name);
+    output.say(&format!("building plugin {name}"));
+    let options = BuildOptions { quiet: true, ..BuildOptions::default() };
+    let built = plugin::build(&dir, &options).map_err(|e| ControlError::refused(e.to_string()))?;
+    let file = absolute(&cli.data.join(format!("{name}.wasm")))?;
+    fs::write(&file, &built.component).map_err(|e| ControlError::failed(format!("{}: {e}", file.display())))?;
+    let path = file.display().to_string();
+    let known = session.ask(Request::PluginHistory { name: name.to_owned() }, &mut |_| true).is_ok();
+    let request =
+        if known { Request::PluginSwap { name: name.to_owned(), file: path } } else { Request::PluginInstall { file: path } };
+    session.ask(request, &mut |_| true).map(drop)
+}
+
+fn import(session: &Session, events: u64, cli: &Cli, output: &Output) -> Result<(), ControlError> {
+    let file = absolute(&cli.data.join("orders.ndjson"))?;
+    let failed = |e: std::io::Error| ControlError::failed(format!("{}: {e}", file.display()));
+    output.say(&format!("generating {events} order events"));
+    let mut out = BufWriter::new(fs::File::create(&file).map_err(failed)?);
+    orders::write(events, SEED, &mut out).map_err(failed)?;
+    drop(out);
+    let started = Instant::now();
+    let bar = progress::import_bar("orders.ndjson", output.is_json());
+    let done = session.ask(Request::EventsImport { file: file.display().to_string() }, &mut |row| {
+        bar.show(&row);
+        true
+    });
+    bar.finish();
+    let done = done?;
+    let rate = done["read"].as_f64().unwrap_or(0.0) / started.elapsed().as_secs_f64();
+    output.say(&format!("imported {} events, {} of them new, {rate:.0} events/s", done["read"], done["added"]));
+    fs::remove_file(&file).map_err(failed)
+}
+
+fn show(session: &Session, output: &Output) -> Result<(), ControlError> {
+    for (name, table) in PROJECTIONS {
+        output.say(&format!("{name}/{table}"));
+        let scan = Request::ModelScan {
+            name: name.to_owned(),
+            table: table.to_owned(),
+            prefix: String::new(),
+            limit: Some(SHOWN_ROWS),
+            generation: None,
+        };
+        session.ask(scan, &mut |row| output.row(&row))?;
+    }
+    for (name, _) in PROJECTIONS {
+        let digest = session.ask(Request::ModelDigest { name: name.to_owned(), generation: None }, &mut |_| true)?;
+        output.row(&digest);
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ControlError> {
+    std::path::absolute(path).map_err(|e| ControlError::failed(format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,132 @@
+//! Progress on a terminal as bars, elsewhere as plain lines on standard error.
+
+use crate::vocabulary::{Progress, Status};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal, Write},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+/// How often a plain line is printed for a rebuild that runs.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// All bars of the process, so that log lines can be printed above them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    MultiProgress::with_draw_target(target)
+});
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// The bars of the rebuilds that are watched.
+pub(super) struct Rebuilds {
+    quiet: bool,
+    terminal: bool,
+    bars: HashMap<String, ProgressBar>,
+    printed: HashMap<String, Instant>,
+}
+
+impl Rebuilds {
+    pub(super) fn new(quiet: bool) -> Rebuilds {
+        Rebuilds { quiet, terminal: io::stderr().is_terminal(), bars: HashMap::new(), printed: HashMap::new() }
+    }
+
+    /// Shows how far a rebuild is.
+    pub(super) fn show(&mut self, progress: &Progress) {
+        if self.quiet {
+            return;
+        }
+        if self.terminal {
+            return self.draw(progress);
+        }
+        let due = self.printed.get(&progress.projection_name).is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
+        if due || progress.status != Status::Running {
+            self.printed.insert(progress.projection_name.clone(), Instant::now());
+            eprintln!("{}", line(progress));
+        }
+    }
+
+    fn draw(&mut self, progress: &Progress) {
+        let bar = self.bars.entry(progress.projection_name.clone()).or_insert_with(|| {
+            let bar = BARS.add(ProgressBar::new(progress.total_events));
+            bar.set_style(style("{prefix:<20} [{bar:30}] {percent:>3}% {pos}/{len} {msg}"));
+            bar.set_prefix(progress.projection_name.clone());
+            bar
+        });
+        bar.set_length(progress.total_events);
+        bar.set_position(progress.events_processed);
+        bar.set_message(rate_and_rest(progress));
+        if progress.status != Status::Running {
+            bar.abandon();
+        }
+    }
+}
+
+fn rate_and_rest(progress: &Progress) -> String {
+    let rate = format!("{:.0} events/s", progress.events_per_second);
+    match (progress.status, progress.estimated_remaining_ms) {
+        (Status::Running, Some(left)) => format!("{rate}, {:.1} s left", left as f64 / 1000.0),
+        (Status::Running, None) => rate,
+        (status, _) => format!("{rate}, {status}"),
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    format!(
+        "{}: {} of {} events, {:.1} %, {}",
+        progress.projection_name,
+        progress.events_processed,
+        progress.total_events,
+        progress.percent_complete,
+        rate_and_rest(progress)
+    )
+}
+
+/// The bar of an import.
+pub(super) struct Import(Option<ProgressBar>);
+
+/// Shows how far `file` has been read; on a terminal only.
+pub(super) fn import_bar(file: &str, quiet: bool) -> Import {
+    if quiet || !io::stderr().is_terminal() {
+        return Import(None);
+    }
+    let bar = BARS.add(ProgressBar::new(0));
+    bar.set_style(style("{prefix} [{bar:30}] {percent:>3}% {msg}"));
+    bar.set_prefix(file.to_owned());
+    Import(Some(bar))
+}
+
+impl Import {
+    pub(super) fn show(&self, row: &Value) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(row["bytesTotal"].as_u64().unwrap_or(0));
+            bar.set_position(row["bytesRead"].as_u64().unwrap_or(0));
+            bar.set_message(format!("{} events", row["events"]));
+        }
+    }
+
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Writes log lines above the bars.
+#[derive(Default)]
+pub(super) struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,180 @@
+//! Carries out requests.
+
+use super::{ControlError, Host, Request, Sink};
+use crate::{
+    limits,
+    rebuild::Trigger,
+    source::event_file::EventFile,
+    vocabulary::{Progress, Status, to_json},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{path::Path, time::Duration};
+
+/// How often a watcher hears of a rebuild that runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+type Answer = Result<Value, ControlError>;
+
+impl Host {
+    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller.
+    ///
+    /// # Errors
+    /// With the exit code of the command.
+    pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
+        match request {
+            Request::EventsImport { file } => self.import(&file, sink),
+            Request::EventsStats => value(self.log().stats()?),
+            Request::EventsShow { id } => self.show_event(&id),
+            Request::PluginInstall { file } => self.install(&file),
+            Request::PluginList => self.list_plugins(sink),
+            Request::PluginHistory { name } => self.plugin_history(&name, sink),
+            Request::PluginSwap { name, file } => value(self.supervisor()?.swap(&name, &read_plugin(&file)?, "swap")?),
+            Request::PluginRollback { name } => self.rollback_plugin(&name),
+            Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&self.absolute(trigger))?),
+            Request::Plan(trigger) => value(self.supervisor()?.plan(&self.absolute(trigger))?),
+            Request::Watch { names } => self.watch(&names, sink),
+            Request::Status { name } => self.status(&name),
+            Request::List { all } => {
+                for progress in self.supervisor()?.list(all)? {
+                    sink(value(progress)?);
+                }
+                Ok(Value::Null)
+            }
+            Request::Pause { name } => {
+                self.supervisor()?.pause(&name)?;
+                self.status(&name)
+            }
+            Request::Resume { name } => value(self.supervisor()?.resume(&name)?),
+            Request::Cancel { name } => value(self.supervisor()?.cancel(&name)?),
+            Request::ModelGet { name, table, key, generation } => self.model_get(&name, &table, &key, generation),
+            Request::ModelScan { name, table, prefix, limit, generation } => {
+                self.model_scan(&name, &table, &prefix, limit, generation, sink)
+            }
+            Request::ModelDigest { name, generation } => self.model_digest(&name, generation),
+            Request::ModelGenerations { name } => self.model_generations(&name, sink),
+            Request::ModelPromote { name, generation } => self.model_promote(&name, generation),
+            Request::ModelRollback { name } => self.model_rollback(&name),
+        }
+    }
+
+    fn import(&self, file: &str, sink: &mut Sink<'_>) -> Answer {
+        let mut events = if file == "-" {
+            EventFile::from_reader(Box::new(std::io::stdin()), "standard input")
+        } else {
+            EventFile::open(Path::new(file))
+        }
+        .map_err(|e| ControlError::refused(e.to_string()))?;
+        let summary = self.log().import(&mut events, &mut |progress| {
+            sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
+        });
+        value(summary.map_err(|e| ControlError::refused(e.to_string()))?)
+    }
+
+    fn show_event(&self, id: &str) -> Answer {
+        let Some((position, event)) = self.log().show(id)? else {
+            return Err(ControlError::not_possible(format!("no event in the log has the id {id}")));
+        };
+        let shown = |bytes: &[u8]| to_json(bytes).map_err(|e| ControlError::failed(format!("event {id}: {e}")));
+        Ok(json!({
+            "id": event.id, "position": position, "stream": event.stream, "type": event.kind,
+            "timestamp": event.timestamp, "schemaVersion": event.schema_version,
+            "data": shown(&event.data)?, "metadata": shown(&event.metadata)?,
+        }))
+    }
+
+    fn install(&self, file: &str) -> Answer {
+        let (description, digest, new) = self.supervisor()?.install(&read_plugin(file)?)?;
+        Ok(json!({
+            "projectionName": description.name, "version": description.version, "digest": digest,
+            "status": if new { "installed" } else { "already_installed" },
+        }))
+    }
+
+    fn list_plugins(&self, sink: &mut Sink<'_>) -> Answer {
+        for projection in self.store().projections()? {
+            sink(json!({
+                "projectionName": projection.description.name,
+                "version": projection.description.version,
+                "digest": projection.digest(),
+                "eventTypes": projection.description.event_types,
+                "tables": projection.description.tables.iter().map(|table| &table.name).collect::<Vec<_>>(),
+                "complexity": projection.description.complexity,
+                "partitioning": projection.description.partitioning,
+                "liveGeneration": projection.live,
+            }));
+        }
+        Ok(Value::Null)
+    }
+
+    fn plugin_history(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
+        for install in self.store().projection(name)?.installs {
+            sink(value(install)?);
+        }
+        Ok(Value::Null)
+    }
+
+    fn rollback_plugin(&self, name: &str) -> Answer {
+        let installs = self.store().projection(name)?.installs;
+        let current = installs.last().map(|install| install.digest.clone()).unwrap_or_default();
+        let Some(before) = installs.iter().rev().find(|install| install.digest != current) else {
+            return Err(ControlError::not_possible(format!("{name} has had one plugin only; there is none to go back to")));
+        };
+        let component = self.store().component(&before.digest)?;
+        value(self.supervisor()?.swap(name, &component, "rollback")?)
+    }
+
+    fn status(&self, name: &str) -> Answer {
+        match self.supervisor()?.progress(name)? {
+            Some(progress) => value(progress),
+            None => Err(ControlError::not_possible(format!(
+                "{name} has never been rebuilt: unspool rebuild {name} starts"
+            ))),
+        }
+    }
+
+    /// Gives the progress of `names` until none of them runs, then how each ended.
+    fn watch(&self, names: &[String], sink: &mut Sink<'_>) -> Answer {
+        let supervisor = self.supervisor()?;
+        loop {
+            let idle = supervisor.wait_idle(Some(names), WATCH_INTERVAL);
+            let mut latest: Vec<Progress> = Vec::new();
+            for name in names {
+                latest.extend(supervisor.progress(name)?);
+            }
+            if idle && latest.iter().all(|progress| progress.status != Status::Running) {
+                return value(latest);
+            }
+            for progress in latest {
+                if !sink(value(progress)?) {
+                    return Ok(Value::Null);
+                }
+            }
+        }
+    }
+
+    /// A file source is kept by its full path: the next host may run elsewhere.
+    fn absolute(&self, trigger: Trigger) -> Trigger {
+        let source = trigger.source.map(|source| match source.strip_prefix("file:") {
+            Some(path) => match std::path::absolute(path) {
+                Ok(path) => format!("file:{}", path.display()),
+                Err(_) => source,
+            },
+            None => source,
+        });
+        Trigger { source, ..trigger }
+    }
+}
+
+pub(super) fn value(answer: impl Serialize) -> Answer {
+    serde_json::to_value(answer).map_err(|e| ControlError::failed(format!("an answer does not encode: {e}")))
+}
+
+fn read_plugin(file: &str) -> Result<Vec<u8>, ControlError> {
+    let unreadable = |e: std::io::Error| ControlError::refused(format!("{file}: {e}"));
+    let size = std::fs::metadata(file).map_err(unreadable)?.len();
+    if size > limits::PLUGIN_BYTES as u64 {
+        return Err(ControlError::refused(format!("{file}: {size} bytes, more than a plugin may have ({})", limits::PLUGIN_BYTES)));
+    }
+    std::fs::read(file).map_err(unreadable)
+}

@@ -1,0 +1,14 @@
+//! The control plane: the closed set of requests, carried out by whoever owns the data directory.
+//!
+//! A command is a [`Request`]. Where a host is running, the request goes over its socket; where none is, the command
+//! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
+
+mod execute;
+mod host;
+mod models;
+mod request;
+mod socket;
+
+pub use host::{Host, HostOptions};
+pub use request::{ControlError, Request, Sink};
+pub use socket::{Client, Server};

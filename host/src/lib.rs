@@ -1,0 +1,26 @@
+//! Unspool replays an event history through sandboxed projection plugins and rebuilds read models that can be trusted.
+//!
+//! The modules stand in the order of their layers; each names only those below it in this list:
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | [`cli`] | the command line: arguments, progress bars, output |
+//! | [`control`] | the closed set of requests, executed here or by the host that owns the data directory |
+//! | [`rebuild`] | the state machine of a rebuild, its attempts, the supervisor of them all |
+//! | [`pipeline`] | source to reader to handlers to committer: the only place that knows a source, a plugin and a store |
+//! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
+//! | [`disk`] | how a redb file of ours is opened, and what can be wrong with it |
+//! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
+//!
+//! `host/DESIGN.md` argues the formats, what a crash can leave, and the invariants.
+
+pub mod cli;
+pub mod control;
+pub mod disk;
+pub mod limits;
+pub mod pipeline;
+pub mod plugin;
+pub mod rebuild;
+pub mod source;
+pub mod store;
+pub mod vocabulary;

@@ -1,0 +1,94 @@
+//! Every bound of the host, with its reason. The first item of anything bounded always fits.
+
+use std::time::Duration;
+
+/// Instances that handle chunks at the same time, over all rebuilds. Five leaves most of a server to live work.
+pub const POOL_INSTANCES: usize = 5;
+
+/// Bytes of events in one chunk; a chunk ends early where it would exceed them. The first event always fits.
+pub const CHUNK_BYTES: usize = 4 << 20;
+
+/// Bytes of events that a reader may hold ready for one rebuild. Enough to hide a read behind a chunk's handling.
+pub const READ_AHEAD_BYTES: usize = 8 << 20;
+
+/// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
+pub const OVERLAY_BYTES: usize = 32 << 20;
+
+/// The longest that finished work waits for its commit: what a kill can lose. Coalescing pays up to here.
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of rows that make a commit due before its interval is over.
+pub const COMMIT_BYTES: usize = 8 << 20;
+
+/// Memories and tables of one instance together, in bytes, unless the operator says otherwise.
+pub const GUEST_MEMORY_BYTES: usize = 64 << 20;
+
+/// The most that an operator may allow one instance; the pool reserves this much address space per memory.
+pub const GUEST_MEMORY_CEILING_BYTES: usize = 1 << 30;
+
+/// Processor time that one chunk may take. Wall-clock time would blame a plugin for a loaded machine.
+pub const GUEST_CPU_TIME: Duration = Duration::from_secs(5);
+
+/// How often a running guest can be stopped: the length of an epoch.
+pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Stack of a guest. Deep recursion ends here, well inside the thread's own stack.
+pub const GUEST_STACK_BYTES: usize = 1 << 20;
+
+/// Stack of a thread that calls guests.
+pub const HANDLER_THREAD_STACK_BYTES: usize = 8 << 20;
+
+/// Bytes that a guest may pass in one call, in either direction: a full chunk of large rows.
+pub const GUEST_OUTPUT_BYTES: usize = 64 << 20;
+
+/// Lines that a guest may log per chunk; the rest is dropped and counted.
+pub const LOG_LINES_PER_CHUNK: usize = 100;
+
+/// Bytes of one logged line, failure message or detail; longer ones are cut.
+pub const MESSAGE_BYTES: usize = 4096;
+
+/// Bytes of one answer to a guest's scan; at least one row.
+pub const SCAN_BYTES: usize = 1 << 20;
+
+/// Bytes of one event: id, stream, type, payload and metadata together.
+pub const EVENT_BYTES: usize = 64 << 20;
+
+/// Bytes of an event's id, stream or type, and of a row's key. They are keys of trees.
+pub const NAME_BYTES: usize = 4096;
+
+/// Levels of nesting in a document or payload. Deeper ones would exhaust the stack of whoever reads them.
+pub const DOCUMENT_DEPTH: usize = 64;
+
+/// Bytes of a plugin file.
+pub const PLUGIN_BYTES: usize = 64 << 20;
+
+/// Events in one block of the embedded log, and bytes after which a block ends early.
+pub const BLOCK_EVENTS: usize = 512;
+/// See [`BLOCK_EVENTS`].
+pub const BLOCK_BYTES: usize = 256 << 10;
+
+/// Events of an import whose ids are looked up together, and their bytes. In the order of the index a look-up touches
+/// each page once; the bound is the import's memory.
+pub const IMPORT_ROUND_EVENTS: usize = 1 << 17;
+/// See [`IMPORT_ROUND_EVENTS`].
+pub const IMPORT_ROUND_BYTES: usize = 48 << 20;
+
+/// Events that an import's parser hands over at once.
+pub const IMPORT_HANDOVER_EVENTS: usize = 2048;
+
+/// Blocks of the log that a reader passes over, because nothing in them matches, before it says how far it is.
+pub const BLOCKS_PASSED_OVER: usize = 1024;
+
+/// Cache of each redb file, in bytes.
+pub const STORE_CACHE_BYTES: usize = 64 << 20;
+/// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
+pub const LOG_CACHE_BYTES: usize = 32 << 20;
+
+/// Tries of a chunk or a source that fail for a transient reason without progress in between.
+pub const TRANSIENT_TRIES: u32 = 5;
+
+/// The pause before the second try; it doubles with each further one.
+pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
+
+/// The window over which the rate of a rebuild is taken.
+pub const RATE_WINDOW: Duration = Duration::from_secs(10);

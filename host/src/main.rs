@@ -1,0 +1,7 @@
+//! The `unspool` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    unspool::cli::main()
+}

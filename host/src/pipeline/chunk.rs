@@ -1,0 +1,96 @@
+//! A chunk on its way to a plugin.
+
+use crate::vocabulary::Position;
+use unspool_frame::Event;
+
+/// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
+const HEADER: usize = 5;
+
+/// Events of one call, as one frame, with their places in it.
+pub(super) struct Chunk {
+    frame: Vec<u8>,
+    /// Where each event ends in `frame`, and its position.
+    ends: Vec<(usize, Position)>,
+    /// The source has been read up to here.
+    pub(super) through: Position,
+}
+
+/// What a checkpoint says of an event.
+#[derive(Debug, Clone)]
+pub(super) struct LastEvent {
+    pub(super) id: String,
+    pub(super) timestamp: i64,
+}
+
+impl Chunk {
+    pub(super) fn new(through: Position) -> Chunk {
+        Chunk { frame: vec![0xdd, 0, 0, 0, 0], ends: Vec::new(), through }
+    }
+
+    /// Appends an encoded event.
+    pub(super) fn push(&mut self, event: &[u8], position: Position) {
+        self.frame.extend_from_slice(event);
+        self.ends.push((self.frame.len(), position));
+        self.frame[1..HEADER].copy_from_slice(&(self.ends.len() as u32).to_be_bytes());
+        self.through = position;
+    }
+
+    /// The frame, as `handle` takes it.
+    pub(super) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// The events from number `first` to the end, as a chunk of their own.
+    pub(super) fn rest(&self, first: usize) -> Chunk {
+        self.part(first, self.len())
+    }
+
+    /// Event number `index`, as a chunk of its own.
+    pub(super) fn single(&self, index: usize) -> Chunk {
+        self.part(index, index + 1)
+    }
+
+    fn part(&self, first: usize, end: usize) -> Chunk {
+        let mut part = Chunk::new(self.through);
+        for index in first..end {
+            part.push(self.encoded(index), self.ends[index].1);
+        }
+        if end == self.len() {
+            part.through = self.through;
+        }
+        part
+    }
+
+    fn encoded(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { HEADER } else { self.ends[index - 1].0 };
+        &self.frame[start..self.ends[index].0]
+    }
+
+    /// The position of event number `index`.
+    pub(super) fn position(&self, index: usize) -> Position {
+        self.ends[index].1
+    }
+
+    /// Event number `index`; `None` where the source gave something that is not an event.
+    pub(super) fn event(&self, index: usize) -> Option<Event<'_>> {
+        Event::decode(&mut self.encoded(index)).ok()
+    }
+
+    /// What a checkpoint behind the first `handled` events says of the last of them.
+    pub(super) fn last_of(&self, handled: usize) -> Option<LastEvent> {
+        let event = self.event(handled.checked_sub(1)?)?;
+        Some(LastEvent { id: event.id.to_owned(), timestamp: event.timestamp })
+    }
+}

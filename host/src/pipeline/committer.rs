@@ -1,0 +1,306 @@
+//! Group commit: one durable transaction for whatever all rebuilds have finished.
+//!
+//! Work waits until a rebuild ends, or has enough of it, or its first chunk has waited long enough (see
+//! [`limits::COMMIT_INTERVAL`]); then everything that is ready, of every rebuild, is committed together. Coalescing
+//! decides the speed: a row that changes a hundred times in between is written once.
+
+use super::{
+    Attempt, Published,
+    overlay::{Layer, Overlay, Reached},
+};
+use crate::{
+    limits,
+    plugin::RowWrite,
+    store::{Commit, RowChange, Store, StoreError},
+    vocabulary::{Checkpoint, EventFailure, Status},
+};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// Who makes work durable: one thread for all rebuilds of a host. Ends, after a last commit, when the last handle goes.
+#[derive(Clone)]
+pub struct Committer {
+    shared: Arc<Shared>,
+    _thread: Arc<Thread>,
+}
+
+struct Shared {
+    members: Mutex<Vec<Arc<Outgoing>>>,
+    /// Something may have become due.
+    ready: Condvar,
+    /// Something has been committed, or refused.
+    done: Condvar,
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    quit: Arc<std::sync::atomic::AtomicBool>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.quit.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared.ready.notify_all();
+        if let Some(handle) = self.handle.take()
+            && handle.join().is_err()
+        {
+            tracing::error!("the committer ended by a panic");
+        }
+    }
+}
+
+/// The work of one attempt on its way to the store.
+pub(super) struct Outgoing {
+    overlay: Arc<Overlay>,
+    generation: u64,
+    attempt: u64,
+    plugin_digest: String,
+    published: Arc<Published>,
+    state: Mutex<State>,
+}
+
+struct State {
+    checkpoint: Checkpoint,
+    since: Instant,
+    /// The status that ends the attempt, once it has been decided.
+    ending: Option<(Status, Option<EventFailure>)>,
+    ended: bool,
+    refused: Option<String>,
+}
+
+impl Outgoing {
+    pub(super) fn new(attempt: &Attempt) -> Outgoing {
+        Outgoing {
+            overlay: Arc::default(),
+            generation: attempt.record.generation,
+            attempt: attempt.record.attempt,
+            plugin_digest: attempt.plugin.digest().to_owned(),
+            published: attempt.published.clone(),
+            state: Mutex::new(State {
+                checkpoint: attempt.record.checkpoint.clone(),
+                since: Instant::now(),
+                ending: None,
+                ended: false,
+                refused: None,
+            }),
+        }
+    }
+
+    pub(super) fn overlay(&self) -> Arc<Overlay> {
+        self.overlay.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When its work must be committed; `None` while there is none.
+    fn due(&self) -> Option<Instant> {
+        let state = self.state();
+        if state.ended || state.refused.is_some() {
+            return None;
+        }
+        if state.ending.is_some() {
+            return Some(state.since);
+        }
+        let layers = self.overlay.lock();
+        let since = layers.open.since?;
+        Some(if layers.open.bytes >= limits::COMMIT_BYTES { since } else { since + limits::COMMIT_INTERVAL })
+    }
+}
+
+impl Committer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(store: Store) -> std::io::Result<Committer> {
+        let shared = Arc::new(Shared { members: Mutex::default(), ready: Condvar::new(), done: Condvar::new() });
+        let quit = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let handle = std::thread::Builder::new().name("committer".into()).spawn({
+            let (shared, quit) = (shared.clone(), quit.clone());
+            move || run(&store, &shared, &quit)
+        })?;
+        let thread = Thread { shared: shared.clone(), quit, handle: Some(handle) };
+        Ok(Committer { shared, _thread: Arc::new(thread) })
+    }
+
+    /// Lets an attempt take part.
+    pub(super) fn join(&self, outgoing: Outgoing) -> Member {
+        let outgoing = Arc::new(outgoing);
+        self.shared.lock().push(outgoing.clone());
+        Member { shared: self.shared.clone(), outgoing }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Outgoing>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt's side of the committer. Leaves when dropped.
+pub(super) struct Member {
+    shared: Arc<Shared>,
+    outgoing: Arc<Outgoing>,
+}
+
+impl Member {
+    /// Hands over a chunk's writes.
+    pub(super) fn apply(&self, writes: Vec<RowWrite>, tables: usize, reached: Reached) {
+        self.outgoing.overlay.apply(writes, tables, reached);
+        // The lock makes sure that a committer which is about to wait sees the work first.
+        let _members = self.shared.lock();
+        self.shared.ready.notify_one();
+    }
+
+    /// Counts a transient failure; it becomes durable with the next commit.
+    pub(super) fn count_retry(&self) {
+        self.outgoing.overlay.lock().open.retries += 1;
+    }
+
+    /// Waits until the open layer is within its bound.
+    pub(super) fn wait_for_room(&self) -> Result<(), String> {
+        let full = || self.outgoing.overlay.lock().open.bytes >= limits::OVERLAY_BYTES;
+        self.wait_until(|state| state.refused.is_some() || !full())
+    }
+
+    /// Commits what is left, with the status that ends the attempt, and waits until that is durable.
+    pub(super) fn finish(self, status: Status, error: Option<EventFailure>) -> Result<(), String> {
+        self.outgoing.state().ending = Some((status, error));
+        {
+            let _members = self.shared.lock();
+            self.shared.ready.notify_one();
+        }
+        self.wait_until(|state| state.ended || state.refused.is_some())
+    }
+
+    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), String> {
+        let mut members = self.shared.lock();
+        while !reached(&self.outgoing.state()) {
+            members = self.shared.done.wait(members).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(members);
+        self.outgoing.state().refused.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shared.lock().retain(|member| !Arc::ptr_eq(member, &self.outgoing));
+    }
+}
+
+fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
+    while let Some(members) = wait_for_work(shared, quit) {
+        let mut work: Vec<_> = members.iter().filter_map(|member| Work::take(member)).collect();
+        settle(store, &mut work);
+        drop(work);
+        let _members = shared.lock();
+        shared.done.notify_all();
+    }
+}
+
+/// Waits until some rebuild's work is due; then everyone's is taken.
+fn wait_for_work(shared: &Shared, quit: &std::sync::atomic::AtomicBool) -> Option<Vec<Arc<Outgoing>>> {
+    let mut members = shared.lock();
+    loop {
+        if quit.load(std::sync::atomic::Ordering::SeqCst) {
+            return None;
+        }
+        let now = Instant::now();
+        let due = members.iter().filter_map(|member| member.due()).min();
+        if due.is_some_and(|due| due <= now) {
+            return Some(members.clone());
+        }
+        let wait = due.map_or(Duration::from_secs(3600), |due| due - now);
+        members = shared.ready.wait_timeout(members, wait).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// What one rebuild puts into a transaction.
+struct Work<'a> {
+    outgoing: &'a Outgoing,
+    layer: Arc<Layer>,
+    rows: Vec<Vec<RowChange>>,
+    checkpoint: Checkpoint,
+    active_ms: u64,
+    ends: bool,
+}
+
+impl<'a> Work<'a> {
+    fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
+        outgoing.due()?;
+        let state = outgoing.state();
+        let layer = outgoing.overlay.take();
+        let mut checkpoint = state.checkpoint.clone();
+        checkpoint.checkpointed_at = crate::vocabulary::now_ms();
+        if let Some(reached) = &layer.reached {
+            checkpoint.position = reached.position;
+            checkpoint.events_processed += reached.events;
+            if let Some(last) = &reached.last {
+                checkpoint.last_event_id = Some(last.id.clone());
+                checkpoint.last_event_timestamp = Some(last.timestamp);
+            }
+        }
+        if let Some((status, error)) = &state.ending {
+            checkpoint.status = *status;
+            checkpoint.error = error.clone();
+        }
+        Some(Work {
+            outgoing,
+            rows: layer.changes(),
+            checkpoint,
+            active_ms: state.since.elapsed().as_millis() as u64,
+            ends: state.ending.is_some(),
+            layer,
+        })
+    }
+
+    fn commit(&mut self) -> Commit {
+        Commit {
+            generation: self.outgoing.generation,
+            attempt: self.outgoing.attempt,
+            plugin_digest: self.outgoing.plugin_digest.clone(),
+            checkpoint: self.checkpoint.clone(),
+            retries: self.layer.retries,
+            active_ms: self.active_ms,
+            rows: std::mem::take(&mut self.rows),
+        }
+    }
+
+    fn succeeded(&self) {
+        self.layer.mark_committed();
+        self.outgoing.published.commit(&self.checkpoint, self.layer.retries);
+        let mut state = self.outgoing.state();
+        state.checkpoint = self.checkpoint.clone();
+        state.since = Instant::now();
+        state.ended = self.ends;
+    }
+
+    fn refused(&self, error: &StoreError) {
+        self.outgoing.state().refused = Some(error.to_string());
+    }
+}
+
+/// Commits the work of all together. Where that is refused because one of them has lost its claim, each is tried alone:
+/// one rebuild's fault does not end the others.
+fn settle(store: &Store, work: &mut [Work<'_>]) {
+    let commits: Vec<_> = work.iter_mut().map(Work::commit).collect();
+    match store.commit(&commits) {
+        Ok(()) => work.iter().for_each(Work::succeeded),
+        Err(StoreError::Fenced { .. }) if commits.len() > 1 => {
+            for (work, commit) in work.iter().zip(&commits) {
+                match store.commit(std::slice::from_ref(commit)) {
+                    Ok(()) => work.succeeded(),
+                    Err(e) => work.refused(&e),
+                }
+            }
+        }
+        Err(e) => work.iter().for_each(|work| work.refused(&e)),
+    }
+}

@@ -1,0 +1,43 @@
+//! Finds the event behind a trap.
+//!
+//! A trap leaves no outcome, so nothing says which event it was. The events of the chunk are handled again, one at a
+//! time, each in a fresh instance; every success goes into the overlay, so that the checkpoint stops right before the
+//! culprit. One at a time rather than by halves: a half that contains the culprit costs its whole limit (seconds, for a
+//! loop), a single event that is fine costs microseconds.
+
+use super::{
+    chunk::Chunk,
+    handlers::{Halt, Handlers},
+};
+use crate::{plugin::CallError, vocabulary::EventFailure};
+
+/// Handles the events of `chunk`, which failed as a whole with `whole`, one by one. Where every event succeeds alone, the
+/// chunk was too much for one instance, and is now done: how much is handled at once never changes a result.
+pub(super) fn find(
+    handlers: &mut Handlers<'_>,
+    chunk: &Chunk,
+    whole: EventFailure,
+) -> Result<(usize, Option<EventFailure>), Halt> {
+    if chunk.len() == 1 {
+        return Ok((0, Some(handlers.blame(chunk, 0, whole))));
+    }
+    for index in 0..chunk.len() {
+        let single = chunk.single(index);
+        handlers.make_room()?;
+        match handlers.call(&single) {
+            Ok(outcome) => {
+                if let (_, Some(failure)) = handlers.accept(&single, outcome) {
+                    return Ok((index, Some(failure)));
+                }
+            }
+            Err(CallError::Stopped) => return Err(Halt::Stopped),
+            Err(CallError::Failed(failure)) => return Ok((index, Some(handlers.blame(chunk, index, failure)))),
+        }
+    }
+    tracing::warn!(
+        projection = handlers.name(),
+        events = chunk.len(),
+        "a chunk failed as a whole, but each of its events succeeds alone; a smaller --chunk-size avoids the detour: {whole}"
+    );
+    Ok((chunk.len(), None))
+}

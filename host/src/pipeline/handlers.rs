@@ -1,0 +1,225 @@
+//! Gives chunks, in order, to fresh instances of the plugin.
+
+use super::{
+    Attempt, Ended,
+    chunk::Chunk,
+    committer::{Member, Outgoing},
+    culprit,
+    overlay::{Reached, View},
+    queue::ChunkQueue,
+};
+use crate::{
+    limits,
+    plugin::{CallError, Outcome},
+    store::{Generation, StoreError},
+    vocabulary::{EventFailure, FailureKind, Status},
+};
+use std::time::{Duration, Instant};
+
+/// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
+/// handled durable, together with the status that follows.
+pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) -> Ended {
+    match Handlers::new(attempt) {
+        Ok(mut handlers) => {
+            let stopped_by = handlers.handle_all(queue);
+            handlers.finish(stopped_by)
+        }
+        Err(e) => Ended::Lost(EventFailure::permanent(FailureKind::Store, e.to_string())),
+    }
+}
+
+/// Why handling came to an end.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Every event of the range has been handled.
+    EndOfRange,
+    /// The stop was raised.
+    Stopped,
+    /// An event or the plugin is at fault.
+    Failed(EventFailure),
+    /// The source is at fault.
+    Source { message: String, transient: bool },
+    /// The store refused a commit.
+    Store(String),
+}
+
+pub(super) struct Handlers<'a> {
+    pub(super) attempt: &'a Attempt,
+    member: Member,
+    view: View,
+    /// When what has been handled would be done at the rate limit.
+    due: Instant,
+}
+
+/// How much a rebuild with a rate limit may make up for after waiting for something else.
+const RATE_SLACK: Duration = Duration::from_millis(100);
+
+impl<'a> Handlers<'a> {
+    fn new(attempt: &'a Attempt) -> Result<Handlers<'a>, StoreError> {
+        let record = &attempt.record;
+        let generation = Generation {
+            projection: record.checkpoint.projection_name.clone(),
+            number: record.generation,
+            tables: record.tables.clone(),
+        };
+        let outgoing = Outgoing::new(attempt);
+        let view = View::new(outgoing.overlay(), attempt.store.clone(), generation)?;
+        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, due: Instant::now() })
+    }
+
+    fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
+        loop {
+            if self.attempt.stop.is_raised() {
+                return Halt::Stopped;
+            }
+            let handled = match queue.pop() {
+                Some(Ok(chunk)) => self.handle_with_retries(chunk),
+                Some(Err(e)) => Err(Halt::Source { message: e.message, transient: e.transient }),
+                None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
+                None => Err(Halt::EndOfRange),
+            };
+            if let Err(halt) = handled.and_then(|events| self.keep_to_rate(events)) {
+                return halt;
+            }
+        }
+    }
+
+    /// Waits as long as `events` may take where the rebuild has a rate limit; work that took longer owes nothing.
+    fn keep_to_rate(&mut self, events: usize) -> Result<(), Halt> {
+        let Some(rate) = self.attempt.record.rate_limit else { return Ok(()) };
+        let due = self.due.max(Instant::now() - RATE_SLACK) + Duration::from_secs_f64(events as f64 / f64::from(rate.max(1)));
+        self.due = due;
+        self.wait_until(due)
+    }
+
+    /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed.
+    fn handle_with_retries(&mut self, mut chunk: Chunk) -> Result<usize, Halt> {
+        let events = chunk.len();
+        let mut tries = 1;
+        loop {
+            let (handled, failure) = match self.handle(&chunk)? {
+                (_, None) => return Ok(events),
+                (handled, Some(failure)) => (handled, failure),
+            };
+            if handled > 0 {
+                tries = 1;
+            }
+            if !failure.transient || tries >= limits::TRANSIENT_TRIES {
+                return Err(Halt::Failed(failure));
+            }
+            tracing::warn!(projection = self.name(), tries, "retrying: {failure}");
+            self.member.count_retry();
+            self.pause_before_try(tries)?;
+            tries += 1;
+            chunk = chunk.rest(handled);
+        }
+    }
+
+    /// Handles a chunk once. Whatever was handled is in the overlay when this returns, and nothing else: how many events,
+    /// and the failure of the next one.
+    fn handle(&mut self, chunk: &Chunk) -> Result<(usize, Option<EventFailure>), Halt> {
+        self.make_room()?;
+        if chunk.is_empty() {
+            self.apply(chunk, 0, Outcome { handled: 0, writes: Vec::new(), failure: None });
+            return Ok((0, None));
+        }
+        match self.call(chunk) {
+            Ok(outcome) => Ok(self.accept(chunk, outcome)),
+            Err(CallError::Stopped) => Err(Halt::Stopped),
+            Err(CallError::Failed(failure)) => culprit::find(self, chunk, failure),
+        }
+    }
+
+    /// One call of the plugin, in a place of the pool.
+    pub(super) fn call(&self, chunk: &Chunk) -> Result<Outcome, CallError> {
+        let _place = self.attempt.pool.take();
+        self.attempt.plugin.handle(chunk.frame(), self.view.reader(), self.attempt.stop.flag())
+    }
+
+    /// Puts an outcome into the overlay; a failure learns which event it is about.
+    pub(super) fn accept(&mut self, chunk: &Chunk, mut outcome: Outcome) -> (usize, Option<EventFailure>) {
+        let handled = outcome.handled;
+        let failure = outcome.failure.take().map(|failure| self.blame(chunk, handled, failure));
+        self.apply(chunk, handled, outcome);
+        (handled, failure)
+    }
+
+    /// The failure, with the event it is about.
+    pub(super) fn blame(&self, chunk: &Chunk, index: usize, failure: EventFailure) -> EventFailure {
+        let failure = EventFailure { plugin_digest: Some(self.attempt.plugin.digest().to_owned()), ..failure };
+        match chunk.event(index) {
+            Some(event) => failure.at(&event, chunk.position(index)),
+            None => failure,
+        }
+    }
+
+    /// Waits until the overlay has room, and looks at the newest committed rows.
+    pub(super) fn make_room(&mut self) -> Result<(), Halt> {
+        self.member.wait_for_room().map_err(Halt::Store)?;
+        self.view.refresh().map_err(|e| Halt::Store(e.to_string()))
+    }
+
+    fn apply(&mut self, chunk: &Chunk, handled: usize, outcome: Outcome) {
+        let position = if handled == chunk.len() {
+            chunk.through
+        } else if handled == 0 {
+            return;
+        } else {
+            chunk.position(handled - 1)
+        };
+        let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled) };
+        self.member.apply(outcome.writes, self.attempt.record.tables.len(), reached);
+    }
+
+    /// Doubles with each try, plus up to half of itself so that rebuilds that failed together do not return together.
+    fn pause_before_try(&self, tries: u32) -> Result<(), Halt> {
+        let pause = limits::TRANSIENT_BACKOFF * 2u32.saturating_pow(tries - 1);
+        let jitter = pause.mul_f64(0.5 * f64::from(std::process::id() % 100) / 100.0);
+        self.wait_until(Instant::now() + pause + jitter)
+    }
+
+    /// Waits, unless the stop is raised.
+    fn wait_until(&self, until: Instant) -> Result<(), Halt> {
+        while Instant::now() < until {
+            if self.attempt.stop.is_raised() {
+                return Err(Halt::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(10).min(until.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
+    }
+
+    /// Commits what is left together with the status that follows, and waits for the answer: nothing is said to be done
+    /// that is not durable.
+    fn finish(self, halt: Halt) -> Ended {
+        let digest = self.attempt.plugin.digest().to_owned();
+        let (status, error) = match &halt {
+            Halt::EndOfRange => (Status::Completed, None),
+            Halt::Stopped => (self.attempt.stop.status(), None),
+            Halt::Failed(failure) => (Status::Failed, Some(failure.clone())),
+            Halt::Source { transient: true, .. } => (Status::Running, None),
+            Halt::Source { message, .. } => {
+                let failure = EventFailure::permanent(FailureKind::Source, message);
+                (Status::Failed, Some(EventFailure { plugin_digest: Some(digest), ..failure }))
+            }
+            Halt::Store(_) => (Status::Running, None),
+        };
+        let committed = self.member.finish(status, error.clone());
+        match (halt, committed) {
+            (Halt::Store(message), _) | (_, Err(message)) => Ended::Lost(EventFailure::permanent(FailureKind::Store, message)),
+            (Halt::EndOfRange, Ok(())) => Ended::Completed,
+            (Halt::Stopped, Ok(())) => Ended::Stopped(status),
+            (Halt::Source { message, transient: true }, Ok(())) => {
+                Ended::Interrupted(EventFailure::transient(FailureKind::Source, message))
+            }
+            (Halt::Failed(failure), Ok(())) => Ended::Failed(failure),
+            (Halt::Source { message, .. }, Ok(())) => {
+                Ended::Failed(error.unwrap_or_else(|| EventFailure::permanent(FailureKind::Source, message)))
+            }
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.attempt.record.checkpoint.projection_name
+    }
+}

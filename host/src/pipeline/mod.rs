@@ -1,0 +1,139 @@
+//! The data plane: source to reader to handlers to committer. Here, and only here, a source, a plugin and a store meet.
+//!
+//! | stage | file | what it does |
+//! |---|---|---|
+//! | reader | `reader.rs` | reads ahead, filtered by event type, and cuts chunks |
+//! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
+//! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
+//! | overlay | `overlay.rs` | rows handled but not yet committed; later chunks read through it |
+//! | committer | `committer.rs` | one durable transaction for whatever all rebuilds have finished |
+//!
+//! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
+//! unless the overlay is full. Nothing counts as processed before its commit.
+
+mod chunk;
+mod committer;
+mod culprit;
+mod handlers;
+mod overlay;
+mod pool;
+mod published;
+mod queue;
+mod reader;
+
+pub use committer::Committer;
+pub use pool::InstancePool;
+pub use published::Published;
+
+use crate::{
+    plugin::Plugin,
+    source::Source,
+    store::{Priority, RebuildRecord, Store},
+    vocabulary::{EventFailure, Matcher, Status},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// One attempt at a rebuild: everything it works with.
+pub struct Attempt {
+    /// The rebuild, claimed for this attempt (see [`Store::begin_attempt`]).
+    pub record: RebuildRecord,
+    /// Where the events come from.
+    pub source: Arc<dyn Source>,
+    /// Which of them the projection handles.
+    pub matcher: Matcher,
+    /// What handles them.
+    pub plugin: Plugin,
+    /// Where rows and checkpoints go.
+    pub store: Store,
+    /// Who makes them durable.
+    pub committer: Committer,
+    /// How many instances may work at the same time, over all rebuilds.
+    pub pool: InstancePool,
+    /// Raised to end the attempt.
+    pub stop: Stop,
+    /// What operators see.
+    pub published: Arc<Published>,
+}
+
+/// How an attempt ended. The store says the same, except after [`Ended::Lost`].
+#[derive(Debug)]
+pub enum Ended {
+    /// The target is reached, and durably so.
+    Completed,
+    /// The stop was raised; everything handled is durable, in this status.
+    Stopped(Status),
+    /// A permanent failure; everything before it is durable.
+    Failed(EventFailure),
+    /// A failure that a new attempt may not meet; everything before it is durable, and the status is still `running`.
+    Interrupted(EventFailure),
+    /// The store refused the last commit. It holds an earlier checkpoint, from which any further attempt must start.
+    Lost(EventFailure),
+}
+
+/// Ends an attempt from outside, and says in which status it is left.
+#[derive(Clone, Default)]
+pub struct Stop {
+    raised: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Leaves the rebuild paused.
+    pub fn pause(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+    }
+
+    /// Leaves the rebuild cancelled.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.raised.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the attempt should end.
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst)
+    }
+
+    /// The flag itself, for a running guest to be interrupted by.
+    pub fn flag(&self) -> &Arc<AtomicBool> {
+        &self.raised
+    }
+
+    /// The status in which the rebuild is left.
+    pub fn status(&self) -> Status {
+        if self.cancelled.load(Ordering::SeqCst) { Status::Cancelled } else { Status::Paused }
+    }
+}
+
+/// Runs an attempt on this thread until it ends.
+pub fn run(attempt: Attempt) -> Ended {
+    yield_if_low(attempt.record.priority);
+    let queue = queue::ChunkQueue::new();
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue));
+        let ended = match spawned {
+            Ok(_) => handlers::run(&attempt, &queue),
+            Err(e) => Ended::Interrupted(EventFailure::transient(
+                crate::vocabulary::FailureKind::Other,
+                format!("the reader's thread does not start: {e}"),
+            )),
+        };
+        queue.close();
+        ended
+    })
+}
+
+/// Lets everything else on the machine go first, where the rebuild asks for it. The nice value of a thread can only be
+/// raised without privileges, which is why each attempt has threads of its own. The committer keeps the usual one: it
+/// holds the store's write lock, and its work is bounded by what these threads hand it.
+fn yield_if_low(priority: Priority) {
+    const LOWEST: i32 = 19;
+    if priority == Priority::Low
+        && let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST)
+    {
+        tracing::debug!("the priority of a thread cannot be lowered: {e}");
+    }
+}

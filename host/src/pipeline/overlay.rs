@@ -1,0 +1,232 @@
+//! Rows that are handled but not yet committed.
+//!
+//! Writes gather in the *open* layer, each row once however often it is written. The committer takes that layer whole,
+//! and a new one opens. A taken layer stays readable until a snapshot that contains its commit has been taken: then it
+//! is dropped. A read therefore looks at the open layer, at the taken ones, newest first, and at the snapshot.
+
+use super::chunk::LastEvent;
+use crate::{
+    plugin::{ReadRows, RowWrite},
+    store::{Generation, RowChange, RowSnapshot, Store, StoreError},
+    vocabulary::{EventFailure, FailureKind, Position},
+};
+use ahash::AHashMap;
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+/// Rows of one table: `None` is a deleted one.
+type Rows = AHashMap<Bytes, Option<Bytes>>;
+
+/// Work that is committed as a whole.
+#[derive(Default)]
+pub(super) struct Layer {
+    tables: Vec<Rows>,
+    /// What it holds in memory, counted as keys plus documents.
+    pub(super) bytes: usize,
+    /// Where the work stands; `None` while nothing has been done.
+    pub(super) reached: Option<Reached>,
+    /// When the first work came in.
+    pub(super) since: Option<Instant>,
+    /// Transient failures met.
+    pub(super) retries: u64,
+    committed: AtomicBool,
+}
+
+/// A place behind the events whose writes are in a layer.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    pub(super) position: Position,
+    pub(super) events: u64,
+    pub(super) last: Option<LastEvent>,
+}
+
+impl Layer {
+    /// Its rows for the store: for each table, each key once, in ascending order.
+    pub(super) fn changes(&self) -> Vec<Vec<RowChange>> {
+        let sorted = |rows: &Rows| {
+            let change = |(key, document): (&Bytes, &Option<Bytes>)| RowChange { key: key.clone(), document: document.clone() };
+            let mut changes: Vec<_> = rows.iter().map(change).collect();
+            changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            changes
+        };
+        self.tables.iter().map(sorted).collect()
+    }
+
+    /// Says that the store holds this layer.
+    pub(super) fn mark_committed(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+}
+
+/// The layers of one rebuild. The handler writes and reads, the committer takes.
+#[derive(Default)]
+pub(super) struct Overlay {
+    layers: Mutex<Layers>,
+}
+
+#[derive(Default)]
+pub(super) struct Layers {
+    pub(super) open: Layer,
+    taken: Vec<Arc<Layer>>,
+}
+
+impl Overlay {
+    /// Adds a chunk's writes and moves on to `position`; `events` were handled.
+    pub(super) fn apply(&self, writes: Vec<RowWrite>, tables: usize, reached: Reached) {
+        let mut layers = self.lock();
+        let open = &mut layers.open;
+        open.tables.resize_with(tables, Rows::default);
+        for write in writes {
+            open.bytes += write.key.len() + write.document.as_ref().map_or(0, Bytes::len);
+            let replaced = open.tables[write.table].insert(write.key, write.document);
+            if let Some(Some(document)) = replaced {
+                open.bytes -= document.len();
+            }
+        }
+        open.since.get_or_insert_with(Instant::now);
+        let before = open.reached.take();
+        open.reached = Some(Reached {
+            events: reached.events + before.as_ref().map_or(0, |before| before.events),
+            last: reached.last.or(before.and_then(|before| before.last)),
+            position: reached.position,
+        });
+    }
+
+    /// Hands the open layer to the committer, and opens another.
+    pub(super) fn take(&self) -> Arc<Layer> {
+        let mut layers = self.lock();
+        let taken = Arc::new(std::mem::take(&mut layers.open));
+        layers.taken.push(taken.clone());
+        taken
+    }
+
+    /// The layers, locked. Held for look-ups and swaps only.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Layers> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn committed(&self) -> usize {
+        self.lock().taken.iter().take_while(|layer| layer.committed.load(Ordering::Acquire)).count()
+    }
+}
+
+impl Layers {
+    /// The row as the layers have it: `None` where they do not know it.
+    fn get(&self, table: usize, key: &str) -> Option<Option<Bytes>> {
+        self.newest_first().find_map(|layer| layer.tables.get(table)?.get(key.as_bytes()).cloned())
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &Layer> {
+        std::iter::once(&self.open).chain(self.taken.iter().rev().map(Arc::as_ref))
+    }
+
+    fn oldest_first(&self) -> impl Iterator<Item = &Layer> {
+        self.taken.iter().map(Arc::as_ref).chain(std::iter::once(&self.open))
+    }
+}
+
+/// The rows of a rebuild as its handlers see them: the overlay over the committed ones.
+pub(super) struct View {
+    overlay: Arc<Overlay>,
+    store: Store,
+    generation: Generation,
+    snapshot: Arc<RowSnapshot>,
+}
+
+impl View {
+    pub(super) fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
+        let snapshot = Arc::new(store.rows(&generation)?);
+        Ok(View { overlay, store, generation, snapshot })
+    }
+
+    /// Takes a new snapshot where layers have been committed since the last, and drops those layers. The snapshot comes
+    /// after the count, so it contains everything that is dropped.
+    pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
+        let committed = self.overlay.committed();
+        if committed > 0 {
+            self.snapshot = Arc::new(self.store.rows(&self.generation)?);
+            self.overlay.lock().taken.drain(..committed);
+        }
+        Ok(())
+    }
+
+    /// A reader for one chunk.
+    pub(super) fn reader(&self) -> ChunkRows {
+        ChunkRows { overlay: self.overlay.clone(), snapshot: self.snapshot.clone() }
+    }
+}
+
+/// What the plugin reads while it handles one chunk.
+pub(super) struct ChunkRows {
+    overlay: Arc<Overlay>,
+    snapshot: Arc<RowSnapshot>,
+}
+
+fn unreadable(error: StoreError) -> EventFailure {
+    EventFailure::permanent(FailureKind::Store, error.to_string())
+}
+
+impl ReadRows for ChunkRows {
+    fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
+        if let Some(known) = self.overlay.lock().get(table, key) {
+            return Ok(known);
+        }
+        self.snapshot.get(table, key).map_err(unreadable)
+    }
+
+    /// Merges a page of the snapshot with the overlay's rows of the same range. The overlay is not sorted: a scan looks
+    /// at all its rows of the table.
+    fn scan(
+        &mut self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
+        let mut after = after.map(str::to_owned);
+        loop {
+            let page = self.snapshot.scan(table, prefix, after.as_deref(), limit, max_bytes).map_err(unreadable)?;
+            // Behind the last row of a page there may be more in the snapshot: overlay rows there belong to a later page.
+            let last = page.last().map(|(key, _)| key.clone());
+            let within = |key: &str| {
+                key.starts_with(prefix)
+                    && after.as_deref().is_none_or(|after| key > after)
+                    && last.as_deref().is_none_or(|last| key <= last)
+            };
+            let mut merged: BTreeMap<String, Option<Bytes>> =
+                page.into_iter().map(|(key, document)| (key, Some(document))).collect();
+            for layer in self.overlay.lock().oldest_first() {
+                for (key, document) in layer.tables.get(table).into_iter().flatten() {
+                    if let Ok(key) = std::str::from_utf8(key)
+                        && within(key)
+                    {
+                        merged.insert(key.to_owned(), document.clone());
+                    }
+                }
+            }
+            let rows: Vec<_> = merged.into_iter().filter_map(|(key, document)| Some((key, document?))).collect();
+            match last {
+                // Every row of this page is deleted in the overlay; an empty answer would end the scan too early.
+                Some(last) if rows.is_empty() => after = Some(last),
+                _ => return Ok(bounded(rows, limit, max_bytes)),
+            }
+        }
+    }
+}
+
+fn bounded(rows: Vec<(String, Bytes)>, limit: usize, max_bytes: usize) -> Vec<(String, Bytes)> {
+    let mut bytes = 0;
+    let fits = |(index, (key, document)): &(usize, (String, Bytes))| {
+        bytes += key.len() + document.len();
+        *index < limit && (*index == 0 || bytes <= max_bytes)
+    };
+    rows.into_iter().enumerate().take_while(fits).map(|(_, row)| row).collect()
+}

@@ -1,0 +1,44 @@
+//! The pool of instances: how many chunks may be handled at the same time, over all rebuilds.
+
+use crate::limits;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Five places. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
+/// itself is made for the chunk, on the rebuild's own thread: handing chunks to threads of the pool would cost two
+/// switches a chunk, and the thread's priority would have to follow the rebuild's.
+#[derive(Clone)]
+pub struct InstancePool {
+    free: Arc<(Mutex<usize>, Condvar)>,
+}
+
+/// A place in the pool, until it is dropped.
+pub(super) struct Place<'a>(&'a InstancePool);
+
+impl InstancePool {
+    /// A pool of [`limits::POOL_INSTANCES`] places.
+    pub fn new() -> InstancePool {
+        InstancePool { free: Arc::new((Mutex::new(limits::POOL_INSTANCES), Condvar::new())) }
+    }
+
+    pub(super) fn take(&self) -> Place<'_> {
+        let (free, freed) = &*self.free;
+        let free = free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Place(self)
+    }
+}
+
+impl Default for InstancePool {
+    fn default() -> Self {
+        InstancePool::new()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let (free, freed) = &*self.0.free;
+        *free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        freed.notify_one();
+    }
+}

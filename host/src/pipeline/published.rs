@@ -1,0 +1,68 @@
+//! What operators see of a running attempt. Written by the committer after each commit, read by anyone; neither waits
+//! for the other longer than it takes to copy a few numbers.
+
+use crate::{
+    limits,
+    store::RebuildRecord,
+    vocabulary::{Checkpoint, Position},
+};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The committed progress of one attempt.
+#[derive(Debug)]
+pub struct Published {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    checkpoint: Checkpoint,
+    retries: u64,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Published {
+    /// The progress of an attempt that starts from `record`.
+    pub fn new(record: &RebuildRecord) -> Published {
+        let samples = VecDeque::from([(Instant::now(), record.checkpoint.events_processed)]);
+        Published { state: Mutex::new(State { checkpoint: record.checkpoint.clone(), retries: record.retries, samples }) }
+    }
+
+    pub(super) fn commit(&self, checkpoint: &Checkpoint, retries: u64) {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.checkpoint = checkpoint.clone();
+        state.retries += retries;
+        state.samples.push_back((now, checkpoint.events_processed));
+        while state.samples.len() > 2 && now - state.samples[1].0 > limits::RATE_WINDOW {
+            state.samples.pop_front();
+        }
+    }
+
+    /// The newest committed checkpoint, and the retries so far.
+    pub fn checkpoint(&self) -> (Checkpoint, u64) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.checkpoint.clone(), state.retries)
+    }
+
+    /// How far the source has been read, and what has been processed, as of the newest commit.
+    pub fn position(&self) -> Position {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).checkpoint.position
+    }
+
+    /// Events per second over the last seconds (see [`limits::RATE_WINDOW`]).
+    pub fn rate(&self) -> f64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (state.samples.front(), state.samples.back()) {
+            (Some((began, first)), Some((_, last))) => {
+                let seconds = began.elapsed().as_secs_f64();
+                if seconds > 0.0 { (last - first) as f64 / seconds } else { 0.0 }
+            }
+            _ => 0.0,
+        }
+    }
+}

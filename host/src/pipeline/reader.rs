@@ -1,0 +1,56 @@
+//! Reads ahead, filtered by event type, and cuts chunks.
+
+use super::{Attempt, chunk::Chunk, queue::ChunkQueue, yield_if_low};
+use crate::{
+    limits,
+    source::{Reader, SourceError},
+    vocabulary::EventBlock,
+};
+
+/// Reads from the checkpoint to the target. Ends early when the queue is closed.
+pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) {
+    yield_if_low(attempt.record.priority);
+    let record = &attempt.record;
+    match attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target) {
+        Ok(reader) => {
+            if let Err(e) = cut(reader, attempt, queue) {
+                queue.push(Err(e));
+            }
+        }
+        Err(e) => drop(queue.push(Err(e))),
+    }
+    queue.end();
+}
+
+fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue) -> Result<(), SourceError> {
+    let events = attempt.record.chunk_size.max(1) as usize;
+    let mut chunk = Chunk::new(attempt.record.checkpoint.position);
+    while let Some(block) = reader.next()? {
+        for (event, position) in events_of(&block) {
+            let full = chunk.len() >= events || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
+            if full && !chunk.is_empty() {
+                let next = Chunk::new(chunk.through);
+                if !queue.push(Ok(std::mem::replace(&mut chunk, next))) {
+                    return Ok(());
+                }
+            }
+            chunk.push(event, position);
+        }
+        chunk.through = block.through;
+        if attempt.stop.is_raised() {
+            return Ok(());
+        }
+    }
+    // The last chunk is sent even when it is empty: it carries the checkpoint over what did not match.
+    queue.push(Ok(chunk));
+    Ok(())
+}
+
+fn events_of(block: &EventBlock) -> impl Iterator<Item = (&[u8], crate::vocabulary::Position)> {
+    let mut start = 0;
+    block.ends.iter().map(move |&(end, position)| {
+        let event = &block.bytes[start..end as usize];
+        start = end as usize;
+        (event, position)
+    })
+}

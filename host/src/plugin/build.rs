@@ -1,0 +1,177 @@
+//! From a Rust package to a component: cargo compiles it, wit-component wraps the module in process.
+
+use super::error::PluginError;
+use super::world;
+use serde::Deserialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use wit_component::ComponentEncoder;
+
+/// The target without a system interface: what is built for it imports our world and nothing else.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// How to build a plugin.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Where cargo keeps what it compiles; by default where the package says.
+    pub target_dir: Option<PathBuf>,
+    /// Whether cargo is silent but for errors. By default it says on stderr what it does.
+    pub quiet: bool,
+    /// Cargo features to build it with.
+    pub features: Vec<String>,
+}
+
+/// A plugin as it was built.
+#[derive(Debug, Clone)]
+pub struct BuiltPlugin {
+    /// The package's name.
+    pub name: String,
+    /// The component, which fits the world.
+    pub component: Vec<u8>,
+}
+
+/// Why a package did not become a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no package to build.
+    #[error("{} has no Cargo.toml; name the directory of a plugin's package", .0.display())]
+    NoPackage(PathBuf),
+    /// A program does not start.
+    #[error("cannot run {program}: {cause}; install Rust from https://rustup.rs")]
+    Run {
+        /// The program.
+        program: &'static str,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The compiler cannot build for WebAssembly, and rustup could not help.
+    #[error("Rust's target {TARGET} is missing; add it with `rustup target add {TARGET}`")]
+    NoTarget,
+    /// Cargo failed. It has said why, on stderr.
+    #[error("cargo could not build {} ({status})", .dir.display())]
+    Cargo {
+        /// The package.
+        dir: PathBuf,
+        /// How cargo ended.
+        status: ExitStatus,
+    },
+    /// The package has no library that can become a component.
+    #[error("{} builds no cdylib; add `[lib] crate-type = [\"cdylib\", \"rlib\"]` to its Cargo.toml", .0.display())]
+    NoLibrary(PathBuf),
+    /// What cargo built cannot be read.
+    #[error("cannot read {}: {cause}", .path.display())]
+    Read {
+        /// The module.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The module does not become a component.
+    #[error("cannot make a component of {}: {problem}", .path.display())]
+    Wrap {
+        /// The module.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The component is not a plugin.
+    #[error("{name} was built, but is no plugin: {cause}")]
+    NoPlugin {
+        /// The package.
+        name: String,
+        /// What is wrong with it.
+        cause: PluginError,
+    },
+}
+
+/// Builds the plugin whose package is in `dir`, in release mode. The compiler's target is added when rustup can.
+///
+/// # Errors
+/// When the package does not compile, or what it compiles to is no plugin. Cargo's own words go to stderr.
+pub fn build(dir: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildError> {
+    if !dir.join("Cargo.toml").is_file() {
+        return Err(BuildError::NoPackage(dir.to_owned()));
+    }
+    ensure_target(dir)?;
+    let (name, path) = compile(dir, options)?;
+    let module = std::fs::read(&path).map_err(|cause| BuildError::Read { path: path.clone(), cause })?;
+    let component = wrap(&module).map_err(|problem| BuildError::Wrap { path, problem })?;
+    match world::check(&component) {
+        Ok(()) => Ok(BuiltPlugin { name, component }),
+        Err(cause) => Err(BuildError::NoPlugin { name, cause }),
+    }
+}
+
+/// Makes a component of a core module that carries its world, as the SDK has it do.
+pub(super) fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("{error:#}"))
+}
+
+/// Sees to it that the compiler used in `dir` has the target's standard library.
+fn ensure_target(dir: &Path) -> Result<(), BuildError> {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(dir)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|cause| BuildError::Run { program: "rustc", cause })?;
+    if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).current_dir(dir).stdout(Stdio::null()).status();
+    if added.is_ok_and(|status| status.success()) { Ok(()) } else { Err(BuildError::NoTarget) }
+}
+
+/// Runs cargo, and returns the name of the package and the module it made.
+fn compile(dir: &Path, options: &BuildOptions) -> Result<(String, PathBuf), BuildError> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    if options.quiet {
+        cargo.arg("--quiet");
+    }
+    if !options.features.is_empty() {
+        cargo.arg("--features").arg(options.features.join(","));
+    }
+    if let Some(target_dir) = &options.target_dir {
+        cargo.arg("--target-dir").arg(target_dir);
+    }
+    let output = cargo
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|cause| BuildError::Run { program: "cargo", cause })?;
+    if !output.status.success() {
+        return Err(BuildError::Cargo { dir: dir.to_owned(), status: output.status });
+    }
+    // Dependencies come before the package itself.
+    let artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(artifact);
+    artifacts.last().ok_or_else(|| BuildError::NoLibrary(dir.to_owned()))
+}
+
+/// The package and the module of a line of cargo's report, where the line is about a cdylib.
+fn artifact(line: &[u8]) -> Option<(String, PathBuf)> {
+    #[derive(Deserialize)]
+    struct Message {
+        reason: String,
+        target: Target,
+        filenames: Vec<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        crate_types: Vec<String>,
+    }
+
+    let message: Message = serde_json::from_slice(line).ok()?;
+    if message.reason != "compiler-artifact" || !message.target.crate_types.iter().any(|kind| kind == "cdylib") {
+        return None;
+    }
+    let module = message.filenames.into_iter().find(|path| path.extension().is_some_and(|e| e == "wasm"))?;
+    Some((message.target.name.replace('_', "-"), module))
+}

@@ -1,0 +1,47 @@
+//! Projection plugins: WebAssembly components behind the world `unspool:projection`, run so that they cannot hurt the host.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `build` | a Rust package becomes a component |
+//! | `world` | compares a component with the world, by name, before anything is compiled |
+//! | `engine` | one [`Engine`] per host: compiler, instance pool, linker, the clock that stops guests |
+//! | `cache` | compiled components on disk, authenticated |
+//! | `call` | one call of a plugin on a fresh instance: [`Plugin`], and the imports it meets |
+//! | `guard` | what a call may use: memory, processor time, log lines |
+//! | `outcome` | what a plugin returned, checked before anyone believes it |
+//! | `failure` | how a call that did not return becomes an [`EventFailure`](crate::vocabulary::EventFailure) |
+//!
+//! What holds for every call:
+//!
+//! - A chunk meets a **fresh instance**. Nothing but rows survives from one chunk to the next, so a resumed rebuild cannot
+//!   differ from an uninterrupted one.
+//! - A plugin is **pure**: it sees the chunk, its rows and nothing else - no clock, randomness, files or environment. NaN
+//!   bit patterns and relaxed SIMD are fixed. The same chunk over the same rows gives the same bytes on every machine.
+//! - A call **ends**: by returning, by a trap, or within an epoch ([`limits::EPOCH_TICK`](crate::limits::EPOCH_TICK)) of
+//!   its processor time being used up or its stop flag being raised. Processor time is that of the calling thread, so a
+//!   loaded machine blames no plugin.
+//! - A call that does not return leaves **nothing** behind: writes are the return value.
+//! - Nothing that a plugin returns, logs or asks for is unbounded or believed unchecked.
+//!
+//! Calls are synchronous and run on the caller's thread, which needs a stack of
+//! [`limits::HANDLER_THREAD_STACK_BYTES`](crate::limits::HANDLER_THREAD_STACK_BYTES).
+
+mod build;
+mod cache;
+mod call;
+mod engine;
+mod error;
+mod failure;
+mod guard;
+mod outcome;
+#[cfg(test)]
+mod tests;
+mod wit;
+mod world;
+
+pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
+pub use call::{Plugin, ReadRows};
+pub use engine::{Engine, EngineOptions};
+pub use error::{CallError, PluginError};
+pub use outcome::{Outcome, RowWrite};
+pub use world::{Difference, check};

@@ -1,0 +1,312 @@
+//! What is refused: each time with the file, the place and the reason.
+
+use super::*;
+use std::io::{self, ErrorKind};
+
+/// The message that reading `content` ends with.
+fn refused(content: impl Into<Vec<u8>>) -> String {
+    read(content).unwrap_err().to_string()
+}
+
+/// Checks the message for one bad event, as NDJSON behind a good line and as MessagePack.
+fn refuses(bad: &str, message: &str) {
+    assert_eq!(refused(format!("{}\n{bad}\n", line(""))), format!("f, line 2: {message}"));
+    let bad = serde_json::from_str::<serde_json::Value>(bad).map(|bad| rmp_serde::to_vec(&bad).unwrap()).unwrap();
+    assert_eq!(refused([packed(&line("")), bad].concat()), format!("f, event 2: {message}"));
+}
+
+#[test]
+fn missing_and_unknown_fields_are_named() {
+    for field in ["id", "stream", "type", "timestamp"] {
+        let without = line("").replace(&format!("\"{field}\""), "\"data\"");
+        refuses(&without, &format!("the field \"{field}\" is missing; every event has one"));
+    }
+    refuses(
+        &line(r#","datta":1"#),
+        "there is no field \"datta\"; the fields are id, stream, type, timestamp, data, metadata, schemaVersion, position; put it into metadata",
+    );
+    refuses("{}", "the field \"id\" is missing; every event has one");
+}
+
+#[test]
+fn a_field_that_stands_twice_is_named() {
+    assert_eq!(refused(line(r#","id":"e2""#)), "f, line 1: the field \"id\" stands twice");
+    assert_eq!(refused(line(r#","data":null,"d\u0061ta":1"#)), "f, line 1: the field \"data\" stands twice");
+    assert_eq!(refused(cloud(r#","time":"x""#)), "f, line 1: the field \"time\" stands twice");
+    assert_eq!(
+        refused(cloud(r#","x":1,"x":2"#)),
+        "f, line 1: field \"metadata\": the key \"x\" stands twice in one map"
+    );
+    let twice = [&[0x82][..], b"\xa2id\xa1a\xa2id\xa1a"].concat();
+    assert_eq!(refused(twice), "f, event 1: the field \"id\" stands twice");
+}
+
+#[test]
+fn a_wrong_value_is_told_from_the_right_one() {
+    let with = |from: &str, to: &str| line(",\"schemaVersion\":7,\"position\":8").replace(from, to);
+    refuses(&with("\"e1\"", "5"), "field \"id\": expected text, found the number 5");
+    refuses(&with("\"e1\"", "{\"a\":1}"), "field \"id\": expected text, found an object");
+    refuses(&with("\"order-1\"", "\"\""), "field \"stream\": expected text, found empty text");
+    refuses(&with("\"order-1\"", "[]"), "field \"stream\": expected text, found an array");
+    refuses(&with("\"e1\"", "\"a\\u0000\""), "field \"id\": expected text without NUL, found the text \"a\\u0000\"");
+    refuses(
+        &with("\"e1\"", &format!("\"{}\"", "x".repeat(4097))),
+        "field \"id\": 4097 bytes are too many; 4096 are allowed",
+    );
+    for (bad, found) in [
+        ("0", "the number 0"),
+        ("-1", "the number -1"),
+        ("1.5", "the number 1.5"),
+        ("\"1\"", "the text \"1\""),
+        ("true", "true"),
+    ] {
+        refuses(
+            &with(":7", &format!(":{bad}")),
+            &format!("field \"schemaVersion\": expected an integer from 1 to 4294967295, found {found}"),
+        );
+        refuses(
+            &with(":8", &format!(":{bad}")),
+            &format!("field \"position\": expected an integer from 1 to 18446744073709551615, found {found}"),
+        );
+    }
+    refuses(
+        &with(":7", ":4294967296"),
+        "field \"schemaVersion\": expected an integer from 1 to 4294967295, found the number 4294967296",
+    );
+    let long = "1".repeat(100);
+    assert!(refused(with(":8", &format!(":{long}"))).ends_with(&format!("found the number {}...", &long[..80])));
+    assert!(read(line("").replace("e1", &"x".repeat(4096))).is_ok());
+}
+
+#[test]
+fn a_wrong_time_is_shown() {
+    let expected = "field \"timestamp\": expected milliseconds since 1970 as an integer, or RFC 3339 text like \"2024-01-31T12:00:00.000Z\", found";
+    for (bad, found) in [
+        ("1.5", "the number 1.5"),
+        ("1700000000123.0", "the number 1700000000123.0"),
+        ("9223372036854775808", "the number 9223372036854775808"),
+        ("\"yesterday\"", "the text \"yesterday\""),
+        ("\"2024-01-31\"", "the text \"2024-01-31\""),
+        ("\"2024-01-31T12:00:00\"", "the text \"2024-01-31T12:00:00\""),
+        ("\"2024-01-31T12:00:00.Z\"", "the text \"2024-01-31T12:00:00.Z\""),
+        ("\"2024-01-31T12:00:00Z[UTC]\"", "the text \"2024-01-31T12:00:00Z[UTC]\""),
+        ("\"2024-01-31T12:00:00.5\"", "the text \"2024-01-31T12:00:00.5\""),
+        ("\"ééééééééééééééééééééé\"", "the text \"ééééééééééééééééééééé\""),
+    ] {
+        refuses(&line("").replace("1700000000123", bad), &format!("{expected} {found}"));
+    }
+    let message = refused(line("").replace("1700000000123", "\"2023-02-29T12:00:00Z\""));
+    assert!(message.starts_with(&format!("f, line 1: {expected} the text \"2023-02-29T12:00:00Z\" (")), "{message}");
+    for bad in ["\"2024-01-31T12:00:00.1234Z\"", "\"2016-12-31T23:59:60Z\""] {
+        let message = format!("field \"timestamp\": the text {bad} is not a whole millisecond of Unix time; round it");
+        refuses(&line("").replace("1700000000123", bad), &message);
+    }
+}
+
+#[test]
+fn a_number_that_cannot_be_held_is_shown_with_its_path() {
+    let message = |field: &str, number: &str, path: &str| {
+        format!("f, line 1: field \"{field}\": the number {number} at {path} cannot be held exactly; write it as text")
+    };
+    for number in ["18446744073709551616", "1e400", "1e-400", "0.12345678901234567890"] {
+        let text = line(&format!(r#","data":{{"lines":[{{"amount":{number}}}]}}"#));
+        assert_eq!(refused(text), message("data", number, "lines[0].amount"));
+    }
+    assert_eq!(refused(line(r#","metadata":[1e400]"#)), message("metadata", "1e400", "[0]"));
+    assert_eq!(refused(cloud(r#","ext":[1e400]"#)), message("ext", "1e400", "[0]"));
+}
+
+#[test]
+fn data_that_are_no_document_are_refused() {
+    assert_eq!(
+        refused(line(r#","data":{"a":1,"a":2}"#)),
+        "f, line 1: field \"data\": the key \"a\" stands twice in one map"
+    );
+    let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+    let message = "field \"data\": arrays and maps are nested more than 64 deep";
+    assert_eq!(refused(line(&format!(",\"data\":{deep}"))), format!("f, line 1: {message}"));
+    let message = refused(line(r#","data":["\ud800"]"#));
+    assert!(message.starts_with("f, line 1: field \"data\": it is not JSON: "), "{message}");
+    let nan = [&packed(&line(""))[..], b"\x81\xa4data\xcb\x7f\xf8\0\0\0\0\0\0"].concat();
+    assert_eq!(
+        refused(nan),
+        "f, event 2: not an event in MessagePack: the float at byte 0 is NaN, which JSON cannot show; write nil"
+    );
+    let deep = [&packed(&line(""))[..], b"\x81\xa4data", &[0x91; 65], &[0xc0]].concat();
+    assert_eq!(refused(deep), "f, event 2: not an event in MessagePack: arrays and maps are nested more than 64 deep");
+}
+
+#[test]
+fn a_cloud_event_without_what_it_needs_is_refused() {
+    let expected = "field \"specversion\": expected \"1.0\", the version of CloudEvents that is read, found";
+    for (bad, found) in [("\"0.3\"", "the text \"0.3\""), ("1.0", "the number 1.0"), ("null", "null")] {
+        refuses(&cloud("").replace("\"1.0\"", bad), &format!("{expected} {found}"));
+    }
+    let without = |field: &str| cloud("").replace(&format!("\"{field}\""), "\"other\"");
+    refuses(
+        &without("time"),
+        "the field \"time\" is missing; an event without a time cannot be replayed as it happened",
+    );
+    for field in ["id", "source", "type"] {
+        refuses(&without(field), &format!("the field \"{field}\" is missing; every event has one"));
+    }
+    refuses(&cloud(r#","subject":"""#), "field \"subject\": expected text, found empty text");
+    refuses(
+        &cloud(r#","data":1,"data_base64":"AQ==""#),
+        "both \"data\" and \"data_base64\" are there; a CloudEvent has one of them",
+    );
+    for bad in ["\"A\"", "\"AQ\"", "\"!\"", "7"] {
+        let message = refused(cloud(&format!(",\"data_base64\":{bad}")));
+        assert!(message.contains("field \"data_base64\": expected base64 text"), "{message}");
+    }
+    refuses(
+        &cloud("").replace("\"2024-01-31T12:00:00Z\"", "1700000000123"),
+        "field \"time\": expected RFC 3339 text like \"2024-01-31T12:00:00Z\", found the number 1700000000123",
+    );
+}
+
+#[test]
+fn a_line_that_is_no_event_is_refused() {
+    let line2 = |bad: &str| refused(format!("{}\n{bad}\n{}\n", line(""), line("")));
+    assert_eq!(line2("hello"), "f, line 2: not JSON: expected value, at byte 1 of the line");
+    assert_eq!(line2(r#"{"id" "x"}"#), "f, line 2: not JSON: expected `:`, at byte 7 of the line");
+    assert_eq!(
+        line2(&format!("{} {}", line(""), line(""))),
+        format!("f, line 2: not JSON: trailing characters, at byte {} of the line", line("").len() + 2)
+    );
+    assert_eq!(line2("\"text\""), "f, line 2: this is the text \"text\", not an event; an event is a map of fields");
+    assert_eq!(line2("7"), "f, line 2: this is the number 7, not an event; an event is a map of fields");
+    assert!(line2("{").starts_with("f, line 2: the event is cut off"));
+    assert!(line2(r#"{"id":"a"#).starts_with("f, line 2: the event is cut off"));
+    assert_eq!(
+        line2(&format!("  [{}]", line(""))),
+        "f, line 2: this is an array, not an event; write one event a line, without array brackets (`jq -c '.[]'`)"
+    );
+    let latin_1 = [line("").as_bytes(), b"\n{\"id\":\"M\xfcller\"}"].concat();
+    assert_eq!(refused(latin_1), "f, line 2: byte 9 of the line is not UTF-8; convert the file to UTF-8");
+}
+
+#[test]
+fn a_stream_that_is_not_events_is_refused() {
+    let event2 = |bad: &[u8]| refused([&packed(&line(""))[..], bad].concat());
+    assert_eq!(event2(&[0x93, 1, 2, 3]), "f, event 2: this is an array, not an event; an event is a map of fields");
+    assert_eq!(
+        event2(&[0x81, 0x01, 0x02]),
+        "f, event 2: this is a map with the number 1 as a key, not an event; an event is a map of fields"
+    );
+    assert_eq!(
+        event2(&[0xc1]),
+        "f, event 2: not an event in MessagePack: byte 0 is 0xc1, which begins no MessagePack value"
+    );
+    assert!(event2(&packed(&line(""))[..20]).starts_with("f, event 2: the event is cut off"));
+    assert!(event2(&[0xdf, 0xff, 0xff, 0xff, 0xff]).starts_with("f, event 2: the event is cut off"));
+}
+
+#[test]
+fn nothing_larger_than_an_event_is_taken_in() {
+    let larger =
+        "the event has more than 67108864 bytes; keep large content elsewhere, and a reference to it in the event";
+    // Endless, so that only a reader that stops comes to an end.
+    let endless = io::Cursor::new(format!("{}\n{{\"id\":\"", line(""))).chain(io::repeat(b'x'));
+    let last = EventFile::from_reader(Box::new(endless), "f").unwrap().last().unwrap();
+    assert_eq!(last.unwrap_err().to_string(), format!("f, line 2: {larger}"));
+    let endless = io::Cursor::new(b"\x81\xa2id\xdb\xff\xff\xff\xff").chain(io::repeat(b'x'));
+    let last = EventFile::from_reader(Box::new(endless), "f").unwrap().last().unwrap();
+    assert_eq!(last.unwrap_err().to_string(), format!("f, event 1: {larger}"));
+    // Floats take more bytes in MessagePack than in JSON.
+    let many = line(&format!(r#","data":[{}1e1]"#, "1e1,".repeat(10 << 20)));
+    assert_eq!(refused(many), format!("f, line 1: {larger}"));
+}
+
+#[test]
+fn other_formats_are_told() {
+    for (content, format) in [
+        (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "a PNG image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
+        (b"PK\x03\x04abc", "a zip archive; unpack it first"),
+        (b"\xff\xfe{\0\"\0", "UTF-16 text; convert it to UTF-8"),
+        (b"\0\x01\x02\x03\x04", "something else that begins with the bytes 00 01 02 03"),
+        (b"\xc3\xa9", "something else that begins with the bytes c3 a9"),
+    ] {
+        let message = format!("f: this is {format}; event files are NDJSON or MessagePack, also as gzip or zstd");
+        assert_eq!(open(content).err().unwrap().to_string(), message);
+        assert_eq!(open(zstd(content)).err().unwrap().to_string(), message);
+    }
+    let twice = open(gzip(&gzip(b"{}"))).err().unwrap().to_string();
+    assert!(twice.starts_with("f: this is gzip within gzip or zstd; unpack it first"), "{twice}");
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let message = |path: &Path| EventFile::open(path).err().unwrap().to_string();
+    let shown = directory.path().display();
+    assert_eq!(message(directory.path()), format!("{shown}: this is a directory; name the files in it"));
+    let missing = directory.path().join("orders.ndjson");
+    assert_eq!(message(&missing), format!("{shown}/orders.ndjson: there is no such file"));
+}
+
+#[test]
+fn an_error_of_the_reader_is_not_taken_for_a_bad_file() {
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::new(ErrorKind::UnexpectedEof, "the line is dead"))
+        }
+    }
+    let content = format!("{}\n", line("")).repeat(50_000);
+    let half = |content: Vec<u8>| {
+        let len = content.len() / 2;
+        io::Cursor::new(content[..len].to_vec()).chain(Failing)
+    };
+    for content in [content.clone().into_bytes(), gzip(content.as_bytes()), zstd(content.as_bytes())] {
+        let mut events = EventFile::from_reader(Box::new(half(content)), "f").unwrap();
+        let error = events.by_ref().last().unwrap().unwrap_err();
+        assert_eq!(error.reason, Reason::Unreadable("the line is dead".into()));
+        assert!(events.next().is_none());
+    }
+}
+
+#[test]
+fn truncated_and_corrupt_files_are_told_apart() {
+    let content: String = (0..200).map(|n| format!("{}\n", line(&format!(",\"data\":{n}")))).collect();
+    for (packed, compression) in [(gzip(content.as_bytes()), "gzip"), (zstd(content.as_bytes()), "zstd")] {
+        for len in 4..packed.len() {
+            let error = read(&packed[..len]).unwrap_err();
+            assert_eq!(error.reason, Reason::Truncated(compression.into()), "cut at {len}");
+        }
+        let message = read(&packed[..packed.len() - 1]).unwrap_err().to_string();
+        assert!(
+            message.ends_with(&format!("the file is truncated: its {compression} data end too early; fetch it again"))
+        );
+        let error = read([&packed[..], b"more than a header of garbage"].concat()).unwrap_err();
+        assert!(matches!(error.reason, Reason::Corrupt { .. }), "{error}");
+    }
+    // The header's flags, time and system are not checked; behind it every byte counts.
+    let packed = gzip(content.as_bytes());
+    for at in 10..packed.len() {
+        let mut packed = packed.clone();
+        packed[at] ^= 0x55;
+        assert!(read(packed).is_err(), "changed at {at}");
+    }
+    let mut packed = packed;
+    let checksum = packed.len() - 8;
+    packed[checksum] ^= 0x55;
+    let message = read(packed).unwrap_err().to_string();
+    assert!(message.starts_with("f, line 201: the gzip data are corrupt: "), "{message}");
+}
+
+#[test]
+fn after_an_error_there_is_nothing_more() {
+    let mut events = open(format!("{}\nx\n{}\n", line(""), line(""))).unwrap();
+    assert!(events.next().unwrap().is_ok());
+    assert!(events.next().unwrap().is_err());
+    assert!(events.next().is_none());
+    assert!(events.next().is_none());
+}
+
+#[test]
+fn an_importer_can_add_its_own_reasons() {
+    let error = EventFileError::at("orders.ndjson", Some(Place::Line(17)), "position 3 is not after 4");
+    assert_eq!(error.to_string(), "orders.ndjson, line 17: position 3 is not after 4");
+}

@@ -1,0 +1,113 @@
+//! Event files as sources. A file is checked as a whole and indexed into a log of its own before anything reads it, so
+//! that a rebuild from it resumes, counts and filters like any other, in flat memory, and a bad line is refused before
+//! the rebuild begins.
+
+use super::{SourceError, event_file::EventFile, log::EventLog};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// The indexed files of a data directory, under `DIGEST.redb` each: BLAKE3 of the file's content. An index that is
+/// missing is made again; one that was only begun has another name and is made anew.
+#[derive(Clone)]
+pub struct FileSources {
+    dir: PathBuf,
+    /// Open indexes. A redb file can be open once only.
+    open: Arc<Mutex<HashMap<Stamp, EventLog>>>,
+}
+
+/// Tells a file from what it was before, without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Stamp {
+    path: PathBuf,
+    bytes: u64,
+    modified: SystemTime,
+}
+
+impl FileSources {
+    /// Keeps indexes in `dir`, which is made when it is needed.
+    pub fn new(dir: PathBuf) -> FileSources {
+        FileSources { dir, open: Arc::default() }
+    }
+
+    /// The history in the event file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not an event file (with its line and the reason), or there is no room for its index.
+    pub fn open(&self, path: &Path) -> Result<EventLog, SourceError> {
+        let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", path.display()));
+        let metadata = fs::metadata(path).map_err(refuse)?;
+        if !metadata.is_file() {
+            return Err(SourceError::permanent(format!(
+                "{} is not a regular file, and could not be read again to resume: import it into the log instead",
+                path.display()
+            )));
+        }
+        let modified = metadata.modified().map_err(refuse)?;
+        let stamp = Stamp { path: path.to_owned(), bytes: metadata.len(), modified };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = open.get(&stamp) {
+            return Ok(log.clone());
+        }
+        let digest = digest(path).map_err(refuse)?;
+        // The same content under another name or time is the same history.
+        let known = open.values().find(|log| super::Source::identity(*log) == digest).cloned();
+        let log = match known {
+            Some(log) => log,
+            None => self.index(path, &digest)?,
+        };
+        open.insert(stamp, log.clone());
+        Ok(log)
+    }
+
+    /// Removes the indexes of all histories but `kept`, by identity. For a host that starts: none is open yet.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or a file not be removed.
+    pub fn prune(&self, kept: &[String]) -> io::Result<()> {
+        if !self.dir.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let is_kept = path.file_stem().is_some_and(|stem| kept.iter().any(|identity| stem == identity.as_str()));
+            if !is_kept {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&self, path: &Path, digest: &str) -> Result<EventLog, SourceError> {
+        let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
+        fs::create_dir_all(&self.dir).map_err(refuse)?;
+        let (ready, draft) = (self.dir.join(format!("{digest}.redb")), self.dir.join(format!("{digest}.draft")));
+        let open = |at: &Path| {
+            let opened = EventLog::open_as(at, &path.display().to_string(), Some(digest));
+            opened.map_err(|e| SourceError::permanent(e.to_string()))
+        };
+        if !ready.exists() {
+            if draft.exists() {
+                fs::remove_file(&draft).map_err(refuse)?;
+            }
+            let mut file = EventFile::open(path)?;
+            let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
+            if let Err(e) = imported {
+                drop(fs::remove_file(&draft));
+                return Err(e);
+            }
+            fs::rename(&draft, &ready).map_err(refuse)?;
+        }
+        open(&ready)
+    }
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}

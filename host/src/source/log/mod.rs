@@ -1,0 +1,247 @@
+//! The embedded event log: blocks of events in a redb file of its own, so that an import never waits for a rebuild's
+//! commits nor the other way round.
+//!
+//! | redb table | key | value |
+//! |---|---|---|
+//! | `meta` | name | `format` (4 bytes little-endian), `identity` (16 random bytes) |
+//! | `kinds` | event type | its number |
+//! | `index` | position of a block's first event | what is known of the block without reading it, MessagePack |
+//! | `blocks` | the same | the block (see `block.rs`) |
+//! | `ids` | BLAKE3 of an event's id, 128 bits | its position, and BLAKE3 of its content, 128 bits |
+//!
+//! The log only grows. An import is one transaction: readers see all of a file or nothing.
+
+mod block;
+mod import;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use import::{ImportProgress, ImportSummary};
+
+use super::{Located, Reader, Source, SourceError};
+use crate::{
+    disk::{self, DiskError},
+    limits,
+    vocabulary::{Event, Matcher, Position},
+};
+use block::{Block, Summary};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use std::{path::Path, sync::Arc};
+
+/// The version of the layout above.
+const FORMAT: u32 = 1;
+
+const KINDS: TableDefinition<'_, &str, u32> = TableDefinition::new("kinds");
+const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
+const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
+
+/// A handle to a log. Clones share the file.
+#[derive(Clone)]
+pub struct EventLog {
+    db: Arc<Database>,
+    name: Arc<str>,
+    identity: Arc<str>,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogStats {
+    /// Events.
+    pub events: u64,
+    /// The position of the first event; absent where there is none.
+    pub first_position: Option<u64>,
+    /// The position of the last event; absent where there is none.
+    pub last_position: Option<u64>,
+    /// The earliest timestamp, in milliseconds since 1970; absent where there is no event.
+    pub first_timestamp: Option<i64>,
+    /// The latest timestamp, in milliseconds since 1970; absent where there is no event.
+    pub last_timestamp: Option<i64>,
+    /// Bytes of the events, uncompressed.
+    pub bytes: u64,
+    /// How many events of each type.
+    pub event_types: std::collections::BTreeMap<String, u64>,
+}
+
+impl EventLog {
+    /// Opens the log at `path`, or creates an empty one. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
+    pub fn open(path: &Path, name: &str) -> Result<EventLog, DiskError> {
+        EventLog::open_as(path, name, None)
+    }
+
+    /// Opens or creates a log; `known` is its identity, where that is known from elsewhere.
+    pub(super) fn open_as(path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
+        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, |write| {
+            write.open_table(KINDS)?;
+            write.open_table(INDEX)?;
+            write.open_table(BLOCKS)?;
+            write.open_table(IDS)?;
+            let mut identity = [0; 16];
+            getrandom::fill(&mut identity).map_err(|e| DiskError::Write(e.to_string()))?;
+            write.open_table(disk::META)?.insert("identity", identity.as_slice())?;
+            Ok(())
+        })?;
+        let identity = match db.begin_read()?.open_table(disk::META)?.get("identity")? {
+            Some(bytes) => bytes.value().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            None => return Err(DiskError::Damaged(format!("{} has no identity", path.display()))),
+        };
+        let identity = known.map_or(identity, str::to_owned);
+        Ok(EventLog { db: Arc::new(db), name: name.into(), identity: identity.into() })
+    }
+
+    /// What the log holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn stats(&self) -> Result<LogStats, SourceError> {
+        let read = self.begin()?;
+        let names = self.kind_names(&read)?;
+        let mut stats = LogStats::default();
+        for entry in self.index(&read)?.range(0..).map_err(damage)? {
+            let (first, summary) = entry.map_err(damage)?;
+            let summary = self.summary(first.value(), summary.value())?;
+            stats.first_position.get_or_insert(first.value());
+            stats.last_position = Some(summary.last);
+            let (earliest, latest) = summary.timestamps;
+            stats.first_timestamp = Some(stats.first_timestamp.map_or(earliest, |known| known.min(earliest)));
+            stats.last_timestamp = Some(stats.last_timestamp.map_or(latest, |known| known.max(latest)));
+            stats.events += summary.count(|_| true);
+            stats.bytes += summary.bytes;
+            for (kind, count) in summary.kinds {
+                let name = names.get(kind as usize).cloned().unwrap_or_else(|| format!("type {kind}"));
+                *stats.event_types.entry(name).or_default() += u64::from(count);
+            }
+        }
+        Ok(stats)
+    }
+
+    /// The event with this id, and its position; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn show(&self, id: &str) -> Result<Option<(u64, Event)>, SourceError> {
+        let read = self.begin()?;
+        let Some((position, block)) = self.find(&read, id)? else { return Ok(None) };
+        let index = self.index_in(&block, position)?;
+        let event = unspool_frame::Event::decode(&mut block.frame(index)).map_err(|e| self.damaged(e))?;
+        let event = Event {
+            id: event.id.to_owned(),
+            stream: event.stream.to_owned(),
+            kind: event.kind.to_owned(),
+            timestamp: event.timestamp,
+            schema_version: event.schema_version,
+            data: event.data.to_vec(),
+            metadata: event.metadata.to_vec(),
+        };
+        Ok((event.id == id).then_some((position, event)))
+    }
+
+    /// Where the event with this id stands, and its block.
+    fn find(&self, read: &ReadTransaction, id: &str) -> Result<Option<(u64, Block)>, SourceError> {
+        let ids = read.open_table(IDS).map_err(damage)?;
+        let Some(position) = ids.get(id_hash(id)).map_err(damage)?.map(|found| found.value().0) else { return Ok(None) };
+        let blocks = read.open_table(BLOCKS).map_err(damage)?;
+        let mut at_or_before = blocks.range(..=position).map_err(damage)?;
+        match at_or_before.next_back() {
+            Some(found) => {
+                let (_, block) = found.map_err(damage)?;
+                Ok(Some((position, Block::decode(block.value()).map_err(|e| self.damaged(e))?)))
+            }
+            None => Err(self.damaged(format!("there is no block with position {position}"))),
+        }
+    }
+
+    fn index_in(&self, block: &Block, position: u64) -> Result<usize, SourceError> {
+        let found = block.entries.binary_search_by_key(&position, |entry| entry.position);
+        found.map_err(|_| self.damaged(format!("there is no event at position {position}")))
+    }
+
+    fn begin(&self) -> Result<ReadTransaction, SourceError> {
+        self.db.begin_read().map_err(damage)
+    }
+
+    fn index(&self, read: &ReadTransaction) -> Result<redb::ReadOnlyTable<u64, &'static [u8]>, SourceError> {
+        read.open_table(INDEX).map_err(damage)
+    }
+
+    fn summary(&self, first: u64, bytes: &[u8]) -> Result<Summary, SourceError> {
+        rmp_serde::from_slice(bytes).map_err(|e| self.damaged(format!("the summary of block {first}: {e}")))
+    }
+
+    /// The event types in the order of their numbers.
+    fn kind_names(&self, read: &ReadTransaction) -> Result<Vec<String>, SourceError> {
+        let table = read.open_table(KINDS).map_err(damage)?;
+        let mut names = Vec::new();
+        for entry in table.iter().map_err(damage)? {
+            let (name, number) = entry.map_err(damage)?;
+            names.push((number.value(), name.value().to_owned()));
+        }
+        names.sort_unstable();
+        Ok(names.into_iter().map(|(_, name)| name).collect())
+    }
+
+    fn damaged(&self, what: impl std::fmt::Display) -> SourceError {
+        SourceError::permanent(format!("{} is damaged: {what}; nothing was repaired: restore a copy, or import again", self.name))
+    }
+}
+
+/// What redb says, as a failure of the source.
+fn damage(error: impl Into<DiskError>) -> SourceError {
+    SourceError::permanent(error.into().to_string())
+}
+
+/// The key of `ids`. 128 bits of BLAKE3: two ids of one log never share it.
+fn id_hash(id: &str) -> u128 {
+    hash_128(id.as_bytes())
+}
+
+fn hash_128(bytes: &[u8]) -> u128 {
+    let hash = blake3::hash(bytes);
+    hash.as_bytes().first_chunk().map_or(0, |half| u128::from_be_bytes(*half))
+}
+
+impl Source for EventLog {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn ceiling(&self) -> Result<Position, SourceError> {
+        let read = self.begin()?;
+        let index = self.index(&read)?;
+        match index.last().map_err(damage)? {
+            Some((first, summary)) => Ok(Position::number(self.summary(first.value(), summary.value())?.last)),
+            None => Ok(Position::START),
+        }
+    }
+
+    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {
+        read::count(self, matcher, after, through)
+    }
+
+    fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
+        Ok(Box::new(read::LogReader::new(self.clone(), matcher, after, through)?))
+    }
+
+    fn locate(&self, id: &str) -> Result<Option<Located>, SourceError> {
+        let read = self.begin()?;
+        let Some((position, block)) = self.find(&read, id)? else { return Ok(None) };
+        let index = self.index_in(&block, position)?;
+        let before = match index.checked_sub(1) {
+            Some(before) => block.entries[before].position,
+            None => match self.index(&read)?.range(..position).map_err(damage)?.next_back() {
+                Some(previous) => {
+                    let (first, summary) = previous.map_err(damage)?;
+                    self.summary(first.value(), summary.value())?.last
+                }
+                None => 0,
+            },
+        };
+        Ok(Some(Located { position: Position::number(position), before: Position::number(before) }))
+    }
+}

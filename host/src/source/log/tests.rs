@@ -1,0 +1,195 @@
+use super::*;
+use crate::source::event_file::EventFile;
+use proptest::prelude::*;
+use serde_json::json;
+use std::collections::HashSet;
+
+/// An event as the tests think of it: position and type; its id follows from the position.
+type Plain = (u64, &'static str);
+
+const KINDS: [&str; 4] = ["A", "B", "C", "Rare"];
+
+fn log() -> (tempfile::TempDir, EventLog) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(&dir.path().join("log.redb"), "the test's log").unwrap();
+    (dir, log)
+}
+
+fn line((position, kind): &Plain) -> String {
+    let event = json!({
+        "id": format!("e{position}"), "position": position, "stream": "s", "type": kind, "timestamp": 1000 + position,
+        "data": { "filler": "x".repeat((position % 7) as usize * 100) }, "metadata": null,
+    });
+    format!("{event}\n")
+}
+
+fn import(log: &EventLog, text: &str) -> Result<ImportSummary, SourceError> {
+    let mut file = EventFile::from_reader(Box::new(std::io::Cursor::new(text.to_owned())), "test.ndjson").unwrap();
+    log.import(&mut file, &mut |_| {})
+}
+
+fn fill(log: &EventLog, events: &[Plain]) -> ImportSummary {
+    import(log, &events.iter().map(line).collect::<String>()).unwrap()
+}
+
+fn matcher(kinds: &[&str]) -> Matcher {
+    Matcher::new(&kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>())
+}
+
+/// Reads a range to its end: the events, and what the last block says of how far it goes.
+fn read(log: &EventLog, matcher: &Matcher, after: u64, through: u64) -> (Vec<(u64, String)>, Position) {
+    let mut reader = log.read(matcher, Position::number(after), Position::number(through)).unwrap();
+    let (mut events, mut last) = (Vec::new(), Position::START);
+    while let Some(block) = reader.next().unwrap() {
+        let mut start = 0;
+        for (end, position) in &block.ends {
+            let event = unspool_frame::Event::decode(&mut &block.bytes[start..*end as usize]).unwrap();
+            assert_eq!(Position::number(event.position), *position);
+            assert_eq!(event.id, format!("e{}", event.position));
+            events.push((event.position, event.kind.to_owned()));
+            start = *end as usize;
+        }
+        assert!(block.through >= last, "a reader only moves forward");
+        last = block.through;
+    }
+    (events, last)
+}
+
+/// Positions with holes, of any types, imported in parts of any size.
+fn histories() -> impl Strategy<Value = (Vec<Plain>, Vec<usize>)> {
+    let events = prop::collection::vec((1_u64..4, 0..KINDS.len()), 0..1500).prop_map(|steps| {
+        let mut position = 0;
+        let event = |(step, kind): (u64, usize)| {
+            position += step;
+            (position, KINDS[kind])
+        };
+        steps.into_iter().map(event).collect::<Vec<_>>()
+    });
+    (events, prop::collection::vec(1_usize..400, 1..8))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_range_and_filter_reads_what_a_naive_filter_keeps(
+        (events, parts) in histories(), after in 0_u64..3000, length in 0_u64..3000,
+        wanted in prop::sample::subsequence(&KINDS[..], 0..4),
+    ) {
+        let (_dir, log) = log();
+        let mut rest = events.as_slice();
+        for part in parts.iter().cycle().take_while(|_| !events.is_empty()) {
+            let (now, later) = rest.split_at((*part).min(rest.len()));
+            prop_assert_eq!(fill(&log, now).added, now.len() as u64);
+            rest = later;
+            if rest.is_empty() { break; }
+        }
+        let through = after + length;
+        let wanted = if wanted.is_empty() { vec!["*"] } else { wanted };
+        let keeps = |kind: &str| wanted[0] == "*" || wanted.contains(&kind);
+        let expected: Vec<_> = events.iter()
+            .filter(|(position, kind)| *position > after && *position <= through && keeps(kind))
+            .map(|(position, kind)| (*position, (*kind).to_owned()))
+            .collect();
+        let matcher = matcher(&wanted);
+        let (found, last) = read(&log, &matcher, after, through);
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(last, Position::number(through));
+        let count = log.count(&matcher, Position::number(after), Position::number(through)).unwrap();
+        prop_assert_eq!(count, expected.len() as u64);
+        let ceiling = events.last().map_or(Position::START, |(position, _)| Position::number(*position));
+        prop_assert_eq!(log.ceiling().unwrap(), ceiling);
+        for (index, (position, _)) in events.iter().enumerate() {
+            let before = index.checked_sub(1).map_or(0, |before| events[before].0);
+            let located = Located { position: Position::number(*position), before: Position::number(before) };
+            prop_assert_eq!(log.locate(&format!("e{position}")).unwrap(), Some(located));
+        }
+    }
+}
+
+#[test]
+fn events_that_are_there_already_are_left_out_wherever_they_stand() {
+    let (_dir, log) = log();
+    let events: Vec<Plain> = (1..=1000).map(|position| (position, "A")).collect();
+    assert_eq!(fill(&log, &events[..600]), ImportSummary { read: 600, added: 600, duplicates: 0 });
+    assert_eq!(fill(&log, &events), ImportSummary { read: 1000, added: 400, duplicates: 600 });
+    // Twice in one file, at other positions, and only equal in meaning.
+    let twice = r#"{"id":"x","stream":"s","type":"A","timestamp":1,"data":{"a":1,"b":2},"metadata":null}
+{"timestamp":1,"id":"x","data":{"b":2,"a":1},"stream":"s","type":"A","position":5000,"schemaVersion":1}
+"#;
+    assert_eq!(import(&log, twice).unwrap(), ImportSummary { read: 2, added: 1, duplicates: 1 });
+    assert_eq!(log.stats().unwrap().events, 1001);
+    assert_eq!(log.show("x").unwrap().unwrap().0, 1001);
+}
+
+#[test]
+fn a_refused_file_leaves_nothing_behind() {
+    let (_dir, log) = log();
+    fill(&log, &[(1, "A"), (2, "B")]);
+    let before = serde_json::to_value(log.stats().unwrap()).unwrap();
+    let many: String = (3..5000).map(|position| line(&(position, "New"))).collect();
+    for (last, words) in [
+        ("{}".to_owned(), "line 4998"),
+        (line(&(2, "B")).replace("1002", "1003"), "another content"),
+        (line(&(4999, "B")).replace("e4999", "other"), "position 4999 is not after 4999"),
+    ] {
+        let last = if words.starts_with("position") { line(&(4999, "New")) + &last } else { last };
+        let refused = import(&log, &format!("{many}{last}\n")).unwrap_err().to_string();
+        assert!(refused.contains(words) && refused.contains("test.ndjson"), "{refused}");
+        assert_eq!(serde_json::to_value(log.stats().unwrap()).unwrap(), before);
+        assert_eq!(log.show("e3").unwrap(), None);
+    }
+    assert_eq!(import(&log, &many).unwrap().added, 4997);
+}
+
+#[test]
+fn a_block_ends_at_its_bytes_and_a_large_event_has_one_of_its_own() {
+    let (_dir, log) = log();
+    let large = "y".repeat(limits::BLOCK_BYTES * 3);
+    let text: String = (1..=6)
+        .map(|n| format!("{}\n", json!({ "id": format!("e{n}"), "stream": "s", "type": "A", "timestamp": n, "data": large })))
+        .collect();
+    import(&log, &text).unwrap();
+    let (events, _) = read(&log, &Matcher::All, 0, 6);
+    assert_eq!(events.len(), 6);
+    let read = log.begin().unwrap();
+    assert_eq!(log.index(&read).unwrap().iter().unwrap().count(), 6);
+}
+
+#[test]
+fn many_small_imports_do_not_leave_as_many_blocks() {
+    let (_dir, log) = log();
+    for position in 1..=60 {
+        fill(&log, &[(position, "A")]);
+    }
+    let read = log.begin().unwrap();
+    assert_eq!(log.index(&read).unwrap().iter().unwrap().count(), 1);
+    let stats = log.stats().unwrap();
+    assert_eq!((stats.events, stats.first_position, stats.last_position), (60, Some(1), Some(60)));
+    assert_eq!((stats.first_timestamp, stats.last_timestamp), (Some(1001), Some(1060)));
+}
+
+#[test]
+fn an_identity_is_kept_and_no_two_logs_share_one() {
+    let (dir, one) = log();
+    let identity = one.identity().to_owned();
+    drop(one);
+    let again = EventLog::open(&dir.path().join("log.redb"), "again").unwrap();
+    assert_eq!(again.identity(), identity);
+    let (_other_dir, other) = log();
+    assert_ne!(other.identity(), identity);
+    assert_eq!(HashSet::from([identity.len()]), HashSet::from([32]));
+}
+
+#[test]
+fn a_damaged_block_is_reported() {
+    let mut builder = block::BlockBuilder::default();
+    builder.push(1, 0, 5, b"content");
+    let stored = builder.take().unwrap().bytes;
+    assert!(block::Block::decode(&stored).is_ok());
+    for len in 0..stored.len() {
+        assert!(block::Block::decode(&stored[..len]).is_err(), "cut at {len}");
+    }
+    let huge = [&u32::MAX.to_le_bytes(), &stored[4..]].concat();
+    assert!(block::Block::decode(&huge).is_err_and(|e| e.contains("claims")));
+}

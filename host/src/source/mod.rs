@@ -1,0 +1,80 @@
+//! Histories: anything that can be read in order from a position.
+
+pub mod event_file;
+pub mod file;
+pub mod log;
+
+use crate::vocabulary::{EventBlock, Matcher, Position};
+
+/// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
+pub trait Source: Send + Sync {
+    /// Tells this history from any other, wherever it is read from: a checkpoint holds for one history only.
+    fn identity(&self) -> &str;
+
+    /// Nothing above this position may be read yet; everything up to it is settled for good.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn ceiling(&self) -> Result<Position, SourceError>;
+
+    /// How many events with `after < position <= through` match.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError>;
+
+    /// Reads the matching events with `after < position <= through`, in order.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError>;
+
+    /// The position of the event with this id, and of the last event before it; `None` where there is no such event.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn locate(&self, id: &str) -> Result<Option<Located>, SourceError>;
+}
+
+/// Where an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// Its position.
+    pub position: Position,
+    /// The greatest position before it: reading after this one starts with the event.
+    pub before: Position,
+}
+
+/// Reads on through a range of a source.
+pub trait Reader: Send {
+    /// The next matching events, in blocks of whatever size comes cheap; a block may hold no event and only move
+    /// `through` forward. `None` once everything up to the range's end has been given: the last block's `through` is
+    /// the end of the range.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn next(&mut self) -> Result<Option<EventBlock>, SourceError>;
+}
+
+/// A history that cannot be read: which one, why, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// Names the culprit and the remedy.
+    pub message: String,
+    /// Whether another try may succeed.
+    pub transient: bool,
+}
+
+impl From<event_file::EventFileError> for SourceError {
+    fn from(error: event_file::EventFileError) -> SourceError {
+        SourceError::permanent(error.to_string())
+    }
+}
+
+impl SourceError {
+    /// A reason that will not go away by itself.
+    pub fn permanent(message: impl Into<String>) -> SourceError {
+        SourceError { message: message.into(), transient: false }
+    }
+}

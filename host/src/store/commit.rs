@@ -1,0 +1,131 @@
+//! The one function that moves checkpoints.
+
+use super::{
+    BuiltRange, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode, rows::row_table,
+};
+use crate::{
+    disk::DiskError,
+    vocabulary::{Checkpoint, Status},
+};
+use bytes::Bytes;
+use redb::{Durability, ReadableTable, WriteTransaction};
+
+/// A row put or deleted.
+#[derive(Debug, Clone)]
+pub struct RowChange {
+    /// The row's key: UTF-8.
+    pub key: Bytes,
+    /// Its document; `None` deletes it.
+    pub document: Option<Bytes>,
+}
+
+/// Everything that one rebuild has finished since its last commit.
+#[derive(Debug)]
+pub struct Commit {
+    /// The generation that is being built.
+    pub generation: u64,
+    /// The attempt that did the work.
+    pub attempt: u64,
+    /// The plugin that did it.
+    pub plugin_digest: String,
+    /// Where it stands now, and what it is doing.
+    pub checkpoint: Checkpoint,
+    /// Transient failures met since the last commit.
+    pub retries: u64,
+    /// Time worked since the last commit, in milliseconds.
+    pub active_ms: u64,
+    /// The changed rows, for each table of the rebuild: each key once, in ascending order.
+    pub rows: Vec<Vec<RowChange>>,
+}
+
+impl Store {
+    /// Makes the work of any number of rebuilds durable: rows, checkpoints, and the promotion of those that complete, in
+    /// one transaction. When it returns an error, nothing of it was kept, and the attempts it belongs to must start
+    /// again from what the store holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
+    pub fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let mut write = self.db.begin_write()?;
+        write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
+        for commit in commits {
+            apply(&write, commit)?;
+        }
+        Ok(write.commit()?)
+    }
+}
+
+fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
+    let projection = commit.checkpoint.projection_name.as_str();
+    let mut record = fenced_record(write, commit)?;
+    for (name, changes) in record.tables.iter().zip(&commit.rows) {
+        if changes.is_empty() {
+            continue;
+        }
+        let mut table = write.open_table(row_table(&row_table_name(projection, commit.generation, name)))?;
+        for change in changes {
+            let key = std::str::from_utf8(&change.key).map_err(|_| StoreError::damaged("a row key is not UTF-8"))?;
+            match &change.document {
+                Some(document) => drop(table.insert(key, document.as_ref())?),
+                None => drop(table.remove(key)?),
+            }
+        }
+    }
+    extend_ranges(&mut record, commit);
+    record.checkpoint = commit.checkpoint.clone();
+    record.retries += commit.retries;
+    record.active_ms += commit.active_ms;
+    if record.status() != Status::Running {
+        record.ended_at = Some(commit.checkpoint.checkpointed_at);
+    }
+    write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
+    if record.status() == Status::Completed && record.promote {
+        promote_in(write, projection, commit.generation)?;
+    }
+    Ok(())
+}
+
+/// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards.
+fn fenced_record(write: &WriteTransaction, commit: &Commit) -> Result<RebuildRecord, StoreError> {
+    let projection = commit.checkpoint.projection_name.as_str();
+    let fenced = || StoreError::Fenced { projection: projection.to_owned(), generation: commit.generation };
+    let rebuilds = write.open_table(REBUILDS)?;
+    let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
+    let record: RebuildRecord = decode(projection, stored.value())?;
+    let held = record.attempt == commit.attempt && record.status() == Status::Running;
+    if held && record.checkpoint.position <= commit.checkpoint.position { Ok(record) } else { Err(fenced()) }
+}
+
+fn extend_ranges(record: &mut RebuildRecord, commit: &Commit) {
+    let through = commit.checkpoint.position;
+    if through == record.checkpoint.position {
+        return;
+    }
+    match record.ranges.last_mut() {
+        Some(last) if last.plugin_digest == commit.plugin_digest => last.through = through,
+        _ => record.ranges.push(BuiltRange {
+            plugin_digest: commit.plugin_digest.clone(),
+            after: record.checkpoint.position,
+            through,
+        }),
+    }
+}
+
+/// Switches readers of `projection` to `generation`; the one they saw stays for rollback.
+pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
+    let mut projections = write.open_table(PROJECTIONS)?;
+    let mut record: ProjectionRecord = match projections.get(projection)? {
+        Some(stored) => decode(projection, stored.value())?,
+        None => return Err(StoreError::NotFound(format!("no projection is named {projection}"))),
+    };
+    if record.live != Some(generation) {
+        record.previous = record.live.replace(generation);
+        projections.insert(projection, encode(&record)?.as_slice())?;
+    }
+    Ok(())
+}
+
+/// The redb table that holds the rows of one table of one generation.
+pub(super) fn row_table_name(projection: &str, generation: u64, table: &str) -> String {
+    format!("rows/{projection}/{generation}/{table}")
+}

@@ -1,0 +1,81 @@
+//! The data directory: one per host, private to its owner.
+
+use crate::disk::DiskError;
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// A data directory that is ours or was empty.
+///
+/// | entry | what it is |
+/// |---|---|
+/// | `store.redb` | plugins, checkpoints, rows |
+/// | `log.redb` | the embedded event log |
+/// | `files/` | event files that are sources, indexed: a cache, made again when missing |
+/// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
+/// | `control.sock` | the socket of the running host |
+/// | `host.log` | what a detached host says |
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+const OURS: [&str; 2] = ["store.redb", "log.redb"];
+
+impl DataDir {
+    /// Uses `path`; creates it, readable by its owner only, where it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be created or read, or holds files but no store of ours.
+    pub fn open(path: &Path) -> Result<DataDir, DiskError> {
+        let io_error = |source| DiskError::Io { path: path.to_owned(), source };
+        match fs::read_dir(path) {
+            Ok(entries) => {
+                let names: Vec<_> = entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
+                if !names.is_empty() && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
+                    return Err(DiskError::Foreign(path.to_owned()));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?;
+            }
+            Err(e) => return Err(io_error(e)),
+        }
+        Ok(DataDir(path.to_owned()))
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where plugins, checkpoints and rows are.
+    pub fn store_file(&self) -> PathBuf {
+        self.0.join("store.redb")
+    }
+
+    /// Where the embedded event log is.
+    pub fn log_file(&self) -> PathBuf {
+        self.0.join("log.redb")
+    }
+
+    /// Where event files that are sources are indexed.
+    pub fn files_dir(&self) -> PathBuf {
+        self.0.join("files")
+    }
+
+    /// Where compiled plugins are cached.
+    pub fn compiled_dir(&self) -> PathBuf {
+        self.0.join("compiled")
+    }
+
+    /// Where a running host listens.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("control.sock")
+    }
+
+    /// What a detached host says.
+    pub fn host_log(&self) -> PathBuf {
+        self.0.join("host.log")
+    }
+}

@@ -1,0 +1,44 @@
+//! What can go wrong with the store, and what to do about it.
+
+use crate::disk::DiskError;
+
+/// A store that cannot do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its file, or the disk under it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Someone else has taken over the rebuild.
+    #[error("{projection}/{generation} has been taken over by another attempt; its work goes on there")]
+    Fenced {
+        /// The projection.
+        projection: String,
+        /// The generation.
+        generation: u64,
+    },
+    /// No such projection, generation or table.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not possible as things are.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    /// What was read is not what was written.
+    pub(super) fn damaged(what: impl Into<String>) -> StoreError {
+        DiskError::Damaged(what.into()).into()
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> StoreError {
+                DiskError::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);

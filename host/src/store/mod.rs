@@ -1,0 +1,68 @@
+//! What is kept: installed plugins, rebuilds with their checkpoints, and the rows of every generation, in one redb file.
+//!
+//! | redb table | key | value |
+//! |---|---|---|
+//! | `meta` | name | `format`: the version of this layout, 4 bytes little-endian |
+//! | `components` | plugin digest | the component's bytes |
+//! | `projections` | projection | [`ProjectionRecord`], MessagePack |
+//! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
+//! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack |
+//!
+//! [`Store::commit`] is the only function that moves a checkpoint. It does so in the transaction that writes the rows.
+
+mod commit;
+mod data_dir;
+mod error;
+mod generations;
+mod records;
+mod registry;
+mod rows;
+
+pub use commit::{Commit, RowChange};
+pub use data_dir::DataDir;
+pub use error::StoreError;
+pub use generations::{AttemptStart, NewRebuild};
+pub use records::{BuiltRange, Install, Priority, ProjectionRecord, RebuildRecord};
+pub use rows::{Generation, RowSnapshot};
+
+use crate::disk;
+use redb::{Database, TableDefinition};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// The version of the layout above. A store of a newer one is refused.
+const FORMAT: u32 = 1;
+
+const COMPONENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("components");
+const PROJECTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("projections");
+const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("rebuilds");
+
+/// A handle to the store. Clones share the file.
+#[derive(Clone)]
+pub struct Store {
+    db: Arc<Database>,
+}
+
+impl Store {
+    /// Opens the store of `dir`, or creates an empty one.
+    ///
+    /// # Errors
+    /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
+    pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
+        let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, |write| {
+            write.open_table(COMPONENTS)?;
+            write.open_table(PROJECTIONS)?;
+            write.open_table(REBUILDS)?;
+            Ok(())
+        })?;
+        Ok(Store { db: Arc::new(db) })
+    }
+}
+
+fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    rmp_serde::to_vec_named(record).map_err(|e| StoreError::damaged(format!("a record does not encode: {e}")))
+}
+
+fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    rmp_serde::from_slice(bytes).map_err(|e| StoreError::damaged(format!("the record of {what} does not decode: {e}")))
+}

@@ -1,0 +1,144 @@
+//! Reading the rows of a generation.
+
+use super::{Store, StoreError, commit::row_table_name};
+use crate::vocabulary::canonical;
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+
+/// Names one generation of one projection, and its tables.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// The projection.
+    pub projection: String,
+    /// The generation's number.
+    pub number: u64,
+    /// Its tables, in the order of the description.
+    pub tables: Vec<String>,
+}
+
+pub(super) fn row_table(name: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+/// The committed rows of one generation as they were when this was taken. Pages that it sees are not reused while it
+/// lives: hold it for a chunk or a request, not for a rebuild.
+pub struct RowSnapshot {
+    /// One for each table of the generation; `None` while a table has never been written.
+    tables: Vec<Option<ReadOnlyTable<&'static str, &'static [u8]>>>,
+}
+
+impl Store {
+    /// The committed rows of `generation` as they are now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        let read = self.db.begin_read()?;
+        let open = |table: &String| open_rows(&read, &row_table_name(&generation.projection, generation.number, table));
+        Ok(RowSnapshot { tables: generation.tables.iter().map(open).collect::<Result<_, _>>()? })
+    }
+
+    /// The digest of the rows of `generation`: BLAKE3 over, for each table in order of its name, the name and every
+    /// row's key and canonical document in key order, each behind its length (8 bytes, little-endian). Chunk sizes,
+    /// pauses, crashes and the plugin's way to write a map leave no trace in it.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a document in it is damaged.
+    pub fn digest(&self, generation: &Generation) -> Result<(String, u64), StoreError> {
+        let snapshot = self.rows(generation)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut order: Vec<usize> = (0..generation.tables.len()).collect();
+        order.sort_by_key(|&index| &generation.tables[index]);
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        let mut count = 0;
+        for index in order {
+            part(generation.tables[index].as_bytes());
+            let mut after = None;
+            loop {
+                let page = snapshot.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                for (key, document) in &page {
+                    let document = canonical(document).map_err(|e| {
+                        StoreError::damaged(format!("{}/{} row {key}: {e}", generation.projection, generation.tables[index]))
+                    })?;
+                    part(key.as_bytes());
+                    part(&document);
+                    count += 1;
+                }
+            }
+        }
+        Ok((hasher.finalize().to_hex().to_string(), count))
+    }
+}
+
+fn open_rows(
+    read: &ReadTransaction,
+    name: &str,
+) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
+    match read.open_table(row_table(name)) {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl RowSnapshot {
+    /// The document of `key`, or `None` where there is no row.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get(&self, table: usize, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let Some(Some(rows)) = self.tables.get(table) else { return Ok(None) };
+        Ok(rows.get(key)?.map(|document| Bytes::copy_from_slice(document.value())))
+    }
+
+    /// Rows whose key starts with `prefix` and is greater than `after`, in key order: up to `limit` of them and about
+    /// `max_bytes`, but at least one where there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn scan(
+        &self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(String, Bytes)>, StoreError> {
+        let Some(Some(rows)) = self.tables.get(table) else { return Ok(Vec::new()) };
+        let from = after.map_or(prefix, |after| after.max(prefix));
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for row in rows.range(from..)? {
+            let (key, document) = row?;
+            let key = key.value();
+            if after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            if !key.starts_with(prefix) || page.len() >= limit {
+                break;
+            }
+            bytes += key.len() + document.value().len();
+            if bytes > max_bytes && !page.is_empty() {
+                break;
+            }
+            page.push((key.to_owned(), Bytes::copy_from_slice(document.value())));
+        }
+        Ok(page)
+    }
+
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn len(&self, table: usize) -> Result<u64, StoreError> {
+        match self.tables.get(table) {
+            Some(Some(rows)) => Ok(rows.len()?),
+            _ => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How far a rebuild has come, durably.
+
+use super::{EventFailure, Position};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a rebuild is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A host is replaying events.
+    Running,
+    /// Stopped by an operator or an interrupted host; resumes at the checkpoint.
+    Paused,
+    /// The target was reached and no event was lost. Terminal.
+    Completed,
+    /// Stopped at an event that could not be handled; resumes at the checkpoint once its cause is gone.
+    Failed,
+    /// Given up by an operator; may be started anew.
+    Cancelled,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// How far a generation has been built. Everything up to and including `position` has been applied, nothing after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpoint {
+    /// The projection being rebuilt.
+    pub projection_name: String,
+    /// The last event that was handled; absent before the first.
+    pub last_event_id: Option<String>,
+    /// Its timestamp, in milliseconds since 1970.
+    pub last_event_timestamp: Option<i64>,
+    /// How far the source has been read, over events that did not match too.
+    pub position: Position,
+    /// Matching events handled so far.
+    pub events_processed: u64,
+    /// When this checkpoint was made, in milliseconds since 1970.
+    pub checkpointed_at: i64,
+    /// What the rebuild is doing.
+    pub status: Status,
+    /// Why it failed; present exactly when `status` is `failed`.
+    pub error: Option<EventFailure>,
+}

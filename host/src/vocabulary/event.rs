@@ -1,0 +1,50 @@
+//! Events, one by one and in blocks.
+
+use super::Position;
+use bytes::Bytes;
+
+/// An event on its way into a log. `data` and `metadata` are canonical MessagePack (see [`super::canonical`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Unique in its source.
+    pub id: String,
+    /// The entity it belongs to.
+    pub stream: String,
+    /// Its type.
+    pub kind: String,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub timestamp: i64,
+    /// The version of the payload's shape; 1 unless the event says otherwise.
+    pub schema_version: u32,
+    /// The payload: one MessagePack value.
+    pub data: Vec<u8>,
+    /// What the writer noted beside the payload: one MessagePack value.
+    pub metadata: Vec<u8>,
+}
+
+impl Event {
+    /// The event as a frame shows it, at `position`.
+    pub fn at(&self, position: u64) -> unspool_frame::Event<'_> {
+        unspool_frame::Event {
+            position,
+            id: &self.id,
+            stream: &self.stream,
+            kind: &self.kind,
+            timestamp: self.timestamp,
+            schema_version: self.schema_version,
+            data: &self.data,
+            metadata: &self.metadata,
+        }
+    }
+}
+
+/// Matching events that follow each other in a source, as frames show them, ready to be spliced into a chunk.
+#[derive(Debug, Clone, Default)]
+pub struct EventBlock {
+    /// The events, encoded one after another (see [`unspool_frame::Event::encode`]).
+    pub bytes: Bytes,
+    /// Where each event ends in `bytes`, and its position.
+    pub ends: Vec<(u32, Position)>,
+    /// The source has been read up to and including here: events beyond the last of `ends` did not match.
+    pub through: Position,
+}

@@ -1,0 +1,24 @@
+//! The words of the product: what the layers say to each other. Nothing here does I/O.
+
+mod checkpoint;
+mod document;
+mod event;
+mod failure;
+mod position;
+mod progress;
+mod projection;
+
+pub use checkpoint::{Checkpoint, Status};
+pub use document::{DocumentError, canonical, check_document, from_json, split_document, to_json};
+pub use event::{Event, EventBlock};
+pub use failure::{EventFailure, FailureKind};
+pub use position::Position;
+pub use progress::{Progress, percent};
+pub use projection::{InvalidDescription, Matcher, validate};
+pub use unspool_frame::{Complexity, Description, Partitioning};
+
+/// The time, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+}

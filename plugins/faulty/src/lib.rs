@@ -1,0 +1,147 @@
+//! Misbehaves on demand, for the tests of a host: one way per event type. Between the faults it counts the events of each
+//! stream, so that a test can see what was kept. Built with the feature `fixed` it counts every event.
+
+use std::hint::black_box;
+use std::rc::Rc;
+use unspool_sdk::frame::{Chunk, Write, WriteFrame, Writes};
+use unspool_sdk::prelude::*;
+use unspool_sdk::{Outcome, Plugin, Rows};
+
+#[cfg(test)]
+mod tests;
+
+projection! {
+    /// The part that keeps to the contract, if not to good manners.
+    pub struct Counting;
+    name: "faulty",
+    version: 1,
+    tables: Tables { seen: Seen },
+    handlers: {
+        "Fine" => count,
+        "Error" => fail,
+        "Transient" => fail_for_now,
+        "Panic" => panic,
+        "Loop" => run_forever,
+        "Memory" => hoard,
+        "Recursion" => recurse,
+        "LogFlood" => flood,
+        // Counted like `Fine`; `Faulty` spoils the frame afterwards.
+        "BadOutput" => count,
+        "ForeignTable" => count,
+    },
+}
+
+/// Lines of a flood.
+const FLOOD: usize = 100_000;
+
+/// Events of a stream that were handled.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Seen {
+    count: u64,
+}
+
+/// The plugin: [`Counting`], with frames spoilt where an event says so.
+pub struct Faulty;
+
+export!(Faulty);
+
+impl Plugin for Faulty {
+    fn describe() -> Vec<u8> {
+        Counting::describe()
+    }
+
+    fn handle(chunk: &[u8], rows: Rc<dyn Rows>) -> Outcome {
+        let mut outcome = Counting::handle(chunk, rows);
+        if FIXED {
+            return outcome;
+        }
+        let events = Chunk::new(chunk).into_iter().flatten().flatten();
+        for event in events.take(outcome.handled as usize) {
+            match event.kind {
+                "BadOutput" => outcome.writes = b"no write frame".to_vec(),
+                "ForeignTable" => outcome.writes = with_foreign_write(&outcome.writes),
+                _ => {}
+            }
+        }
+        outcome
+    }
+}
+
+/// The frame with one more write, to a table that the description does not name.
+fn with_foreign_write(frame: &[u8]) -> Vec<u8> {
+    let mut writes = WriteFrame::with_capacity(frame.len());
+    Writes::new(frame).into_iter().flatten().flatten().for_each(|write| writes.add(&write));
+    writes.add(&Write { table: "foreign", key: "key", document: Some(&[0x80]) });
+    writes.finish()
+}
+
+const FIXED: bool = cfg!(feature = "fixed");
+
+fn count(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    tables.seen.entry(event.stream)?.count += 1;
+    Ok(())
+}
+
+fn fail(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    // Left behind on purpose: nothing of a failed event may be kept.
+    tables.seen.entry("a failed event")?.count += 1;
+    Err(permanent("this event cannot be handled").detail("stream", event.stream))
+}
+
+fn fail_for_now(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    Err(transient("this event cannot be handled now").detail("stream", event.stream))
+}
+
+#[allow(clippy::panic, reason = "it is what the event asks for")]
+fn panic(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    panic!("asked to panic by event {}", event.id)
+}
+
+fn run_forever(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    loop {
+        black_box(());
+    }
+}
+
+fn hoard(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    let mut kept = Vec::new();
+    loop {
+        kept.push(vec![1u8; 1 << 20]);
+        black_box(&kept);
+    }
+}
+
+fn recurse(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if FIXED {
+        return count(event, tables);
+    }
+    black_box(descend(black_box(1)));
+    Ok(())
+}
+
+/// Never comes back up. What becomes of the inner call is hidden from the optimiser, so that no loop can stand for it.
+fn descend(level: u64) -> u64 {
+    if black_box(level) == 0 { 0 } else { black_box(descend(level | 1)) ^ level }
+}
+
+fn flood(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if !FIXED {
+        (0..FLOOD).for_each(|line| log::info(format_args!("line {line} of a flood")));
+    }
+    count(event, tables)
+}
