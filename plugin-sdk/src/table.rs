@@ -177,7 +177,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 
     /// The rows whose keys start with `prefix`, ascending by the bytes of their keys: the host's, and what this chunk has
     /// made of them. All of them are kept for the rest of the chunk, so they must fit into the plugin's memory; a second
-    /// scan of the prefix asks the host nothing.
+    /// scan of the prefix asks the host nothing. Looks at every row that the table keeps: dear where each event scans.
     ///
     /// # Errors
     /// When a stored row does not decode as `R`.

@@ -1,5 +1,7 @@
 //! What an author, and the host, can rely on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests are tests too")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use unspool_sdk::frame::{Description, Writes};

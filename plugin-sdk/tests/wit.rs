@@ -1,5 +1,7 @@
 //! The contract's documents say what the code does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests are tests too")]
+
 use std::path::{Path, PathBuf};
 use unspool_sdk::frame::{
     Chunk, Complexity, Description, Event, Partitioning, TableDescription, Write, Writes, chunk_header, write_header,

@@ -97,7 +97,11 @@ impl Data {
     #[track_caller]
     pub fn json<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Value {
         let answer = self.ok(args);
-        if answer.is_empty() { Value::Null } else { serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e} in {answer}")) }
+        if answer.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{e} in {answer}"))
+        }
     }
 
     /// Runs a command that must succeed, with `--json`, and returns its standard output.
@@ -161,7 +165,8 @@ impl Data {
     #[track_caller]
     pub fn wait_for(&self, name: &str, reached: impl Fn(&Value) -> bool) -> Value {
         poll("the rebuild gets there", || {
-            let answer: Answer = self.command(["--json", "status", name]).output().expect("the command line runs").into();
+            let answer: Answer =
+                self.command(["--json", "status", name]).output().expect("the command line runs").into();
             (answer.exit == Some(0)).then(|| answer.json()).filter(&reached)
         })
     }
@@ -190,12 +195,13 @@ impl Running {
     pub fn wait_for_line(&mut self, word: &str) {
         let stderr = self.child.as_mut().and_then(|child| child.stderr.take()).expect("standard error is piped");
         let mut lines = BufReader::new(stderr).lines();
-        let seen: Vec<_> = lines.by_ref().map_while(Result::ok).scan(false, |found, line| {
-            if *found { return None; }
-            *found = line.contains(word);
-            Some(line)
-        }).collect();
-        assert!(seen.last().is_some_and(|line| line.contains(word)), "no {word:?} in {seen:#?}");
+        let mut seen = Vec::new();
+        let found = lines.by_ref().map_while(Result::ok).any(|line| {
+            let found = line.contains(word);
+            seen.push(line);
+            found
+        });
+        assert!(found, "no {word:?} in {seen:#?}");
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     }
 

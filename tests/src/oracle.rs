@@ -38,9 +38,9 @@ fn apply(event: &Value, position: u64, orders: &mut Rows, stock: &mut Rows) {
             "C"
         }
         "ItemAdded" => {
-            stock.entry(text(data, "sku").to_owned()).or_insert_with(
-                || json!({ "onHand": STOCK, "reserved": 0, "available": STOCK, "shipped": 0 }),
-            );
+            stock
+                .entry(text(data, "sku").to_owned())
+                .or_insert_with(|| json!({ "onHand": STOCK, "reserved": 0, "available": STOCK, "shipped": 0 }));
             change_line(orders.get_mut(id).expect("the order is known"), data, 1);
             "A"
         }
@@ -58,7 +58,8 @@ fn apply(event: &Value, position: u64, orders: &mut Rows, stock: &mut Rows) {
         "PaymentReceived" => {
             let order = orders.get_mut(id).expect("the order is known");
             add(order, "paidCents", data["amountCents"].as_i64().expect("an amount"));
-            let due = order["totalCents"].as_i64().expect("a total") - order["discountCents"].as_i64().expect("a discount");
+            let due =
+                order["totalCents"].as_i64().expect("a total") - order["discountCents"].as_i64().expect("a discount");
             if order["status"] == "confirmed" && order["paidCents"].as_i64().expect("a sum") >= due {
                 (order["status"], order["paidAt"]) = (json!("paid"), at.clone());
             }
@@ -122,7 +123,8 @@ pub fn process_map(events: &[Value]) -> BTreeMap<&'static str, Rows> {
         *activities.entry(text(event, "type").to_owned()).or_default() += 1;
         cases.entry(text(event, "stream").to_owned()).or_default().push(event);
     }
-    let (mut starts, mut ends, mut rows) = (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new(), Rows::new());
+    let (mut starts, mut ends, mut rows) =
+        (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new(), Rows::new());
     for (stream, case) in &cases {
         for pair in case.windows(2) {
             *follows.entry((text(pair[0], "type").to_owned(), text(pair[1], "type").to_owned())).or_default() += 1;
@@ -130,17 +132,20 @@ pub fn process_map(events: &[Value]) -> BTreeMap<&'static str, Rows> {
         let (first, last) = (case[0], case[case.len() - 1]);
         *starts.entry(text(first, "type").to_owned()).or_default() += 1;
         *ends.entry(text(last, "type").to_owned()).or_default() += 1;
-        rows.insert(stream.clone(), json!({
-            "events": case.len(), "lastType": last["type"],
-            "firstTimestamp": first["timestamp"], "lastTimestamp": last["timestamp"],
-        }));
+        rows.insert(
+            stream.clone(),
+            json!({
+                "events": case.len(), "lastType": last["type"],
+                "firstTimestamp": first["timestamp"], "lastTimestamp": last["timestamp"],
+            }),
+        );
     }
     let counts = |counts: BTreeMap<String, u64>| -> Rows {
         counts.into_iter().map(|(key, count)| (key, json!({ "count": count }))).collect()
     };
-    let follows = follows.into_iter().map(|((from, to), count)| {
-        (format!("{from} -> {to}"), json!({ "from": from, "to": to, "count": count }))
-    });
+    let follows = follows
+        .into_iter()
+        .map(|((from, to), count)| (format!("{from} -> {to}"), json!({ "from": from, "to": to, "count": count })));
     BTreeMap::from([
         ("activities", counts(activities)),
         ("follows", follows.collect()),

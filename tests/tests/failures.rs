@@ -31,7 +31,7 @@ fn fail(data: &Data) -> Value {
 #[test]
 fn every_misbehaviour_stops_at_its_event_and_is_told_apart() {
     let cases = [
-        ("Error", "handler", "refused"),
+        ("Error", "handler", "cannot be handled"),
         ("Panic", "trap", "src/lib.rs"),
         ("Loop", "deadline", "processor time"),
         ("Memory", "memory", "64.0 MiB"),
@@ -46,7 +46,10 @@ fn every_misbehaviour_stops_at_its_event_and_is_told_apart() {
         assert_eq!((&ended["eventsProcessed"], &ended["position"]), (&json!(2), &json!(2)), "{kind}");
         let failure = &ended["failure"];
         assert_eq!(failure["kind"], expected, "{failure:#}");
-        assert_eq!((&failure["eventId"], &failure["eventType"], &failure["position"]["minor"]), (&json!("e2"), &json!(kind), &json!(3)));
+        assert_eq!(
+            (&failure["eventId"], &failure["eventType"], &failure["position"]["minor"]),
+            (&json!("e2"), &json!(kind), &json!(3))
+        );
         let error = ended["error"].as_str().unwrap();
         for word in ["e2", kind, "position 3", words] {
             assert!(error.contains(word), "no {word:?} in {error}");
@@ -137,5 +140,8 @@ fn the_operator_is_alerted_with_the_failure_as_json() {
     assert_eq!(answer.exit, Some(1));
     assert!(answer.stderr.contains("ERROR"), "{answer:#?}");
     let told: Value = serde_json::from_slice(&std::fs::read(told).unwrap()).unwrap();
-    assert_eq!((&told["projectionName"], &told["status"], &told["failure"]["eventId"]), (&json!("faulty"), &json!("failed"), &json!("e1")));
+    assert_eq!(
+        (&told["projectionName"], &told["status"], &told["failure"]["eventId"]),
+        (&json!("faulty"), &json!("failed"), &json!("e1"))
+    );
 }

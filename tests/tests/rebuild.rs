@@ -96,7 +96,8 @@ fn a_file_is_a_source_like_the_log() {
     assert_eq!(data.digest("order-summary"), digest);
 
     // It resumes as well, and only from the history it began with.
-    let rebuild = data.start(["rebuild", "order-summary", "--source", &file, "--chunk-size", "10", "--rate-limit", "2000"]);
+    let rebuild =
+        data.start(["rebuild", "order-summary", "--source", &file, "--chunk-size", "10", "--rate-limit", "2000"]);
     data.wait_for_host();
     let part = |status: &Value| status["status"] == "running" && status["eventsProcessed"].as_u64().unwrap() >= 100;
     data.wait_for("order-summary", part);
@@ -134,7 +135,10 @@ fn events_of_other_types_move_the_checkpoint_and_nothing_else() {
     data.import(&data.file("events.ndjson", lines));
     data.install(&plugin("faulty"));
     let ended = data.json(["rebuild", "faulty"]);
-    assert_eq!((&ended["eventsProcessed"], &ended["totalEvents"], &ended["position"]), (&json!(2), &json!(2), &json!(5)));
+    assert_eq!(
+        (&ended["eventsProcessed"], &ended["totalEvents"], &ended["position"]),
+        (&json!(2), &json!(2), &json!(5))
+    );
     assert_eq!(ended["lastEventId"], "e2");
     assert_eq!(data.rows("faulty/seen").len(), 2);
 }
@@ -144,7 +148,10 @@ fn nothing_one_event_and_no_matching_event_complete() {
     let data = Data::new(BINARY);
     data.install(&plugin("faulty"));
     let ended = data.json(["rebuild", "faulty"]);
-    assert_eq!((&ended["status"], &ended["eventsProcessed"], &ended["lastEventId"]), (&json!("completed"), &json!(0), &Value::Null));
+    assert_eq!(
+        (&ended["status"], &ended["eventsProcessed"], &ended["lastEventId"]),
+        (&json!("completed"), &json!(0), &Value::Null)
+    );
     assert_eq!(data.rows("faulty/seen"), Rows::new());
     data.import(&data.file("one.ndjson", history::of_types(["Other"])));
     assert_eq!(data.json(["rebuild", "faulty"])["status"], "completed");
@@ -157,7 +164,10 @@ fn nothing_one_event_and_no_matching_event_complete() {
 fn a_dry_run_says_what_would_happen_and_changes_nothing() {
     let (data, _) = with_orders(1_000, 7);
     let plan = data.json(["rebuild", "order-summary", "--dry-run"]);
-    assert_eq!((&plan["wouldBe"], &plan["events"], &plan["chunkSize"]), (&json!("started"), &json!(1_000), &json!(500)));
+    assert_eq!(
+        (&plan["wouldBe"], &plan["events"], &plan["chunkSize"]),
+        (&json!("started"), &json!(1_000), &json!(500))
+    );
     data.run(["status", "order-summary"]).refused(3, &["never been rebuilt"]);
 }
 

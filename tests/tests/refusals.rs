@@ -23,7 +23,10 @@ fn an_event_file_with_one_bad_line_is_refused_whole_with_its_line() {
         (r#"{"stream":"s","type":"T","timestamp":1,"data":{}}"#, &["line 3", "id"]),
         (r#"{"id":7,"stream":"s","type":"T","timestamp":1,"data":{}}"#, &["line 3", "id"]),
         (r#"{"id":"x","stream":"s","type":"T","timestamp":"soon","data":{}}"#, &["line 3", "timestamp"]),
-        (r#"{"id":"x","stream":"s","type":"T","timestamp":1,"data":{"n":18446744073709551616}}"#, &["line 3", "18446744073709551616"]),
+        (
+            r#"{"id":"x","stream":"s","type":"T","timestamp":1,"data":{"n":18446744073709551616}}"#,
+            &["line 3", "18446744073709551616"],
+        ),
         (r#"{"id":"x","stream":"s","type":"T","timestamp":1,"data":{"n":1e999}}"#, &["line 3", "1e999"]),
         (r#"{"id":"x","stream":"s","type":"T","timestamp":1,"datum":{}}"#, &["line 3", "datum"]),
         (r#"{"id":"e0","stream":"s","type":"T","timestamp":1,"data":{}}"#, &["line 3", "another content"]),
@@ -40,7 +43,7 @@ fn an_event_file_with_one_bad_line_is_refused_whole_with_its_line() {
 fn what_is_no_event_file_is_refused() {
     let data = Data::new(BINARY);
     import(&data, &data.scratch("missing.ndjson")).refused(2, &["missing.ndjson"]);
-    import(&data, &data.file("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")).refused(2, &["image.png", "line 1"]);
+    import(&data, &data.file("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")).refused(2, &["image.png", "PNG"]);
     import(&data, &data.file("array.json", b"[{\"id\":\"a\"}]")).refused(2, &["array.json", "one event a line"]);
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56";
     import(&data, &data.file("cut.ndjson.gz", gzip)).refused(2, &["cut.ndjson.gz", "truncated"]);
@@ -68,7 +71,8 @@ fn another_plugin_for_an_installed_projection_is_a_swap() {
     let fixed = plugin_with("faulty", &["fixed"]);
     data.run(["plugin".as_ref(), "install".as_ref(), fixed.as_os_str()]).refused(2, &["faulty", "plugin swap"]);
     let orders = plugin("order-summary");
-    data.run(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), orders.as_os_str()]).refused(2, &["order-summary", "not faulty"]);
+    data.run(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), orders.as_os_str()])
+        .refused(2, &["order-summary", "not faulty"]);
     data.install(&plugin("faulty"));
     assert_eq!(data.ok(["plugin", "history", "faulty"]).lines().count(), 1);
 }

@@ -64,7 +64,9 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Demo { events } => demo::run(cli, *events, output),
         Command::Events(EventsCommand::Import { files }) => import(&session()?, files, output),
         Command::Events(EventsCommand::Stats) => show(&session()?, Request::EventsStats, output),
-        Command::Events(EventsCommand::Show { id }) => show(&session()?, Request::EventsShow { id: id.clone() }, output),
+        Command::Events(EventsCommand::Show { id }) => {
+            show(&session()?, Request::EventsShow { id: id.clone() }, output)
+        }
         Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
             plugins::build(dir, file.as_deref(), features, output)
         }

@@ -23,7 +23,8 @@ pub(super) fn build(dir: &Path, file: Option<&Path>, features: &[String], output
 pub(super) fn check(file: &Path, output: &Output) -> Result<u8, ControlError> {
     let refused = |e: String| ControlError::refused(format!("{}: {e}", file.display()));
     let bytes = fs::read(file).map_err(|e| refused(e.to_string()))?;
-    let options = EngineOptions { cache_dir: None, memory_bytes: limits::GUEST_MEMORY_BYTES, cpu_time: limits::GUEST_CPU_TIME };
+    let options =
+        EngineOptions { cache_dir: None, memory_bytes: limits::GUEST_MEMORY_BYTES, cpu_time: limits::GUEST_CPU_TIME };
     let engine = Engine::new(options).map_err(|e| ControlError::failed(e.to_string()))?;
     let plugin = engine.load(&bytes).map_err(|e| refused(e.to_string()))?;
     let description = plugin.description();

@@ -136,7 +136,8 @@ pub(super) fn start_and_watch(
 /// Shows progress until the rebuilds that answered `triggered` end, and then until no other terminal's rebuild runs here
 /// either. The answer for each is how it ended, with `trigger`: how it began.
 fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, ControlError> {
-    let names: Vec<_> = triggered.iter().filter_map(|answer| answer["projectionName"].as_str().map(str::to_owned)).collect();
+    let names: Vec<_> =
+        triggered.iter().filter_map(|answer| answer["projectionName"].as_str().map(str::to_owned)).collect();
     let interrupted = pause_on_signal(session, &names)?;
     let mut bars = Rebuilds::new(output.is_json());
     let ended = session.ask(Request::Watch { names }, &mut |row| {
@@ -171,7 +172,8 @@ fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, 
 
 /// How a rebuild ended, and what to do next where something is left to do.
 fn ended_line(progress: &Progress) -> String {
-    let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } = progress;
+    let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } =
+        progress;
     let line = format!("{name}: {status}, {events_processed} of {total_events} events, {rate:.0} events/s");
     let next = match status {
         Status::Failed => format!(

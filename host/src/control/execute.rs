@@ -3,7 +3,7 @@
 use super::{ControlError, Host, Request, Sink};
 use crate::{
     limits,
-    rebuild::Trigger,
+    rebuild::{RebuildError, Trigger},
     source::event_file::EventFile,
     vocabulary::{Progress, Status, to_json},
 };
@@ -29,7 +29,7 @@ impl Host {
             Request::PluginInstall { file } => self.install(&file),
             Request::PluginList => self.list_plugins(sink),
             Request::PluginHistory { name } => self.plugin_history(&name, sink),
-            Request::PluginSwap { name, file } => value(self.supervisor()?.swap(&name, &read_plugin(&file)?, "swap")?),
+            Request::PluginSwap { name, file } => self.swap_plugin(&name, &file),
             Request::PluginRollback { name } => self.rollback_plugin(&name),
             Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&self.absolute(trigger))?),
             Request::Plan(trigger) => value(self.supervisor()?.plan(&self.absolute(trigger))?),
@@ -84,11 +84,17 @@ impl Host {
     }
 
     fn install(&self, file: &str) -> Answer {
-        let (description, digest, new) = self.supervisor()?.install(&read_plugin(file)?)?;
+        let installed = self.supervisor()?.install(&read_plugin(file)?);
+        let (description, digest, new) = installed.map_err(|e| about_file(file, e))?;
         Ok(json!({
             "projectionName": description.name, "version": description.version, "digest": digest,
             "status": if new { "installed" } else { "already_installed" },
         }))
+    }
+
+    fn swap_plugin(&self, name: &str, file: &str) -> Answer {
+        let swapped = self.supervisor()?.swap(name, &read_plugin(file)?, "swap");
+        value(swapped.map_err(|e| about_file(file, e))?)
     }
 
     fn list_plugins(&self, sink: &mut Sink<'_>) -> Answer {
@@ -118,7 +124,9 @@ impl Host {
         let installs = self.store().projection(name)?.installs;
         let current = installs.last().map(|install| install.digest.clone()).unwrap_or_default();
         let Some(before) = installs.iter().rev().find(|install| install.digest != current) else {
-            return Err(ControlError::not_possible(format!("{name} has had one plugin only; there is none to go back to")));
+            return Err(ControlError::not_possible(format!(
+                "{name} has had one plugin only; there is none to go back to"
+            )));
         };
         let component = self.store().component(&before.digest)?;
         value(self.supervisor()?.swap(name, &component, "rollback")?)
@@ -127,9 +135,9 @@ impl Host {
     fn status(&self, name: &str) -> Answer {
         match self.supervisor()?.progress(name)? {
             Some(progress) => value(progress),
-            None => Err(ControlError::not_possible(format!(
-                "{name} has never been rebuilt: unspool rebuild {name} starts"
-            ))),
+            None => {
+                Err(ControlError::not_possible(format!("{name} has never been rebuilt: unspool rebuild {name} starts")))
+            }
         }
     }
 
@@ -170,11 +178,22 @@ pub(super) fn value(answer: impl Serialize) -> Answer {
     serde_json::to_value(answer).map_err(|e| ControlError::failed(format!("an answer does not encode: {e}")))
 }
 
+/// What is wrong with a plugin file, with the file's name.
+fn about_file(file: &str, error: RebuildError) -> ControlError {
+    match error {
+        RebuildError::Plugin(e) => ControlError::refused(format!("{file}: {e}")),
+        other => other.into(),
+    }
+}
+
 fn read_plugin(file: &str) -> Result<Vec<u8>, ControlError> {
     let unreadable = |e: std::io::Error| ControlError::refused(format!("{file}: {e}"));
     let size = std::fs::metadata(file).map_err(unreadable)?.len();
     if size > limits::PLUGIN_BYTES as u64 {
-        return Err(ControlError::refused(format!("{file}: {size} bytes, more than a plugin may have ({})", limits::PLUGIN_BYTES)));
+        return Err(ControlError::refused(format!(
+            "{file}: {size} bytes, more than a plugin may have ({})",
+            limits::PLUGIN_BYTES
+        )));
     }
     std::fs::read(file).map_err(unreadable)
 }

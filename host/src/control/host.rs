@@ -8,7 +8,11 @@ use crate::{
     source::{file::FileSources, log::EventLog},
     store::{DataDir, Store},
 };
-use std::{path::Path, sync::{Arc, OnceLock}, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What a host is told when it starts.
 #[derive(Debug, Clone)]

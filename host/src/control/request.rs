@@ -107,7 +107,9 @@ impl From<RebuildError> for ControlError {
         let message = error.to_string();
         match error {
             RebuildError::Refused { .. } | RebuildError::NotFound(_) => ControlError::not_possible(message),
-            RebuildError::Usage(_) | RebuildError::Plugin(_) | RebuildError::Source(_) => ControlError::refused(message),
+            RebuildError::Usage(_) | RebuildError::Plugin(_) | RebuildError::Source(_) => {
+                ControlError::refused(message)
+            }
             RebuildError::Store(e) => e.into(),
             RebuildError::System(_) => ControlError::failed(message),
         }

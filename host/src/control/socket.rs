@@ -11,6 +11,8 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
@@ -36,6 +38,43 @@ enum Line {
 pub struct Server {
     path: PathBuf,
     runtime: Option<tokio::runtime::Runtime>,
+    active: Arc<Active>,
+}
+
+/// How long a host that ends waits for answers that are being given.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// Requests that are being answered.
+#[derive(Default)]
+struct Active {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// One request that is being answered, until it is dropped.
+struct Answering(Arc<Active>);
+
+impl Active {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(self: &Arc<Active>) -> Answering {
+        *self.lock() += 1;
+        Answering(self.clone())
+    }
+
+    fn wait_for_none(&self, timeout: Duration) {
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |count| *count > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Server {
@@ -56,18 +95,20 @@ impl Server {
             through_short_path(&path, |short| UnixListener::bind(short))?
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        let active = Arc::new(Active::default());
+        let answering = active.clone();
         runtime.spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, host.clone()))),
+                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, host.clone(), answering.begin()))),
                     Err(e) => {
                         tracing::warn!("a connection to the control socket failed: {e}");
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
             }
         });
-        Ok(Server { path, runtime: Some(runtime) })
+        Ok(Server { path, runtime: Some(runtime), active })
     }
 }
 
@@ -77,13 +118,15 @@ impl Drop for Server {
             tracing::debug!("the control socket is gone already: {e}");
         }
         if let Some(runtime) = self.runtime.take() {
-            // Answers that are being written get a moment; a watcher that never ends does not hold the host.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(300));
+            // Nobody finds the socket any more; who is being answered is, unless nobody reads the answer.
+            self.active.wait_for_none(LAST_ANSWERS);
+            runtime.shutdown_background();
         }
     }
 }
 
-async fn serve(stream: UnixStream, host: Host) {
+/// Reads one request and answers it; the host does not end meanwhile.
+async fn serve(stream: UnixStream, host: Host, _answering: Answering) {
     let (read, write) = stream.into_split();
     let mut line = String::new();
     let mut read = tokio::io::BufReader::new(read.take(REQUEST_BYTES));

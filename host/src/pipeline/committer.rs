@@ -197,7 +197,7 @@ impl Drop for Member {
 
 fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
     while let Some(members) = wait_for_work(shared, quit) {
-        let mut work: Vec<_> = members.iter().filter_map(|member| Work::take(member)).collect();
+        let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
         settle(store, &mut work);
         drop(work);
         let _members = shared.lock();

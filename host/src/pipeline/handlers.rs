@@ -87,7 +87,8 @@ impl<'a> Handlers<'a> {
     /// Waits as long as `events` may take where the rebuild has a rate limit; work that took longer owes nothing.
     fn keep_to_rate(&mut self, events: usize) -> Result<(), Halt> {
         let Some(rate) = self.attempt.record.rate_limit else { return Ok(()) };
-        let due = self.due.max(Instant::now() - RATE_SLACK) + Duration::from_secs_f64(events as f64 / f64::from(rate.max(1)));
+        let due =
+            self.due.max(Instant::now() - RATE_SLACK) + Duration::from_secs_f64(events as f64 / f64::from(rate.max(1)));
         self.due = due;
         self.wait_until(due)
     }
@@ -206,7 +207,9 @@ impl<'a> Handlers<'a> {
         };
         let committed = self.member.finish(status, error.clone());
         match (halt, committed) {
-            (Halt::Store(message), _) | (_, Err(message)) => Ended::Lost(EventFailure::permanent(FailureKind::Store, message)),
+            (Halt::Store(message), _) | (_, Err(message)) => {
+                Ended::Lost(EventFailure::permanent(FailureKind::Store, message))
+            }
             (Halt::EndOfRange, Ok(())) => Ended::Completed,
             (Halt::Stopped, Ok(())) => Ended::Stopped(status),
             (Halt::Source { message, transient: true }, Ok(())) => {

@@ -113,7 +113,8 @@ pub fn run(attempt: Attempt) -> Ended {
     yield_if_low(attempt.record.priority);
     let queue = queue::ChunkQueue::new();
     std::thread::scope(|scope| {
-        let spawned = std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue));
+        let spawned =
+            std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue));
         let ended = match spawned {
             Ok(_) => handlers::run(&attempt, &queue),
             Err(e) => Ended::Interrupted(EventFailure::transient(

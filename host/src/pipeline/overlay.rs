@@ -51,7 +51,8 @@ impl Layer {
     /// Its rows for the store: for each table, each key once, in ascending order.
     pub(super) fn changes(&self) -> Vec<Vec<RowChange>> {
         let sorted = |rows: &Rows| {
-            let change = |(key, document): (&Bytes, &Option<Bytes>)| RowChange { key: key.clone(), document: document.clone() };
+            let change =
+                |(key, document): (&Bytes, &Option<Bytes>)| RowChange { key: key.clone(), document: document.clone() };
             let mut changes: Vec<_> = rows.iter().map(change).collect();
             changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             changes

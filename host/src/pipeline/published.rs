@@ -29,7 +29,9 @@ impl Published {
     /// The progress of an attempt that starts from `record`.
     pub fn new(record: &RebuildRecord) -> Published {
         let samples = VecDeque::from([(Instant::now(), record.checkpoint.events_processed)]);
-        Published { state: Mutex::new(State { checkpoint: record.checkpoint.clone(), retries: record.retries, samples }) }
+        Published {
+            state: Mutex::new(State { checkpoint: record.checkpoint.clone(), retries: record.retries, samples }),
+        }
     }
 
     pub(super) fn commit(&self, checkpoint: &Checkpoint, retries: u64) {

@@ -150,8 +150,8 @@ fn compile(dir: &Path, options: &BuildOptions) -> Result<(String, PathBuf), Buil
         return Err(BuildError::Cargo { dir: dir.to_owned(), status: output.status });
     }
     // Dependencies come before the package itself.
-    let artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(artifact);
-    artifacts.last().ok_or_else(|| BuildError::NoLibrary(dir.to_owned()))
+    let mut artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(artifact);
+    artifacts.next_back().ok_or_else(|| BuildError::NoLibrary(dir.to_owned()))
 }
 
 /// The package and the module of a line of cargo's report, where the line is about a cdylib.

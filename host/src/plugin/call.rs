@@ -109,9 +109,8 @@ impl Plugin {
         stop: &Arc<AtomicBool>,
     ) -> std::result::Result<Outcome, CallError> {
         let Loaded { engine, pre, description, digest } = &*self.loaded;
-        let failed = |failure: EventFailure| {
-            CallError::Failed(EventFailure { plugin_digest: Some(digest.clone()), ..failure })
-        };
+        let failed =
+            |failure: EventFailure| CallError::Failed(EventFailure { plugin_digest: Some(digest.clone()), ..failure });
         let events = unspool_frame::Chunk::new(chunk)
             .map_err(|problem| failed(bad(format!("the host passed no chunk: {problem}"))))?
             .size_hint()

@@ -62,16 +62,12 @@ pub(super) fn validate(
 
 fn writes(frame: &Bytes, description: &Description) -> Result<Vec<RowWrite>, EventFailure> {
     let broken = |problem| bad(format!("the returned write frame is broken: {problem}"));
-    Writes::new(frame)
-        .map_err(broken)?
-        .map(|write| row_write(&write.map_err(broken)?, frame, description))
-        .collect()
+    Writes::new(frame).map_err(broken)?.map(|write| row_write(&write.map_err(broken)?, frame, description)).collect()
 }
 
 fn row_write(write: &Write<'_>, frame: &Bytes, description: &Description) -> Result<RowWrite, EventFailure> {
-    let refuse = |problem: &str| {
-        Err(bad(format!("the write to {}/{} {problem}", brief(write.table), brief(write.key))))
-    };
+    let refuse =
+        |problem: &str| Err(bad(format!("the write to {}/{} {problem}", brief(write.table), brief(write.key))));
     let Some(table) = table_index(description, write.table) else {
         return refuse("is to a table that describe does not name");
     };

@@ -75,7 +75,10 @@ mod world_check {
     fn names_both_versions_of_our_own_interfaces() {
         let text = module(guest::RETURN, &[], &[]).replace("@1.0.0", "@2.0.0");
         let message = refusal(&component(&WIT.replace("@1.0.0", "@2.0.0"), &text));
-        assert!(message.contains("unspool:projection/handler@2.0.0, where this host speaks unspool:projection/handler@1.0.0"));
+        assert!(
+            message
+                .contains("unspool:projection/handler@2.0.0, where this host speaks unspool:projection/handler@1.0.0")
+        );
         assert!(message.contains("unspool:projection/logger@2.0.0"), "{message}");
     }
 
@@ -257,7 +260,10 @@ mod misbehaviour {
     #[test]
     fn outcomes_that_do_not_add_up_are_refused() {
         let cases = [
-            ("(call $outcome (i32.const 2) (i32.const 0)) (i32.const 64)", "handled 2 of 3 events and named no failure"),
+            (
+                "(call $outcome (i32.const 2) (i32.const 0)) (i32.const 64)",
+                "handled 2 of 3 events and named no failure",
+            ),
             ("(call $outcome (i32.const 4) (i32.const 0)) (i32.const 64)", "handled 4 of 3"),
             ("(call $outcome (i32.const 3) (i32.const 1)) (i32.const 64)", "names a failure but handled 3 of 3"),
             ("(i32.const 0x7ffffff0)", "not acceptable"),
@@ -428,7 +434,8 @@ fn the_clock_ends_with_the_last_plugin() {
 
 #[test]
 fn an_instance_cannot_be_given_more_than_the_ceiling() {
-    let options = EngineOptions { memory_bytes: limits::GUEST_MEMORY_CEILING_BYTES + 1, ..EngineOptions::new("/nowhere") };
+    let options =
+        EngineOptions { memory_bytes: limits::GUEST_MEMORY_CEILING_BYTES + 1, ..EngineOptions::new("/nowhere") };
     assert!(matches!(Engine::new(options), Err(PluginError::MemoryCeiling(_))));
 }
 

@@ -62,8 +62,12 @@ impl fmt::Display for Difference {
                 f,
                 "different: {found}, where this host speaks {ours}; build the plugin with the SDK of this host's version"
             ),
-            Difference::Lacks { interface, item, export: true } => write!(f, "missing: {item} in the export {interface}"),
-            Difference::Lacks { interface, item, export: false } => write!(f, "unknown: {item} in the import {interface}"),
+            Difference::Lacks { interface, item, export: true } => {
+                write!(f, "missing: {item} in the export {interface}")
+            }
+            Difference::Lacks { interface, item, export: false } => {
+                write!(f, "unknown: {item} in the import {interface}")
+            }
             Difference::OtherShape { interface, found, ours } => {
                 write!(f, "different: in {interface} the component has `{found}`, the host `{ours}`")
             }

@@ -25,7 +25,8 @@ pub(super) fn raise(command: Option<&str>, projection: &str, report: &Value) {
     tracing::error!(projection, "rebuild failed: {}", report["error"].as_str().unwrap_or_default());
     let Some(command) = command else { return };
     let outcome = (|| {
-        let mut child = Command::new("sh").arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut child =
+            Command::new("sh").arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(format!("{report}\n").as_bytes())?;
         }

@@ -188,9 +188,8 @@ mod tests {
         let swapped = |state| Ok((state, Swapped, [Install].as_slice()));
         let not_running = || Err(Refusal::NotRunning);
         let anew = || [started(), Err(Refusal::RunningRestart), started(), started(), started(), started()];
-        let unfinished = |answer: fn() -> Step| {
-            [started(), ok(R, AlreadyRunning, &[]), answer(), started(), answer(), started()]
-        };
+        let unfinished =
+            |answer: fn() -> Step| [started(), ok(R, AlreadyRunning, &[]), answer(), started(), answer(), started()];
         let table: [(Input, [Step; 6]); 13] = [
             (Input::Trigger { restart: false, same_shape: true }, unfinished(|| ok(R, Resumed, &[Begin]))),
             (Input::Trigger { restart: false, same_shape: false }, unfinished(|| Err(Refusal::OtherShape))),

@@ -379,8 +379,12 @@ impl Supervisor {
         };
         let running = self.host.running();
         let waited = self.host.ended.wait_timeout_while(running, timeout, busy);
-        let (mut running, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !busy(&mut running)
+        if busy(&mut waited.unwrap_or_else(PoisonError::into_inner).0) {
+            return false;
+        }
+        // A command in hand may stop an attempt only to begin another, as a swap does.
+        let _command = self.host.command();
+        !busy(&mut self.host.running())
     }
 
     /// Pauses everything that runs. Durable when this returns.
@@ -589,9 +593,11 @@ impl Host {
         let state = match latest {
             None => State::Absent,
             Some(record) if record.status() == Status::Running && !self.running().contains_key(name) => {
-                State::Present(self.store.rebuild(name, record.generation).map_or(Status::Paused, |now| match now.status() {
-                    Status::Running => Status::Paused,
-                    settled => settled,
+                State::Present(self.store.rebuild(name, record.generation).map_or(Status::Paused, |now| {
+                    match now.status() {
+                        Status::Running => Status::Paused,
+                        settled => settled,
+                    }
                 }))
             }
             Some(record) => State::Present(record.status()),
@@ -606,7 +612,11 @@ impl Host {
         let thread = {
             let mut running = self.running();
             let Some(running) = running.get_mut(name) else { return };
-            if *status == Status::Cancelled { running.stop.cancel() } else { running.stop.pause() }
+            if *status == Status::Cancelled {
+                running.stop.cancel()
+            } else {
+                running.stop.pause()
+            }
             running.thread.take()
         };
         if let Some(thread) = thread
@@ -724,7 +734,9 @@ fn refuse_silent_shape_change(before: &Description, after: &Description) -> Resu
 fn next_after_swap(name: &str, status: Option<Status>, same_shape: bool) -> String {
     match status {
         Some(Status::Running) => "the running rebuild goes on with it".to_owned(),
-        Some(Status::Paused | Status::Failed) if same_shape => format!("unspool resume {name} goes on from its checkpoint"),
+        Some(Status::Paused | Status::Failed) if same_shape => {
+            format!("unspool resume {name} goes on from its checkpoint")
+        }
         Some(Status::Paused | Status::Failed) => format!("unspool rebuild {name} --restart builds a new generation"),
         _ => format!("unspool rebuild {name} builds a new generation with it"),
     }

@@ -1,7 +1,8 @@
 //! The one function that moves checkpoints.
 
 use super::{
-    BuiltRange, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode, rows::row_table,
+    BuiltRange, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
+    rows::row_table,
 };
 use crate::{
     disk::DiskError,

@@ -31,7 +31,8 @@ impl DataDir {
         let io_error = |source| DiskError::Io { path: path.to_owned(), source };
         match fs::read_dir(path) {
             Ok(entries) => {
-                let names: Vec<_> = entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
+                let names: Vec<_> =
+                    entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
                 if !names.is_empty() && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
                     return Err(DiskError::Foreign(path.to_owned()));
                 }

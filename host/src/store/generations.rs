@@ -104,9 +104,7 @@ impl Store {
     /// [`StoreError::NotFound`] where none has been promoted yet.
     pub fn live(&self, projection: &str) -> Result<Generation, StoreError> {
         let live = self.projection(projection)?.live.ok_or_else(|| {
-            StoreError::NotFound(format!(
-                "{projection} has no read model yet: unspool rebuild {projection} builds one"
-            ))
+            StoreError::NotFound(format!("{projection} has no read model yet: unspool rebuild {projection} builds one"))
         })?;
         self.generation(projection, live)
     }
@@ -263,9 +261,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] where there is no earlier one.
     pub fn rollback(&self, projection: &str) -> Result<ProjectionRecord, StoreError> {
-        let previous = self.projection(projection)?.previous.ok_or_else(|| {
-            StoreError::Refused(format!("{projection} has no earlier generation to roll back to"))
-        })?;
+        let previous = self
+            .projection(projection)?
+            .previous
+            .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
         self.promote(projection, previous)
     }
 
@@ -279,9 +278,9 @@ impl Store {
         let record = {
             let mut rebuilds = write.open_table(REBUILDS)?;
             let stored = rebuilds.get((projection, generation))?.map(|stored| decode(projection, stored.value()));
-            let mut record: RebuildRecord = stored.transpose()?.ok_or_else(|| {
-                StoreError::NotFound(format!("{projection} has no generation {generation}"))
-            })?;
+            let mut record: RebuildRecord = stored
+                .transpose()?
+                .ok_or_else(|| StoreError::NotFound(format!("{projection} has no generation {generation}")))?;
             change(&mut record);
             rebuilds.insert((projection, generation), encode(&record)?.as_slice())?;
             record

@@ -64,7 +64,8 @@ impl Store {
         let name = description.name.as_str();
         {
             let mut projections = write.open_table(PROJECTIONS)?;
-            let stored = projections.get(name)?.map(|record| decode::<ProjectionRecord>(name, record.value())).transpose()?;
+            let stored =
+                projections.get(name)?.map(|record| decode::<ProjectionRecord>(name, record.value())).transpose()?;
             let mut record = stored.unwrap_or_else(|| ProjectionRecord {
                 description: description.clone(),
                 installs: Vec::new(),

@@ -63,7 +63,10 @@ impl Store {
                 after = Some(last.clone());
                 for (key, document) in &page {
                     let document = canonical(document).map_err(|e| {
-                        StoreError::damaged(format!("{}/{} row {key}: {e}", generation.projection, generation.tables[index]))
+                        StoreError::damaged(format!(
+                            "{}/{} row {key}: {e}",
+                            generation.projection, generation.tables[index]
+                        ))
                     })?;
                     part(key.as_bytes());
                     part(&document);

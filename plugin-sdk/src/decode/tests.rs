@@ -65,6 +65,34 @@ fn what_rmp_serde_writes_comes_back() {
 }
 
 #[test]
+fn rows_are_encoded_as_rmp_serde_would() {
+    let mut bytes = Vec::new();
+    crate::encode::append(&everything(), &mut bytes).unwrap();
+    assert_eq!(bytes, rmp_serde::to_vec_named(&everything()).unwrap());
+}
+
+#[test]
+fn sequences_and_maps_that_do_not_say_their_length_are_counted() {
+    struct Odd;
+    impl Serialize for Odd {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            serializer.collect_seq((0..40u8).filter(|n| n % 2 == 1))
+        }
+    }
+    struct Squares;
+    impl Serialize for Squares {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            serializer.collect_map((0..40u64).filter(|n| n % 2 == 1).map(|n| (n, n * n)))
+        }
+    }
+    let mut bytes = Vec::new();
+    crate::encode::append(&(Odd, Squares), &mut bytes).unwrap();
+    let (odd, squares): (Vec<u8>, BTreeMap<u64, u64>) = from_slice(&bytes).unwrap();
+    assert!(odd.into_iter().eq((0..40).filter(|n| n % 2 == 1)));
+    assert_eq!((squares.len(), squares[&39]), (20, 1521));
+}
+
+#[test]
 fn every_truncation_is_refused_and_bytes_behind_the_value_too() {
     let mut bytes = rmp_serde::to_vec_named(&Everything { owned: String::new(), ..everything() }).unwrap();
     for len in 0..bytes.len() {

@@ -34,7 +34,8 @@ pub(super) fn run(cli: &Cli, events: u64, output: &Output) -> Result<u8, Control
     }
     import(&session, events, cli, output)?;
     output.say(&format!("rebuilding {} projections at once", PROJECTIONS.len()));
-    let triggers = PROJECTIONS.map(|(name, _)| Request::Rebuild(Trigger { name: name.to_owned(), ..Trigger::default() }));
+    let triggers =
+        PROJECTIONS.map(|(name, _)| Request::Rebuild(Trigger { name: name.to_owned(), ..Trigger::default() }));
     let exit = rebuilds::start_and_watch(&session, triggers.into(), false, output)?;
     if exit == 0 {
         show(&session, output)?;
@@ -74,8 +75,11 @@ fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<
     fs::write(&file, &built.component).map_err(|e| ControlError::failed(format!("{}: {e}", file.display())))?;
     let path = file.display().to_string();
     let known = session.ask(Request::PluginHistory { name: name.to_owned() }, &mut |_| true).is_ok();
-    let request =
-        if known { Request::PluginSwap { name: name.to_owned(), file: path } } else { Request::PluginInstall { file: path } };
+    let request = if known {
+        Request::PluginSwap { name: name.to_owned(), file: path }
+    } else {
+        Request::PluginInstall { file: path }
+    };
     session.ask(request, &mut |_| true).map(drop)
 }
 

@@ -80,10 +80,13 @@ impl Order {
                     "street": format!("{} {}", random.pick(&["High Street", "Königsallee", "Rue de l’Église"]), random.below(200)),
                     "postcode": format!("{:05}", random.below(100_000)),
                 });
-                ("OrderCreated", json!({
-                    "orderId": id, "customerId": self.customer, "customerName": format!("Customer {}", random.below(100_000)),
-                    "country": country, "currency": "EUR", "channel": random.pick(&["web", "ios", "android", "phone"]), "address": address,
-                }))
+                (
+                    "OrderCreated",
+                    json!({
+                        "orderId": id, "customerId": self.customer, "customerName": format!("Customer {}", random.below(100_000)),
+                        "country": country, "currency": "EUR", "channel": random.pick(&["web", "ios", "android", "phone"]), "address": address,
+                    }),
+                )
             }
             Phase::Open if self.lines.is_empty() || random.per_mille(600) => self.add_item(random),
             Phase::Open if random.per_mille(150) => self.remove_item(random),
@@ -93,33 +96,45 @@ impl Order {
                 let total = self.total();
                 self.discount = if random.per_mille(200) { total / 10 } else { 0 };
                 let items: u64 = self.lines.iter().map(|(_, quantity, _)| quantity).sum();
-                ("OrderConfirmed", json!({
-                    "orderId": id, "itemCount": items, "totalCents": total, "discountCents": self.discount,
-                    "shippingMethod": random.pick(&["standard", "express", "pickup"]),
-                }))
+                (
+                    "OrderConfirmed",
+                    json!({
+                        "orderId": id, "itemCount": items, "totalCents": total, "discountCents": self.discount,
+                        "shippingMethod": random.pick(&["standard", "express", "pickup"]),
+                    }),
+                )
             }
             Phase::Confirmed if random.per_mille(50) => self.cancel(random, 0),
             Phase::Confirmed => {
                 self.phase = Phase::Paid;
-                ("PaymentReceived", json!({
-                    "orderId": id, "amountCents": self.total() - self.discount,
-                    "method": random.pick(&["card", "invoice", "paypal"]), "paymentRef": format!("pay_{:016x}", random.next()),
-                }))
+                (
+                    "PaymentReceived",
+                    json!({
+                        "orderId": id, "amountCents": self.total() - self.discount,
+                        "method": random.pick(&["card", "invoice", "paypal"]), "paymentRef": format!("pay_{:016x}", random.next()),
+                    }),
+                )
             }
             Phase::Paid if random.per_mille(30) => self.cancel(random, self.total() - self.discount),
             Phase::Paid => {
                 self.phase = Phase::Shipped;
-                ("OrderShipped", json!({
-                    "orderId": id, "carrier": random.pick(&["DHL", "UPS", "GLS"]),
-                    "trackingNo": format!("{:012}", random.below(1_000_000_000_000)), "warehouse": random.pick(&["AMS-1", "NYC-4"]), "parcels": 1 + random.below(3),
-                }))
+                (
+                    "OrderShipped",
+                    json!({
+                        "orderId": id, "carrier": random.pick(&["DHL", "UPS", "GLS"]),
+                        "trackingNo": format!("{:012}", random.below(1_000_000_000_000)), "warehouse": random.pick(&["AMS-1", "NYC-4"]), "parcels": 1 + random.below(3),
+                    }),
+                )
             }
             Phase::Shipped | Phase::Over => {
                 self.phase = Phase::Over;
-                ("OrderDelivered", json!({
-                    "orderId": id, "receivedBy": random.pick(&["recipient", "neighbour", "parcel locker"]),
-                    "signature": format!("{:016x}{:016x}", random.next(), random.next()),
-                }))
+                (
+                    "OrderDelivered",
+                    json!({
+                        "orderId": id, "receivedBy": random.pick(&["recipient", "neighbour", "parcel locker"]),
+                        "signature": format!("{:016x}{:016x}", random.next(), random.next()),
+                    }),
+                )
             }
         }
     }

@@ -13,8 +13,6 @@ use unspool_frame::{Complexity, Description, Event, Partitioning, TableDescripti
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// Where a guest answers with an outcome; see [`guest`].
-pub const OUTCOME: u32 = 64;
 /// Where the write frame stands that [`guest`] is given.
 pub const WRITES: u32 = 4096;
 
@@ -31,7 +29,7 @@ pub fn description() -> Description {
 }
 
 /// A component of our world. `handle` runs `body`, which ends by leaving the address of an outcome; by default there is one
-/// at [`OUTCOME`] that handles all events of a chunk of at most 15 and returns `writes`.
+/// at 64 that handles all events of a chunk of at most 15 and returns `writes`.
 pub fn guest(body: &str, writes: &[Write<'_>]) -> Vec<u8> {
     component(WIT, &module(body, &description().encode(), &frame(writes)))
 }

@@ -91,7 +91,8 @@ impl EventLog {
             });
             // Lets the parser go where storing has ended early.
             drop(receiver);
-            let parsed = parser.join().map_err(|_| SourceError::permanent(format!("{name}: the parser ended by a panic")))?;
+            let parsed =
+                parser.join().map_err(|_| SourceError::permanent(format!("{name}: the parser ended by a panic")))?;
             // What is wrong with the file comes first: it may be why storing found nothing more.
             parsed.map_err(SourceError::from).and(stored)
         })?;
@@ -144,7 +145,8 @@ fn parse(file: &mut EventFile, kinds: &mut Kinds, sender: SyncSender<Handover>) 
     while let Some(event) = file.next() {
         let FileEvent { event, position, place } = event?;
         handover.push(&event, kinds.number(&event.kind), position, place);
-        if handover.events.len() >= limits::IMPORT_HANDOVER_EVENTS || handover.contents.len() >= limits::BLOCK_BYTES * 4 {
+        if handover.events.len() >= limits::IMPORT_HANDOVER_EVENTS || handover.contents.len() >= limits::BLOCK_BYTES * 4
+        {
             handover.bytes_read = file.bytes_read();
             if sender.send(std::mem::replace(&mut handover, empty())).is_err() {
                 return Ok(());
@@ -343,7 +345,10 @@ impl<'t> Rounds<'t> {
                     self.last
                 ),
             )),
-            None => self.last.checked_add(1).ok_or_else(|| self.refuse(event, "there is no position left behind the last one")),
+            None => self
+                .last
+                .checked_add(1)
+                .ok_or_else(|| self.refuse(event, "there is no position left behind the last one")),
         }
     }
 

@@ -145,7 +145,9 @@ impl EventLog {
     /// Where the event with this id stands, and its block.
     fn find(&self, read: &ReadTransaction, id: &str) -> Result<Option<(u64, Block)>, SourceError> {
         let ids = read.open_table(IDS).map_err(damage)?;
-        let Some(position) = ids.get(id_hash(id)).map_err(damage)?.map(|found| found.value().0) else { return Ok(None) };
+        let Some(position) = ids.get(id_hash(id)).map_err(damage)?.map(|found| found.value().0) else {
+            return Ok(None);
+        };
         let blocks = read.open_table(BLOCKS).map_err(damage)?;
         let mut at_or_before = blocks.range(..=position).map_err(damage)?;
         match at_or_before.next_back() {
@@ -187,7 +189,10 @@ impl EventLog {
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> SourceError {
-        SourceError::permanent(format!("{} is damaged: {what}; nothing was repaired: restore a copy, or import again", self.name))
+        SourceError::permanent(format!(
+            "{} is damaged: {what}; nothing was repaired: restore a copy, or import again",
+            self.name
+        ))
     }
 }
 

@@ -147,7 +147,9 @@ fn a_block_ends_at_its_bytes_and_a_large_event_has_one_of_its_own() {
     let (_dir, log) = log();
     let large = "y".repeat(limits::BLOCK_BYTES * 3);
     let text: String = (1..=6)
-        .map(|n| format!("{}\n", json!({ "id": format!("e{n}"), "stream": "s", "type": "A", "timestamp": n, "data": large })))
+        .map(|n| {
+            format!("{}\n", json!({ "id": format!("e{n}"), "stream": "s", "type": "A", "timestamp": n, "data": large }))
+        })
         .collect();
     import(&log, &text).unwrap();
     let (events, _) = read(&log, &Matcher::All, 0, 6);

@@ -107,6 +107,8 @@ fn a_key_twice_is_refused_by_name() {
     for text in [r#"{"a":1,"b":2,"a":3}"#, r#"{"a":1.5,"b":2,"\u0061":3}"#, r#"[{"a":1.5},{"a":1,"a":1}]"#] {
         assert_eq!(from_json(text), Err(repeated("a")));
     }
+    let long = r#"{"prefix-a":1,"prefix-b":2,"prefix-a":3}"#;
+    assert_eq!(from_json(long), Err(repeated("prefix-a")));
     // Keys that only look alike.
     for map in ["82 01 c0 a2 30 31 c0", "82 a1 61 c0 a1 41 c0", "82 07 c0 a2 2b 37 c0", "82 00 c0 a2 2d 30 c0"] {
         assert_eq!(check_document(&hex(map)), Ok(()));
@@ -145,6 +147,9 @@ fn the_canonical_form_is_the_shortest_in_key_order() {
         assert_eq!(canonical(&hex(given)), Ok(hex(expected)), "{given}");
         assert_eq!(canonical(&hex(expected)), Ok(hex(expected)), "{expected}");
     }
+    let sorted = from_json(r#"{"prefix-a":1,"prefix-b":2,"prefix-c":3}"#).unwrap();
+    assert_eq!(from_json(r#"{"prefix-b":2,"prefix-c":3,"prefix-a":1}"#), Ok(sorted.clone()));
+    assert_eq!(canonical(&sorted), Ok(sorted));
     for len in [15, 16, 255, 256, 65_535, 65_536] {
         let text = "x".repeat(len);
         assert_eq!(canonical(&mp(&text)), Ok(mp(&text)));
