@@ -1,29 +1,28 @@
-//! Blocks: what the log stores and reads at once.
+//! Blocks: runs of events that are stored together, split into one section per event type.
 //!
-//! A stored block is LZ4 (length first, 4 bytes little-endian) over:
+//! Reading a few types reads their sections and nothing else, however the types are mixed; reading all of them puts the
+//! events back into the order of their positions. A stored section is LZ4 (length first, 4 bytes little-endian) over:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 4 | how many events: n |
-//! | 16 n | for each event: where it ends in the frames (4), its type (4), its position (8) |
+//! | 12 n | for each event: where it ends in the frames (4), its position (8) |
 //! | rest | the frames: the events as chunk frames show them, one behind the other |
 //!
-//! Numbers are little-endian. The events of a block are therefore spliced into a chunk without being decoded, and events
-//! of other types passed over without being looked at.
+//! Numbers are little-endian. Events are spliced into a chunk without being decoded.
 
 use crate::limits;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const ENTRY_BYTES: usize = 16;
+const ENTRY_BYTES: usize = 12;
 
 /// What is known of a block without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Summary {
     /// The position of its last event.
     pub(super) last: u64,
-    /// How many events of each type.
+    /// How many events of each type: its sections.
     pub(super) kinds: Vec<(u32, u32)>,
     /// The earliest and the latest timestamp in it.
     pub(super) timestamps: (i64, i64),
@@ -38,21 +37,23 @@ impl Summary {
     }
 }
 
-/// Where an event is in a block.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) end: u32,
-    pub(super) kind: u32,
-    pub(super) position: u64,
-}
-
 /// A block that is being filled.
 #[derive(Default)]
 pub(super) struct BlockBuilder {
-    entries: Vec<Entry>,
-    frames: Vec<u8>,
-    kinds: BTreeMap<u32, u32>,
+    sections: BTreeMap<u32, Section>,
+    events: usize,
+    bytes: usize,
+    first: u64,
+    last: u64,
     timestamps: Option<(i64, i64)>,
+}
+
+/// Events of one type in one block, in order.
+#[derive(Default)]
+pub(super) struct Section {
+    /// Where each event ends in `frames`, and its position.
+    pub(super) entries: Vec<(u32, u64)>,
+    pub(super) frames: Vec<u8>,
 }
 
 /// A block as it is stored.
@@ -60,101 +61,113 @@ pub(super) struct Stored {
     /// The position of its first event: its key.
     pub(super) first: u64,
     pub(super) summary: Summary,
-    pub(super) bytes: Vec<u8>,
+    /// Its sections, by type.
+    pub(super) sections: Vec<(u32, Vec<u8>)>,
 }
 
 impl BlockBuilder {
     /// Goes on filling a block that was stored before.
-    pub(super) fn reopen(block: &Block, summary: &Summary) -> BlockBuilder {
+    pub(super) fn reopen(first: u64, summary: &Summary, sections: BTreeMap<u32, Section>) -> BlockBuilder {
         BlockBuilder {
-            entries: block.entries.clone(),
-            frames: block.frames.to_vec(),
-            kinds: summary.kinds.iter().copied().collect(),
+            events: sections.values().map(|section| section.entries.len()).sum(),
+            bytes: sections.values().map(|section| section.frames.len()).sum(),
+            sections,
+            first,
+            last: summary.last,
             timestamps: Some(summary.timestamps),
         }
     }
 
     /// Whether an event of `bytes` should rather begin the next block. The first event always fits.
     pub(super) fn is_full(&self, bytes: usize) -> bool {
-        !self.entries.is_empty()
-            && (self.entries.len() >= limits::BLOCK_EVENTS || self.frames.len() + bytes > limits::BLOCK_BYTES)
+        self.events > 0 && (self.events >= limits::BLOCK_EVENTS || self.bytes + bytes > limits::BLOCK_BYTES)
     }
 
     /// Appends the event whose content (see [`unspool_frame::Event::encode_content`]) is given.
     pub(super) fn push(&mut self, position: u64, kind: u32, timestamp: i64, content: &[u8]) {
-        unspool_frame::event_header(&mut self.frames, position);
-        self.frames.extend_from_slice(content);
-        self.entries.push(Entry { end: self.frames.len() as u32, kind, position });
-        *self.kinds.entry(kind).or_default() += 1;
+        let Section { entries, frames } = self.sections.entry(kind).or_default();
+        let before = frames.len();
+        unspool_frame::event_header(frames, position);
+        frames.extend_from_slice(content);
+        entries.push((frames.len() as u32, position));
+        if self.events == 0 {
+            self.first = position;
+        }
+        self.last = position;
+        self.events += 1;
+        self.bytes += frames.len() - before;
         let (earliest, latest) = self.timestamps.unwrap_or((timestamp, timestamp));
         self.timestamps = Some((earliest.min(timestamp), latest.max(timestamp)));
     }
 
     /// The block as it is stored, leaving this one empty; `None` where nothing was pushed.
     pub(super) fn take(&mut self) -> Option<Stored> {
-        let BlockBuilder { entries, frames, kinds, timestamps } = std::mem::take(self);
-        let (first, last) = (entries.first()?.position, entries.last()?.position);
-        let mut body = Vec::with_capacity(4 + entries.len() * ENTRY_BYTES + frames.len());
-        body.extend((entries.len() as u32).to_le_bytes());
-        for entry in &entries {
-            body.extend(entry.end.to_le_bytes());
-            body.extend(entry.kind.to_le_bytes());
-            body.extend(entry.position.to_le_bytes());
+        let BlockBuilder { sections, events, bytes, first, last, timestamps } = std::mem::take(self);
+        if events == 0 {
+            return None;
         }
-        body.extend_from_slice(&frames);
         let summary = Summary {
             last,
-            kinds: kinds.into_iter().collect(),
+            kinds: sections.iter().map(|(kind, section)| (*kind, section.entries.len() as u32)).collect(),
             timestamps: timestamps.unwrap_or_default(),
-            bytes: frames.len() as u64,
+            bytes: bytes as u64,
         };
-        Some(Stored { first, summary, bytes: lz4_flex::block::compress_prepend_size(&body) })
+        Some(Stored { first, summary, sections: sections.iter().map(|(kind, section)| (*kind, section.encode())).collect() })
     }
 }
 
-/// A block that was read.
-pub(super) struct Block {
-    pub(super) entries: Vec<Entry>,
-    pub(super) frames: Bytes,
-}
+impl Section {
+    fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(4 + self.entries.len() * ENTRY_BYTES + self.frames.len());
+        body.extend((self.entries.len() as u32).to_le_bytes());
+        for (end, position) in &self.entries {
+            body.extend(end.to_le_bytes());
+            body.extend(position.to_le_bytes());
+        }
+        body.extend_from_slice(&self.frames);
+        lz4_flex::block::compress_prepend_size(&body)
+    }
 
-impl Block {
-    /// Reads a stored block.
+    /// Reads a stored section.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn decode(stored: &[u8]) -> Result<Block, String> {
+    pub(super) fn decode(stored: &[u8]) -> Result<Section, String> {
         // The largest event and a full directory: a length beyond is damage, and must not be allocated.
         const LARGEST: usize = limits::EVENT_BYTES + limits::BLOCK_BYTES + 4 + limits::BLOCK_EVENTS * ENTRY_BYTES + 64;
         let (len, packed) = lz4_flex::block::uncompressed_size(stored).map_err(|e| e.to_string())?;
         if len > LARGEST {
-            return Err(format!("a block claims {len} bytes"));
+            return Err(format!("a section claims {len} bytes"));
         }
-        let body = Bytes::from(lz4_flex::block::decompress(packed, len).map_err(|e| e.to_string())?);
-        let ends_early = || "a block ends in the middle of its directory".to_owned();
+        let mut body = lz4_flex::block::decompress(packed, len).map_err(|e| e.to_string())?;
+        let ends_early = || "a section ends in the middle of its directory".to_owned();
         let count = body.first_chunk().map(|count| u32::from_le_bytes(*count) as usize).ok_or_else(ends_early)?;
         let directory = body.get(4..4 + count.saturating_mul(ENTRY_BYTES)).ok_or_else(ends_early)?;
-        let frames = body.slice(4 + directory.len()..);
         let (chunks, _) = directory.as_chunks::<ENTRY_BYTES>();
         let entries: Vec<_> = chunks.iter().map(entry).collect();
+        body.drain(..4 + count * ENTRY_BYTES);
         let mut before = 0;
-        for entry in &entries {
-            if entry.end < before || entry.end as usize > frames.len() {
-                return Err(format!("the event at position {} ends outside its block", entry.position));
+        for (end, position) in &entries {
+            if *end < before || *end as usize > body.len() {
+                return Err(format!("the event at position {position} ends outside its section"));
             }
-            before = entry.end;
+            before = *end;
         }
-        Ok(Block { entries, frames })
+        Ok(Section { entries, frames: body })
     }
 
-    /// The frame of event number `index`.
-    pub(super) fn frame(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.entries[index - 1].end as usize };
-        &self.frames[start..self.entries[index].end as usize]
+    /// Its events in order: position and frame.
+    pub(super) fn events(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut start = 0;
+        self.entries.iter().map(move |(end, position)| {
+            let frame = &self.frames[start..*end as usize];
+            start = *end as usize;
+            (*position, frame)
+        })
     }
 }
 
-fn entry(bytes: &[u8; ENTRY_BYTES]) -> Entry {
+fn entry(bytes: &[u8; ENTRY_BYTES]) -> (u32, u64) {
     let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    Entry { end: word(0), kind: word(4), position: u64::from(word(8)) | (u64::from(word(12)) << 32) }
+    (word(0), u64::from(word(4)) | (u64::from(word(8)) << 32))
 }

@@ -5,8 +5,8 @@
 //! All rounds of a file are one transaction: it is in the log as a whole or not at all.
 
 use super::{
-    BLOCKS, EventLog, IDS, INDEX, KINDS,
-    block::{Block, BlockBuilder, Stored, Summary},
+    EventLog, IDS, INDEX, KINDS, SECTIONS,
+    block::{BlockBuilder, Section, Stored, Summary},
     damage, hash_128, id_hash,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 use ahash::AHashMap;
 use redb::{ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// How far an import is.
@@ -216,7 +217,7 @@ struct Rounds<'t> {
     file: &'t str,
     ids: Table<'t, u128, (u64, u128)>,
     index: Table<'t, u64, &'static [u8]>,
-    blocks: Table<'t, u64, &'static [u8]>,
+    sections: Table<'t, (u64, u32), &'static [u8]>,
     block: BlockBuilder,
     /// The last position that is taken.
     last: u64,
@@ -238,7 +239,7 @@ impl<'t> Rounds<'t> {
             file,
             ids: write.open_table(IDS).map_err(damage)?,
             index: write.open_table(INDEX).map_err(damage)?,
-            blocks: write.open_table(BLOCKS).map_err(damage)?,
+            sections: write.open_table(SECTIONS).map_err(damage)?,
             block: BlockBuilder::default(),
             last: 0,
         };
@@ -258,11 +259,15 @@ impl<'t> Rounds<'t> {
     }
 
     fn reopen(&mut self, first: u64, summary: &Summary) -> Result<(), SourceError> {
-        let block = match self.blocks.get(first).map_err(damage)? {
-            Some(stored) => Block::decode(stored.value()).map_err(|e| self.log.damaged(e))?,
-            None => return Err(self.log.damaged(format!("block {first} is missing"))),
-        };
-        self.block = BlockBuilder::reopen(&block, summary);
+        let mut sections = BTreeMap::new();
+        for (kind, _) in &summary.kinds {
+            let section = match self.sections.get((first, *kind)).map_err(damage)? {
+                Some(stored) => Section::decode(stored.value()).map_err(|e| self.log.damaged(e))?,
+                None => return Err(self.log.damaged(format!("section {kind} of block {first} is missing"))),
+            };
+            sections.insert(*kind, section);
+        }
+        self.block = BlockBuilder::reopen(first, summary, sections);
         Ok(())
     }
 
@@ -357,10 +362,12 @@ impl<'t> Rounds<'t> {
     }
 
     fn put_block(&mut self) -> Result<(), SourceError> {
-        let Some(Stored { first, summary, bytes }) = self.block.take() else { return Ok(()) };
+        let Some(Stored { first, summary, sections }) = self.block.take() else { return Ok(()) };
         let summary = rmp_serde::to_vec(&summary).map_err(|e| self.log.damaged(e))?;
         self.index.insert(first, summary.as_slice()).map_err(damage)?;
-        self.blocks.insert(first, bytes.as_slice()).map_err(damage)?;
+        for (kind, bytes) in sections {
+            self.sections.insert((first, kind), bytes.as_slice()).map_err(damage)?;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! | `meta` | name | `format` (4 bytes little-endian), `identity` (16 random bytes) |
 //! | `kinds` | event type | its number |
 //! | `index` | position of a block's first event | what is known of the block without reading it, MessagePack |
-//! | `blocks` | the same | the block (see `block.rs`) |
+//! | `sections` | the same, and the number of an event type | the block's events of that type (see `block.rs`) |
 //! | `ids` | BLAKE3 of an event's id, 128 bits | its position, and BLAKE3 of its content, 128 bits |
 //!
 //! The log only grows. An import is one transaction: readers see all of a file or nothing.
@@ -25,7 +25,7 @@ use crate::{
     limits,
     vocabulary::{Event, Matcher, Position},
 };
-use block::{Block, Summary};
+use block::{Section, Summary};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
@@ -35,7 +35,7 @@ const FORMAT: u32 = 1;
 
 const KINDS: TableDefinition<'_, &str, u32> = TableDefinition::new("kinds");
 const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
-const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+const SECTIONS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("sections");
 const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
 
 /// A handle to a log. Clones share the file.
@@ -80,7 +80,7 @@ impl EventLog {
         let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, |write| {
             write.open_table(KINDS)?;
             write.open_table(INDEX)?;
-            write.open_table(BLOCKS)?;
+            write.open_table(SECTIONS)?;
             write.open_table(IDS)?;
             let mut identity = [0; 16];
             getrandom::fill(&mut identity).map_err(|e| DiskError::Write(e.to_string()))?;
@@ -127,41 +127,48 @@ impl EventLog {
     /// When the log cannot be read.
     pub fn show(&self, id: &str) -> Result<Option<(u64, Event)>, SourceError> {
         let read = self.begin()?;
-        let Some((position, block)) = self.find(&read, id)? else { return Ok(None) };
-        let index = self.index_in(&block, position)?;
-        let event = unspool_frame::Event::decode(&mut block.frame(index)).map_err(|e| self.damaged(e))?;
-        let event = Event {
-            id: event.id.to_owned(),
-            stream: event.stream.to_owned(),
-            kind: event.kind.to_owned(),
-            timestamp: event.timestamp,
-            schema_version: event.schema_version,
-            data: event.data.to_vec(),
-            metadata: event.metadata.to_vec(),
-        };
-        Ok((event.id == id).then_some((position, event)))
+        let Some(position) = Self::position(&read, id)? else { return Ok(None) };
+        let (first, summary) = self.block(&read, position)?;
+        for (kind, _) in &summary.kinds {
+            let section = self.section(&read, first, *kind)?;
+            let Some((_, mut frame)) = section.events().find(|(found, _)| *found == position) else { continue };
+            let event = unspool_frame::Event::decode(&mut frame).map_err(|e| self.damaged(e))?;
+            let event = Event {
+                id: event.id.to_owned(),
+                stream: event.stream.to_owned(),
+                kind: event.kind.to_owned(),
+                timestamp: event.timestamp,
+                schema_version: event.schema_version,
+                data: event.data.to_vec(),
+                metadata: event.metadata.to_vec(),
+            };
+            return Ok((event.id == id).then_some((position, event)));
+        }
+        Err(self.damaged(format!("there is no event at position {position}")))
     }
 
-    /// Where the event with this id stands, and its block.
-    fn find(&self, read: &ReadTransaction, id: &str) -> Result<Option<(u64, Block)>, SourceError> {
+    fn position(read: &ReadTransaction, id: &str) -> Result<Option<u64>, SourceError> {
         let ids = read.open_table(IDS).map_err(damage)?;
-        let Some(position) = ids.get(id_hash(id)).map_err(damage)?.map(|found| found.value().0) else {
-            return Ok(None);
-        };
-        let blocks = read.open_table(BLOCKS).map_err(damage)?;
-        let mut at_or_before = blocks.range(..=position).map_err(damage)?;
-        match at_or_before.next_back() {
+        Ok(ids.get(id_hash(id)).map_err(damage)?.map(|found| found.value().0))
+    }
+
+    /// The block that holds `position`: its key and what is known of it.
+    fn block(&self, read: &ReadTransaction, position: u64) -> Result<(u64, Summary), SourceError> {
+        match self.index(read)?.range(..=position).map_err(damage)?.next_back() {
             Some(found) => {
-                let (_, block) = found.map_err(damage)?;
-                Ok(Some((position, Block::decode(block.value()).map_err(|e| self.damaged(e))?)))
+                let (first, summary) = found.map_err(damage)?;
+                Ok((first.value(), self.summary(first.value(), summary.value())?))
             }
             None => Err(self.damaged(format!("there is no block with position {position}"))),
         }
     }
 
-    fn index_in(&self, block: &Block, position: u64) -> Result<usize, SourceError> {
-        let found = block.entries.binary_search_by_key(&position, |entry| entry.position);
-        found.map_err(|_| self.damaged(format!("there is no event at position {position}")))
+    fn section(&self, read: &ReadTransaction, first: u64, kind: u32) -> Result<Section, SourceError> {
+        let sections = read.open_table(SECTIONS).map_err(damage)?;
+        match sections.get((first, kind)).map_err(damage)? {
+            Some(bytes) => Section::decode(bytes.value()).map_err(|e| self.damaged(e)),
+            None => Err(self.damaged(format!("section {kind} of block {first} is missing"))),
+        }
     }
 
     fn begin(&self) -> Result<ReadTransaction, SourceError> {
@@ -235,15 +242,19 @@ impl Source for EventLog {
 
     fn locate(&self, id: &str) -> Result<Option<Located>, SourceError> {
         let read = self.begin()?;
-        let Some((position, block)) = self.find(&read, id)? else { return Ok(None) };
-        let index = self.index_in(&block, position)?;
-        let before = match index.checked_sub(1) {
-            Some(before) => block.entries[before].position,
-            None => match self.index(&read)?.range(..position).map_err(damage)?.next_back() {
-                Some(previous) => {
-                    let (first, summary) = previous.map_err(damage)?;
-                    self.summary(first.value(), summary.value())?.last
-                }
+        let Some(position) = Self::position(&read, id)? else { return Ok(None) };
+        let (first, summary) = self.block(&read, position)?;
+        let mut before = None;
+        for (kind, _) in &summary.kinds {
+            let section = self.section(&read, first, *kind)?;
+            before = before.max(section.entries.iter().map(|(_, at)| *at).filter(|at| *at < position).max());
+        }
+        let before = match before {
+            Some(before) => before,
+            None => match first.checked_sub(1).map(|earlier| self.block(&read, earlier)) {
+                // The first block has none before it.
+                _ if self.index(&read)?.range(..first).map_err(damage)?.next().is_none() => 0,
+                Some(earlier) => earlier?.1.last,
                 None => 0,
             },
         };

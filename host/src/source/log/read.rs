@@ -1,10 +1,6 @@
 //! Reading a range of the log, filtered by type. Blocks in which nothing matches are passed over by their summaries.
 
-use super::{
-    BLOCKS, EventLog,
-    block::{Block, Entry, Summary},
-    damage,
-};
+use super::{EventLog, block::Summary, damage};
 use crate::{
     limits,
     source::{Reader, SourceError},
@@ -54,9 +50,10 @@ pub(super) fn count(log: &EventLog, matcher: &Matcher, after: Position, through:
         if after < first && summary.last <= through {
             count += summary.count(|kind| wanted.accepts(kind));
         } else if summary.last > after {
-            let block = stored(log, &read, first)?;
-            let inside = |entry: &&Entry| within(entry, after, through) && wanted.accepts(entry.kind);
-            count += block.entries.iter().filter(inside).count() as u64;
+            for (kind, _) in summary.kinds.iter().filter(|(kind, _)| wanted.accepts(*kind)) {
+                let section = log.section(&read, first, *kind)?;
+                count += section.entries.iter().filter(|(_, at)| *at > after && *at <= through).count() as u64;
+            }
         }
     }
     Ok(count)
@@ -67,23 +64,11 @@ fn number(position: Position) -> u64 {
     if position.major == 0 { position.minor } else { u64::MAX }
 }
 
-fn within(entry: &Entry, after: u64, through: u64) -> bool {
-    entry.position > after && entry.position <= through
-}
-
 /// The key of the block that may hold the event after `position`.
 fn block_of(log: &EventLog, read: &ReadTransaction, position: u64) -> Result<u64, SourceError> {
     let index = log.index(read)?;
     let mut at_or_before = index.range(..=position).map_err(damage)?;
     at_or_before.next_back().map_or(Ok(0), |found| found.map(|(first, _)| first.value()).map_err(damage))
-}
-
-fn stored(log: &EventLog, read: &ReadTransaction, first: u64) -> Result<Block, SourceError> {
-    let blocks = read.open_table(BLOCKS).map_err(damage)?;
-    match blocks.get(first).map_err(damage)? {
-        Some(bytes) => Block::decode(bytes.value()).map_err(|e| log.damaged(e)),
-        None => Err(log.damaged(format!("block {first} is missing"))),
-    }
 }
 
 /// Reads a range block by block. Each read is a transaction of its own: a reader that lives for hours keeps no pages
@@ -132,20 +117,22 @@ impl LogReader {
         Ok(None)
     }
 
-    /// The matching events of `block` within the range. Where that is all of them, nothing is copied.
-    fn select(&self, block: &Block, through: u64) -> EventBlock {
-        let takes = |entry: &Entry| within(entry, self.after, self.through) && self.wanted.accepts(entry.kind);
-        let through = Position::number(through);
-        if block.entries.iter().all(takes) {
-            let ends = block.entries.iter().map(|entry| (entry.end, Position::number(entry.position))).collect();
-            return EventBlock { bytes: block.frames.clone(), ends, through };
+    /// The matching events of a block within the range, in the order of their positions.
+    fn select(&self, read: &ReadTransaction, first: u64, summary: &Summary) -> Result<EventBlock, SourceError> {
+        let wanted = summary.kinds.iter().map(|(kind, _)| *kind).filter(|kind| self.wanted.accepts(*kind));
+        let sections = wanted.map(|kind| self.log.section(read, first, kind)).collect::<Result<Vec<_>, _>>()?;
+        let events = sections.iter().flat_map(|section| section.events());
+        let mut events: Vec<_> = events.filter(|(at, _)| *at > self.after && *at <= self.through).collect();
+        // Sections are sorted runs, which this sort merges.
+        events.sort_by_key(|(at, _)| *at);
+        let mut bytes = Vec::with_capacity(events.iter().map(|(_, frame)| frame.len()).sum());
+        let mut ends = Vec::with_capacity(events.len());
+        for (at, frame) in events {
+            bytes.extend_from_slice(frame);
+            ends.push((bytes.len() as u32, Position::number(at)));
         }
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for (index, entry) in block.entries.iter().enumerate().filter(|(_, entry)| takes(entry)) {
-            bytes.extend_from_slice(block.frame(index));
-            ends.push((bytes.len() as u32, Position::number(entry.position)));
-        }
-        EventBlock { bytes: Bytes::from(bytes), ends, through }
+        let through = Position::number(summary.last.min(self.through));
+        Ok(EventBlock { bytes: Bytes::from(bytes), ends, through })
     }
 }
 
@@ -162,7 +149,7 @@ impl Reader for LogReader {
         };
         let through = summary.last.min(self.through);
         let given = if summary.count(|kind| self.wanted.accepts(kind)) > 0 {
-            self.select(&stored(&self.log, &read, first)?, through)
+            self.select(&read, first, &summary)?
         } else {
             EventBlock { through: Position::number(through), ..EventBlock::default() }
         };

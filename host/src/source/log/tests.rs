@@ -184,14 +184,14 @@ fn an_identity_is_kept_and_no_two_logs_share_one() {
 }
 
 #[test]
-fn a_damaged_block_is_reported() {
+fn a_damaged_section_is_reported() {
     let mut builder = block::BlockBuilder::default();
     builder.push(1, 0, 5, b"content");
-    let stored = builder.take().unwrap().bytes;
-    assert!(block::Block::decode(&stored).is_ok());
+    let (_, stored) = builder.take().unwrap().sections.pop().unwrap();
+    assert!(Section::decode(&stored).is_ok());
     for len in 0..stored.len() {
-        assert!(block::Block::decode(&stored[..len]).is_err(), "cut at {len}");
+        assert!(Section::decode(&stored[..len]).is_err(), "cut at {len}");
     }
     let huge = [&u32::MAX.to_le_bytes(), &stored[4..]].concat();
-    assert!(block::Block::decode(&huge).is_err_and(|e| e.contains("claims")));
+    assert!(Section::decode(&huge).is_err_and(|e| e.contains("claims")));
 }

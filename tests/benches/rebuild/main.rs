@@ -1,0 +1,94 @@
+//! What a rebuild costs, beside what it would cost otherwise, measured side by side in turn:
+//!
+//! `cargo bench -p unspool-tests --bench rebuild -- [--events N] [--rounds N] [--only NAME] [--json]`
+//!
+//! Rates are in events/s, times in milliseconds, memory in bytes. Every figure is the median of its rounds; ratios are
+//! between medians of the same run, on the same machine, in turn.
+
+mod histories;
+mod native;
+mod product;
+mod report;
+mod sandbox;
+
+use histories::Histories;
+use report::Report;
+
+/// What is measured.
+pub struct Options {
+    /// Events of the history that most figures are taken on.
+    pub events: u64,
+    /// How often each is taken.
+    pub rounds: usize,
+    only: Option<String>,
+    json: bool,
+}
+
+impl Options {
+    fn parse() -> Options {
+        let mut options = Options { events: 1_000_000, rounds: 5, only: None, json: false };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut number = |what: &str| -> u64 {
+                args.next().and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{what} takes a number"))
+            };
+            match arg.as_str() {
+                "--events" => options.events = number("--events"),
+                "--rounds" => options.rounds = number("--rounds") as usize,
+                "--only" => options.only = args.next(),
+                "--json" => options.json = true,
+                // `cargo bench` passes it.
+                "--bench" => {}
+                other => panic!("{other} is not known; see the head of tests/benches/rebuild/main.rs"),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == name)
+    }
+}
+
+fn main() {
+    let options = Options::parse();
+    let histories = Histories::new(&options);
+    let mut report = Report::new(&options);
+    if options.wants("rates") {
+        rates(&options, &histories, &mut report);
+    }
+    if options.wants("sandbox") {
+        sandbox::measure(&options, &histories, &mut report);
+    }
+    if options.wants("import") {
+        product::import(&options, &histories, &mut report);
+    }
+    if options.wants("sparse") {
+        product::sparse(&options, &histories, &mut report);
+    }
+    if options.wants("several") {
+        product::several(&options, &histories, &mut report);
+    }
+    if options.wants("memory") {
+        product::memory(&histories, &mut report);
+    }
+    if options.wants("start") {
+        product::start(&options, &histories, &mut report);
+    }
+    report.finish(options.json);
+}
+
+/// The rebuild end to end, beside the native folds and the SQLite loop, in turn.
+fn rates(options: &Options, histories: &Histories, report: &mut Report) {
+    let frames = histories.frames(options.events);
+    for _ in 0..options.rounds {
+        report.rate("nativeFold", options.events, || native::fold(&frames));
+        report.rate("nativeFoldDecoded", options.events, || native::fold_decoded(&frames));
+        report.rate("nativeSqlite", options.events, || native::sqlite(&histories.file(options.events), 500));
+        report.rate("nativeSqlite5000", options.events, || native::sqlite(&histories.file(options.events), 5_000));
+        report.rate("endToEnd", options.events, || product::rebuild(histories, options.events));
+    }
+    report.ratio("endToEndOverNativeFold", "endToEnd", "nativeFold");
+    report.ratio("endToEndOverSqlite", "endToEnd", "nativeSqlite");
+    report.ratio("endToEndOverSqlite5000", "endToEnd", "nativeSqlite5000");
+}

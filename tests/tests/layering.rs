@@ -1,0 +1,107 @@
+//! The layers of the host: each names only those below it; wasmtime and redb stay behind their walls.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// From the top down. Layers of one row are peers, and do not know each other.
+const LAYERS: [&[&str]; 7] =
+    [&["cli"], &["control"], &["rebuild"], &["pipeline"], &["source", "plugin", "store"], &["disk"], &["vocabulary", "limits"]];
+
+fn host() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src")
+}
+
+/// Every source file below `path`, but for tests.
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.file_stem().is_some_and(|name| name == "tests") {
+            found.extend(files(&path));
+        }
+    }
+    found
+}
+
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn files_of(layer: &str) -> Vec<PathBuf> {
+    let (folder, file) = (host().join(layer), host().join(format!("{layer}.rs")));
+    files(if folder.is_dir() { &folder } else { &file })
+}
+
+/// The modules of the host that `code` names, as `crate::module` or inside `use crate::{...}`.
+fn named(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in code.split("crate::").skip(1) {
+        let (list, depth_one) = match part.strip_prefix('{') {
+            Some(list) => (list, true),
+            None => (part, false),
+        };
+        let mut depth = 0;
+        let mut word = String::new();
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => names.push(std::mem::take(&mut word)),
+                c if depth == 0 => word.push(c),
+                _ => {}
+            }
+            if !depth_one && !c.is_alphanumeric() && c != '_' {
+                break;
+            }
+        }
+        names.push(word);
+    }
+    let first = |name: String| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    names.into_iter().map(first).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn layers_name_only_what_is_below_them() {
+    let known: Vec<&str> = LAYERS.iter().flat_map(|row| row.iter().copied()).collect();
+    for (row, layers) in LAYERS.iter().enumerate() {
+        let below: Vec<&str> = LAYERS[row + 1..].iter().flat_map(|row| row.iter().copied()).collect();
+        for layer in *layers {
+            for file in files_of(layer) {
+                for name in named(&code(&file)) {
+                    let fine = name == *layer || below.contains(&name.as_str()) || !known.contains(&name.as_str());
+                    assert!(fine, "{} names {name}, which is not below {layer}", file.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_names_in_a_use_are_found() {
+    let code = "use crate::{\n    plugin::{Engine, Plugin},\n    source::Source,\n};\nlet x = crate::store::Store::open();";
+    assert_eq!(named(code), ["plugin", "source", "store"]);
+}
+
+#[test]
+fn wasmtime_and_redb_stay_behind_their_walls() {
+    let walls = [("wasmtime", &["plugin"][..]), ("redb", &["store", "source/log", "disk"][..])];
+    for (library, allowed) in walls {
+        for file in files(&host()) {
+            let inside = allowed.iter().any(|wall| {
+                file.starts_with(host().join(wall)) || file == host().join(format!("{wall}.rs"))
+            });
+            let names = code(&file).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == library);
+            // File names end in `.redb`; only code that names the crate counts.
+            let names = names && code(&file).contains(&format!("{library}::"));
+            assert!(inside || !names, "{} names {library}", file.display());
+        }
+    }
+}
