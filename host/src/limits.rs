@@ -87,8 +87,34 @@ pub const LOG_CACHE_BYTES: usize = 32 << 20;
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;
 
-/// The pause before the second try; it doubles with each further one.
+/// The pause before the second try; it doubles with each further one (see [`backoff`]).
 pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
+
+/// The pause after try number `tries`, which failed, counted from 1: doubled each time, and up to half as much again at
+/// random, so that rebuilds that failed together do not return together.
+pub fn backoff(tries: u32) -> Duration {
+    let pause = TRANSIENT_BACKOFF * 2_u32.saturating_pow(tries.saturating_sub(1));
+    let mut random = [0];
+    // Without randomness the pause is only less spread out.
+    let spread = getrandom::fill(&mut random).map_or(0.0, |()| f64::from(random[0]) / 255.0);
+    pause + pause.mul_f64(0.5 * spread)
+}
+
+/// How long a rebuild that is behind may stand still before it is called stalled: several times what a chunk may take.
+pub const STALL: Duration = Duration::from_secs(30);
+
+/// How long it may stand still before it is ended as failed.
+pub const STALL_END: Duration = Duration::from_secs(600);
+
+/// How often in a row a host may end in the middle of a rebuild, at the same checkpoint, before it is left failed.
+pub const CRASHES: u32 = 3;
+
+/// Events that one generation may have parked. Beyond that a handler is broken, not an event; and their streams are kept
+/// in memory.
+pub const PARKED_EVENTS: u64 = 100_000;
+
+/// Parked events that are handled at once when they are retried, and their bytes.
+pub const RETRY_EVENTS: usize = 500;
 
 /// The window over which the rate of a rebuild is taken.
 pub const RATE_WINDOW: Duration = Duration::from_secs(10);

@@ -47,7 +47,7 @@ fn every_misbehaviour_stops_at_its_event_and_is_told_apart() {
         let failure = &ended["failure"];
         assert_eq!(failure["kind"], expected, "{failure:#}");
         assert_eq!(
-            (&failure["eventId"], &failure["eventType"], &failure["position"]["minor"]),
+            (&failure["eventId"], &failure["eventType"], &failure["position"]),
             (&json!("e2"), &json!(kind), &json!(3))
         );
         let error = ended["error"].as_str().unwrap();

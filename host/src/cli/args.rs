@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::store::Priority;
+use crate::store::{OnError, Priority};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -68,9 +68,15 @@ pub enum Command {
         /// The projection.
         name: String,
     },
-    /// Read and manage what was built.
+    /// Read, check and manage what was built.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Events that were set aside because they, or an earlier one of their stream, could not be handled.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Back up, check and compact the store.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Be a host: wait for commands from other terminals, and resume what the last host left running.
     Serve {
         /// End once nothing runs any more.
@@ -134,6 +140,25 @@ pub enum PluginCommand {
         name: String,
         /// The component.
         file: PathBuf,
+        /// An unfinished rebuild goes on from its checkpoint (the default).
+        #[arg(long = "continue", conflicts_with_all = ["rewind_to", "restart"])]
+        goes_on: bool,
+        /// Build a new generation: by the plugin before up to and including this event, by the new one from there on.
+        #[arg(long, value_name = "ID|POSITION|TIME", conflicts_with = "restart")]
+        rewind_to: Option<String>,
+        /// Build a new generation by the new plugin alone.
+        #[arg(long)]
+        restart: bool,
+    },
+    /// Run a candidate beside the plugin in place on the last events, and show how the rows would differ. Keeps nothing.
+    Try {
+        /// The projection.
+        name: String,
+        /// The component.
+        file: PathBuf,
+        /// How many events from the end of the log.
+        #[arg(long, default_value_t = 10_000)]
+        last: u64,
     },
     /// Put the plugin before the current one back in place.
     Rollback {
@@ -157,9 +182,21 @@ pub struct RebuildArgs {
     /// Begin with this event; the new generation holds nothing of those before it.
     #[arg(long, value_name = "ID")]
     pub from: Option<String>,
-    /// End with this event, or at this position.
-    #[arg(long, value_name = "ID|POSITION")]
+    /// End with this event, at this position, or before the first event that is later than this time.
+    #[arg(long, value_name = "ID|POSITION|TIME")]
     pub to: Option<String>,
+    /// Replay this stream alone, and replace its rows in what readers see.
+    #[arg(long, value_name = "STREAM", conflicts_with_all = [
+        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error"
+    ])]
+    pub stream: Option<String>,
+    /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later
+    /// events of its stream behind it [default: stop].
+    #[arg(long, value_name = "POLICY")]
+    pub on_error: Option<OnError>,
+    /// Count the rebuild as done, and promote it, with parked events too.
+    #[arg(long)]
+    pub allow_parked: bool,
     /// Start anew, giving up what an unfinished rebuild has done.
     #[arg(long)]
     pub restart: bool,
@@ -214,9 +251,9 @@ pub enum ModelCommand {
         table: TableName,
         /// The row's key.
         key: String,
-        /// Another generation than the live one.
+        /// Another generation than the live one, by number or name.
         #[arg(long)]
-        generation: Option<u64>,
+        generation: Option<String>,
     },
     /// Rows in key order.
     Scan {
@@ -228,25 +265,25 @@ pub enum ModelCommand {
         /// At most this many.
         #[arg(long, default_value_t = 100)]
         limit: u64,
-        /// Another generation than the live one.
+        /// Another generation than the live one, by number or name.
         #[arg(long)]
-        generation: Option<u64>,
+        generation: Option<String>,
     },
     /// All rows in key order, one `{"key","value"}` a line.
     Export {
         /// PROJECTION/TABLE.
         table: TableName,
-        /// Another generation than the live one.
+        /// Another generation than the live one, by number or name.
         #[arg(long)]
-        generation: Option<u64>,
+        generation: Option<String>,
     },
     /// The digest of all rows.
     Digest {
         /// The projection.
         name: String,
-        /// Another generation than the live one.
+        /// Another generation than the live one, by number or name.
         #[arg(long)]
-        generation: Option<u64>,
+        generation: Option<String>,
     },
     /// The generations that are kept.
     Generations {
@@ -257,12 +294,108 @@ pub enum ModelCommand {
     Promote {
         /// The projection.
         name: String,
-        /// Which one [default: the latest].
-        generation: Option<u64>,
+        /// Which one, by number or name [default: the latest].
+        generation: Option<String>,
+        /// Although it lacks parked events.
+        #[arg(long)]
+        allow_parked: bool,
+    },
+    /// How a generation was built: source, range, counts, plugins, times, and the digest of its rows.
+    Receipt {
+        /// The projection.
+        name: String,
+        /// Another generation than the live one, by number or name.
+        #[arg(long)]
+        generation: Option<String>,
+    },
+    /// Compare what readers see with history, row by row: rebuilds up to the same position. Exit code 1 on a difference.
+    Verify {
+        /// The projection.
+        name: String,
+        /// Switch readers to what was rebuilt, where it differs.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Build the state as it was at an earlier place, to be read with --generation.
+    AsOf {
+        /// The projection.
+        name: String,
+        /// The last event, a position, or a time.
+        #[arg(long, value_name = "ID|POSITION|TIME")]
+        to: String,
+        /// What to call it [default: as-of-POSITION].
+        #[arg(long = "name", value_name = "NAME")]
+        label: Option<String>,
+        /// Where the events come from: `log`, or `file:PATH` [default: log].
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+    },
+    /// Drop a generation that readers do not see.
+    Drop {
+        /// The projection.
+        name: String,
+        /// Which one, by number or name.
+        generation: String,
     },
     /// Switch readers back to the generation they saw before.
     Rollback {
         /// The projection.
         name: String,
     },
+}
+
+/// `dead-letters ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadLettersCommand {
+    /// The parked events of the latest rebuild.
+    List {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long)]
+        stream: Option<String>,
+    },
+    /// One parked event, with its data and why it could not be handled.
+    Show {
+        /// The projection.
+        name: String,
+        /// The event's id.
+        id: String,
+    },
+    /// Handle parked events with the plugin in place, each stream in order. Exit code 1 where some stay parked.
+    Retry {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long)]
+        stream: Option<String>,
+        /// Although later events of other streams have been applied already.
+        #[arg(long)]
+        out_of_order: bool,
+    },
+    /// Forget parked events: they are never applied.
+    Discard {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long, required_unless_present = "all")]
+        stream: Option<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "stream")]
+        all: bool,
+    },
+}
+
+/// `store ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreCommand {
+    /// Write a consistent copy of the store, while the host goes on.
+    Backup {
+        /// The copy; must not exist yet. To restore, put it in place of store.redb.
+        file: PathBuf,
+    },
+    /// Read everything and check that it fits together. Exit code 1 where something does not.
+    Check,
+    /// Give free space back to the disk, while no host runs.
+    Compact,
 }

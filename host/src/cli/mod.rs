@@ -9,13 +9,16 @@ mod rebuilds;
 mod session;
 mod signals;
 
-use args::{Cli, Command, EventsCommand, ModelCommand, PluginCommand};
+use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
 use clap::{Parser, error::ErrorKind};
 use output::Output;
 use session::Session;
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
-use crate::control::{ControlError, Request};
+use crate::{
+    control::{ControlError, Request},
+    rebuild::After,
+};
 
 /// Exit code of a rebuild that failed, or a check that found a difference.
 pub(crate) const FAILED: u8 = 1;
@@ -79,18 +82,60 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Resume { name, detach } => rebuilds::resume(cli, name, *detach, output),
         Command::Cancel { name } => rebuilds::cancel(&session()?, name, output),
         Command::Model(command) => show(&session()?, model_request(command), output),
+        Command::DeadLetters(command) => show(&session()?, dead_letters_request(command), output),
+        Command::Store(StoreCommand::Compact) => compact(cli, output),
+        Command::Store(StoreCommand::Backup { file }) => {
+            show(&session()?, Request::StoreBackup { file: absolute(file)? }, output)
+        }
+        Command::Store(StoreCommand::Check) => show(&session()?, Request::StoreCheck, output),
         Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
     }
 }
 
-/// Asks once, and shows rows and answer.
+/// Asks once, and shows rows and answer. Whatever takes long does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
-    let answer = session.ask(request, &mut |row| output.row(&row))?;
+    let takes_long = matches!(
+        request,
+        Request::ModelVerify { .. }
+            | Request::ModelAsOf { .. }
+            | Request::PluginTry { .. }
+            | Request::DeadLettersRetry { .. }
+            | Request::RebuildStream { .. }
+            | Request::StoreBackup { .. }
+            | Request::StoreCheck
+    );
+    let _server = if takes_long { rebuilds::serve_meanwhile(session)? } else { None };
+    let answer = session.ask(request.clone(), &mut |row| output.row(&row))?;
     output.answer(&answer);
+    Ok(if found_something(&request, &answer) { FAILED } else { 0 })
+}
+
+/// Whether a check found a difference, or something is left undone.
+fn found_something(request: &Request, answer: &serde_json::Value) -> bool {
+    let some = |field: &str| answer[field].as_u64().is_some_and(|count| count > 0);
+    match request {
+        Request::ModelVerify { .. } => some("missing") || some("extra") || some("different"),
+        Request::DeadLettersRetry { stream: None, .. } => some("parked"),
+        Request::DeadLettersRetry { .. } => answer["failures"].as_array().is_some_and(|failures| !failures.is_empty()),
+        Request::StoreCheck => answer["problems"].as_array().is_some_and(|problems| !problems.is_empty()),
+        _ => false,
+    }
+}
+
+/// Nobody else may have the store open for this.
+fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
+    let Session::Local(host) = Session::open(cli)? else {
+        return Err(ControlError::not_possible("a host is running on this data directory; end it, then compact"));
+    };
+    let dir = host.dir().clone();
+    drop(host);
+    let compacted = crate::control::compact(&dir)?;
+    output.answer(&serde_json::json!({ "compacted": compacted }));
     Ok(0)
 }
 
 fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, ControlError> {
+    let _server = rebuilds::serve_meanwhile(session)?;
     for file in files {
         if file == "-" && session.is_remote() {
             return Err(ControlError::refused(
@@ -112,7 +157,17 @@ fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, Co
 fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
     Ok(match command {
         PluginCommand::Install { file } => Request::PluginInstall { file: absolute(file)? },
-        PluginCommand::Swap { name, file } => Request::PluginSwap { name: name.clone(), file: absolute(file)? },
+        PluginCommand::Swap { name, file, rewind_to, restart, .. } => {
+            let after = match (rewind_to, restart) {
+                (Some(to), _) => After::RewindTo(to.clone()),
+                (None, true) => After::Restart,
+                (None, false) => After::Continue,
+            };
+            Request::PluginSwap { name: name.clone(), file: absolute(file)?, after }
+        }
+        PluginCommand::Try { name, file, last } => {
+            Request::PluginTry { name: name.clone(), file: absolute(file)?, last: *last }
+        }
         PluginCommand::History { name } => Request::PluginHistory { name: name.clone() },
         PluginCommand::Rollback { name } => Request::PluginRollback { name: name.clone() },
         PluginCommand::List | PluginCommand::Build { .. } | PluginCommand::Check { .. } => Request::PluginList,
@@ -132,8 +187,25 @@ fn model_request(command: &ModelCommand) -> Request {
         }
         ModelCommand::Digest { name, generation } => Request::ModelDigest { name, generation },
         ModelCommand::Generations { name } => Request::ModelGenerations { name },
-        ModelCommand::Promote { name, generation } => Request::ModelPromote { name, generation },
+        ModelCommand::Promote { name, generation, allow_parked } => {
+            Request::ModelPromote { name, generation, allow_parked }
+        }
+        ModelCommand::Receipt { name, generation } => Request::ModelReceipt { name, generation },
+        ModelCommand::Verify { name, repair } => Request::ModelVerify { name, repair },
+        ModelCommand::AsOf { name, to, label, source } => Request::ModelAsOf { name, to, label, source },
+        ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
         ModelCommand::Rollback { name } => Request::ModelRollback { name },
+    }
+}
+
+fn dead_letters_request(command: &DeadLettersCommand) -> Request {
+    match command.clone() {
+        DeadLettersCommand::List { name, stream } => Request::DeadLettersList { name, stream },
+        DeadLettersCommand::Show { name, id } => Request::DeadLettersShow { name, id },
+        DeadLettersCommand::Retry { name, stream, out_of_order } => {
+            Request::DeadLettersRetry { name, stream, out_of_order }
+        }
+        DeadLettersCommand::Discard { name, stream, .. } => Request::DeadLettersDiscard { name, stream },
     }
 }
 

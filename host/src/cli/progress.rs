@@ -4,7 +4,7 @@ use crate::vocabulary::{Progress, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, IsTerminal, Write},
     sync::LazyLock,
     time::{Duration, Instant},
@@ -29,11 +29,19 @@ pub(super) struct Rebuilds {
     terminal: bool,
     bars: HashMap<String, ProgressBar>,
     printed: HashMap<String, Instant>,
+    /// Those whose end has been printed.
+    ended: HashSet<String>,
 }
 
 impl Rebuilds {
     pub(super) fn new(quiet: bool) -> Rebuilds {
-        Rebuilds { quiet, terminal: io::stderr().is_terminal(), bars: HashMap::new(), printed: HashMap::new() }
+        Rebuilds {
+            quiet,
+            terminal: io::stderr().is_terminal(),
+            bars: HashMap::new(),
+            printed: HashMap::new(),
+            ended: HashSet::new(),
+        }
     }
 
     /// Shows how far a rebuild is.
@@ -45,7 +53,8 @@ impl Rebuilds {
             return self.draw(progress);
         }
         let due = self.printed.get(&progress.projection_name).is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
-        if due || progress.status != Status::Running {
+        let ends = progress.status != Status::Running && self.ended.insert(progress.projection_name.clone());
+        if ends || (due && progress.status == Status::Running) {
             self.printed.insert(progress.projection_name.clone(), Instant::now());
             eprintln!("{}", line(progress));
         }

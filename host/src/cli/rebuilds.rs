@@ -30,6 +30,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Starts or resumes rebuilds, and shows their progress until they end.
 pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<u8, ControlError> {
     let session = if args.detach && !args.dry_run { detached(cli)? } else { Session::open(cli)? };
+    if let Some(stream) = &args.stream {
+        return streams(&session, &args.names, stream, output);
+    }
     let names = if args.all { installed(&session)? } else { args.names.clone() };
     let trigger = |name: &String| Trigger {
         name: name.clone(),
@@ -41,6 +44,8 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         priority: args.priority,
         rate_limit: args.rate_limit,
         no_promote: args.no_promote,
+        on_error: args.on_error,
+        allow_parked: args.allow_parked,
     };
     let triggers: Vec<_> = names.iter().map(trigger).collect();
     if args.dry_run {
@@ -96,6 +101,24 @@ fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
     Ok(names)
 }
 
+/// Rebuilds one stream of each projection.
+fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -> Result<u8, ControlError> {
+    let _server = serve_meanwhile(session)?;
+    for name in names {
+        let request = Request::RebuildStream { name: name.clone(), stream: stream.to_owned() };
+        output.answer(&session.ask(request, &mut |_| true)?);
+    }
+    Ok(0)
+}
+
+/// Lets other terminals ask this process while it works, where it is not itself asking a host.
+pub(super) fn serve_meanwhile(session: &Session) -> Result<Option<Server>, ControlError> {
+    match session {
+        Session::Local(host) => listen(host).map(Some),
+        Session::Remote(_) => Ok(None),
+    }
+}
+
 /// Triggers, and shows progress until what was triggered ends. While it works on rebuilds of its own, a local session is
 /// a host for other terminals.
 pub(super) fn start_and_watch(
@@ -104,10 +127,7 @@ pub(super) fn start_and_watch(
     detach: bool,
     output: &Output,
 ) -> Result<u8, ControlError> {
-    let _server = match session {
-        Session::Local(host) => Some(listen(host)?),
-        Session::Remote(_) => None,
-    };
+    let _server = serve_meanwhile(session)?;
     let mut triggered = Vec::new();
     let mut refused = None;
     for request in requests {
@@ -180,6 +200,11 @@ fn ended_line(progress: &Progress) -> String {
             "\n  {}\n  fix the handler and `unspool plugin swap {name} FILE`, then `unspool resume {name}`",
             progress.error.as_deref().unwrap_or("no reason was noted")
         ),
+        Status::Completed if progress.parked > 0 => format!(
+            "\n  parked: {}; see `unspool dead-letters list {name}`{}",
+            progress.parked,
+            if progress.allow_parked { "" } else { "; readers were not switched" }
+        ),
         Status::Paused => format!("\n  `unspool resume {name}` goes on from its checkpoint"),
         Status::Running | Status::Completed | Status::Cancelled => String::new(),
     };
@@ -193,9 +218,10 @@ pub(super) fn cancel(session: &Session, name: &str, output: &Output) -> Result<u
     Ok(if answer["status"] == "cancelled" { 0 } else { NOT_POSSIBLE })
 }
 
-/// 0 only when every rebuild is complete.
+/// 0 only when every rebuild is complete, and lacks no event that it may not lack.
 fn exit_code(ended: &[Progress], interrupted: bool) -> u8 {
-    if ended.iter().any(|progress| matches!(progress.status, Status::Failed | Status::Cancelled)) {
+    let lacks = |progress: &Progress| progress.parked > 0 && !progress.allow_parked;
+    if ended.iter().any(|progress| matches!(progress.status, Status::Failed | Status::Cancelled) || lacks(progress)) {
         FAILED
     } else if interrupted || ended.iter().any(|progress| progress.status != Status::Completed) {
         INTERRUPTED

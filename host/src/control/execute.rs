@@ -3,7 +3,7 @@
 use super::{ControlError, Host, Request, Sink};
 use crate::{
     limits,
-    rebuild::{RebuildError, Trigger},
+    rebuild::{After, RebuildError, Trigger},
     source::event_file::EventFile,
     vocabulary::{Progress, Status, to_json},
 };
@@ -29,10 +29,15 @@ impl Host {
             Request::PluginInstall { file } => self.install(&file),
             Request::PluginList => self.list_plugins(sink),
             Request::PluginHistory { name } => self.plugin_history(&name, sink),
-            Request::PluginSwap { name, file } => self.swap_plugin(&name, &file),
+            Request::PluginSwap { name, file, after } => self.swap_plugin(&name, &file, &after),
+            Request::PluginTry { name, file, last } => {
+                let tried = self.supervisor()?.trial(&name, &read_plugin(&file)?, last);
+                value(tried.map_err(|e| about_file(&file, e))?)
+            }
             Request::PluginRollback { name } => self.rollback_plugin(&name),
             Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&self.absolute(trigger))?),
             Request::Plan(trigger) => value(self.supervisor()?.plan(&self.absolute(trigger))?),
+            Request::RebuildStream { name, stream } => value(self.supervisor()?.rebuild_stream(&name, &stream)?),
             Request::Watch { names } => self.watch(&names, sink),
             Request::Status { name } => self.status(&name),
             Request::List { all } => {
@@ -47,14 +52,39 @@ impl Host {
             }
             Request::Resume { name } => value(self.supervisor()?.resume(&name)?),
             Request::Cancel { name } => value(self.supervisor()?.cancel(&name)?),
-            Request::ModelGet { name, table, key, generation } => self.model_get(&name, &table, &key, generation),
-            Request::ModelScan { name, table, prefix, limit, generation } => {
-                self.model_scan(&name, &table, &prefix, limit, generation, sink)
+            Request::ModelGet { name, table, key, generation } => {
+                self.model_get(&name, &table, &key, generation.as_deref())
             }
-            Request::ModelDigest { name, generation } => self.model_digest(&name, generation),
+            Request::ModelScan { name, table, prefix, limit, generation } => {
+                self.model_scan(&name, &table, &prefix, limit, generation.as_deref(), sink)
+            }
+            Request::ModelDigest { name, generation } => self.model_digest(&name, generation.as_deref()),
             Request::ModelGenerations { name } => self.model_generations(&name, sink),
-            Request::ModelPromote { name, generation } => self.model_promote(&name, generation),
+            Request::ModelReceipt { name, generation } => self.model_receipt(&name, generation.as_deref()),
+            Request::ModelVerify { name, repair } => value(self.supervisor()?.verify(&name, repair)?),
+            Request::ModelAsOf { name, to, label, source } => self.model_as_of(&name, &to, label, source.as_deref()),
+            Request::ModelDrop { name, generation } => self.model_drop(&name, &generation),
+            Request::ModelPromote { name, generation, allow_parked } => {
+                self.model_promote(&name, generation.as_deref(), allow_parked)
+            }
             Request::ModelRollback { name } => self.model_rollback(&name),
+            Request::DeadLettersList { name, stream } => self.dead_letters(&name, stream.as_deref(), sink),
+            Request::DeadLettersShow { name, id } => self.dead_letter(&name, &id),
+            Request::DeadLettersRetry { name, stream, out_of_order } => {
+                value(self.supervisor()?.retry(&name, stream.as_deref(), out_of_order)?)
+            }
+            Request::DeadLettersDiscard { name, stream } => {
+                value(self.supervisor()?.discard(&name, stream.as_deref())?)
+            }
+            Request::StoreBackup { file } => {
+                let bytes = self.store().backup(Path::new(&file))?;
+                Ok(json!({ "file": file, "bytes": bytes }))
+            }
+            Request::StoreCheck => {
+                let mut report = self.store().check()?;
+                report.problems.extend(self.log().check()?);
+                value(report)
+            }
         }
     }
 
@@ -92,8 +122,8 @@ impl Host {
         }))
     }
 
-    fn swap_plugin(&self, name: &str, file: &str) -> Answer {
-        let swapped = self.supervisor()?.swap(name, &read_plugin(file)?, "swap");
+    fn swap_plugin(&self, name: &str, file: &str, after: &After) -> Answer {
+        let swapped = self.supervisor()?.swap(name, &read_plugin(file)?, "swap", after);
         value(swapped.map_err(|e| about_file(file, e))?)
     }
 
@@ -129,7 +159,7 @@ impl Host {
             )));
         };
         let component = self.store().component(&before.digest)?;
-        value(self.supervisor()?.swap(name, &component, "rollback")?)
+        value(self.supervisor()?.swap(name, &component, "rollback", &After::Continue)?)
     }
 
     fn status(&self, name: &str) -> Answer {

@@ -43,7 +43,7 @@ struct Inner {
     log: EventLog,
     options: HostOptions,
     /// Made when the first request needs it: most commands only read.
-    supervisor: OnceLock<Result<(Supervisor, Vec<String>), ControlError>>,
+    supervisor: OnceLock<Result<Supervisor, ControlError>>,
 }
 
 impl Host {
@@ -68,28 +68,6 @@ impl Host {
     /// # Errors
     /// When the engine does not start.
     pub fn supervisor(&self) -> Result<&Supervisor, ControlError> {
-        self.started().map(|(supervisor, _)| supervisor)
-    }
-
-    /// Lets the rebuilds that the last host left running when it ended go on.
-    ///
-    /// # Errors
-    /// When the engine does not start.
-    pub fn resume_interrupted(&self) -> Result<(), ControlError> {
-        let (supervisor, interrupted) = self.started()?;
-        supervisor.resume_interrupted(interrupted);
-        Ok(())
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        &self.inner.store
-    }
-
-    pub(super) fn log(&self) -> &EventLog {
-        &self.inner.log
-    }
-
-    fn started(&self) -> Result<(&Supervisor, &Vec<String>), ControlError> {
         let started = self.inner.supervisor.get_or_init(|| {
             let Inner { dir, store, log, options, .. } = &*self.inner;
             let engine = Engine::new(EngineOptions {
@@ -101,6 +79,22 @@ impl Host {
             let options = Options { alert: options.alert.clone() };
             Ok(Supervisor::start(store.clone(), log.clone(), FileSources::new(dir.files_dir()), engine, options)?)
         });
-        started.as_ref().map(|(supervisor, interrupted)| (supervisor, interrupted)).map_err(Clone::clone)
+        started.as_ref().map_err(Clone::clone)
+    }
+
+    /// Lets the rebuilds that the last host left running when it ended go on.
+    ///
+    /// # Errors
+    /// When the engine does not start, or the store cannot be read.
+    pub fn resume_interrupted(&self) -> Result<(), ControlError> {
+        Ok(self.supervisor()?.resume_interrupted()?)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(super) fn log(&self) -> &EventLog {
+        &self.inner.log
     }
 }

@@ -10,5 +10,5 @@ mod request;
 mod socket;
 
 pub use host::{Host, HostOptions};
-pub use request::{ControlError, Request, Sink};
+pub use request::{ControlError, Request, Sink, compact};
 pub use socket::{Client, Server};

@@ -1,17 +1,17 @@
-//! Requests about read models.
+//! Requests about read models and parked events.
 
 use super::{ControlError, Host, Sink, execute::value};
 use crate::{
     limits,
-    store::{Generation, RebuildRecord, StoreError},
-    vocabulary::to_json,
+    store::{Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
+    vocabulary::{Position, Status, to_json},
 };
 use serde_json::{Value, json};
 
 type Answer = Result<Value, ControlError>;
 
 impl Host {
-    pub(super) fn model_get(&self, name: &str, table: &str, key: &str, generation: Option<u64>) -> Answer {
+    pub(super) fn model_get(&self, name: &str, table: &str, key: &str, generation: Option<&str>) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
         match self.store().rows(&generation)?.get(index, key)? {
             Some(document) => shown(name, table, key, &document),
@@ -25,7 +25,7 @@ impl Host {
         table: &str,
         prefix: &str,
         limit: Option<u64>,
-        generation: Option<u64>,
+        generation: Option<&str>,
         sink: &mut Sink<'_>,
     ) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
@@ -48,10 +48,61 @@ impl Host {
         Ok(Value::Null)
     }
 
-    pub(super) fn model_digest(&self, name: &str, generation: Option<u64>) -> Answer {
+    pub(super) fn model_digest(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.generation(name, generation)?;
-        let (digest, rows) = self.store().digest(&generation)?;
-        Ok(json!({ "projectionName": name, "generation": generation.number, "digest": digest, "rows": rows }))
+        let found = self.store().digest(&generation)?;
+        Ok(
+            json!({ "projectionName": name, "generation": generation.number, "digest": found.digest, "rows": found.rows }),
+        )
+    }
+
+    pub(super) fn model_receipt(&self, name: &str, generation: Option<&str>) -> Answer {
+        let generation = self.generation(name, generation)?;
+        let mut record = self.store().rebuild(name, generation.number)?;
+        // A host that ended right between the last commit and the digest left it to whoever asks.
+        if record.status() == Status::Completed && record.sealed.is_none() {
+            let digest = self.store().digest(&generation)?;
+            record = self.store().seal(name, generation.number, digest)?;
+        }
+        let checkpoint = &record.checkpoint;
+        Ok(json!({
+            "projectionName": name,
+            "generation": record.generation,
+            "name": record.label,
+            "purpose": record.purpose,
+            "status": record.status(),
+            "source": record.source,
+            "sourceIdentity": record.source_identity,
+            "stateVersion": record.state_version,
+            "after": record.after,
+            "through": checkpoint.position,
+            "events": {
+                "matching": checkpoint.events_processed + record.parked,
+                "handled": checkpoint.events_processed,
+                "parked": record.parked,
+                "filtered": self.filtered(&record)?,
+            },
+            "ranges": record.ranges,
+            "chunkSize": record.chunk_size,
+            "startedAt": record.started_at,
+            "endedAt": record.ended_at,
+            "retries": record.retries,
+            "stages": record.stages,
+            "digest": record.sealed.as_ref().map(|sealed| &sealed.digest),
+            "rows": record.sealed.as_ref().map(|sealed| sealed.rows),
+        }))
+    }
+
+    /// Events of the range that the projection does not handle; `null` where the source is not at hand any more.
+    fn filtered(&self, record: &RebuildRecord) -> Answer {
+        let all = self.supervisor()?.events_between(
+            &record.source,
+            &record.source_identity,
+            record.after,
+            record.checkpoint.position,
+        );
+        let matching = record.checkpoint.events_processed + record.parked;
+        Ok(all.map_or(Value::Null, |all| all.saturating_sub(matching).into()))
     }
 
     pub(super) fn model_generations(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
@@ -60,19 +111,26 @@ impl Host {
             let role = match Some(record.generation) {
                 number if number == owner.live => "live",
                 number if number == owner.previous => "previous",
-                _ => "building",
+                _ => match (record.purpose, record.status()) {
+                    (Purpose::AsOf, _) => "as-of",
+                    (Purpose::Scratch, _) => "scratch",
+                    (Purpose::Rebuild, Status::Completed) => "complete",
+                    (Purpose::Rebuild, Status::Cancelled) => "given-up",
+                    (Purpose::Rebuild, _) => "building",
+                },
             };
-            sink(described(&record, role)?);
+            sink(described(&record, role));
         }
         Ok(Value::Null)
     }
 
-    pub(super) fn model_promote(&self, name: &str, generation: Option<u64>) -> Answer {
-        let generation = match generation.or(self.store().projection(name)?.latest) {
-            Some(generation) => generation,
-            None => return Err(self.never_built(name).into()),
+    pub(super) fn model_promote(&self, name: &str, generation: Option<&str>, allow_parked: bool) -> Answer {
+        let generation = match (generation, self.store().projection(name)?.latest) {
+            (Some(generation), _) => self.generation(name, Some(generation))?.number,
+            (None, Some(latest)) => latest,
+            (None, None) => return Err(never_built(name).into()),
         };
-        let record = self.store().promote(name, generation)?;
+        let record = self.store().promote(name, generation, allow_parked)?;
         Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
     }
 
@@ -81,14 +139,84 @@ impl Host {
         Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
     }
 
-    fn generation(&self, name: &str, number: Option<u64>) -> Result<Generation, ControlError> {
-        Ok(match number {
-            Some(number) => self.store().generation(name, number)?,
-            None => self.store().live(name)?,
-        })
+    pub(super) fn model_as_of(&self, name: &str, to: &str, label: Option<String>, source: Option<&str>) -> Answer {
+        Ok(described(&self.supervisor()?.as_of(name, to, label, source)?, "as-of"))
     }
 
-    fn table(&self, name: &str, table: &str, number: Option<u64>) -> Result<(Generation, usize), ControlError> {
+    pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {
+        let generation = self.generation(name, Some(generation))?;
+        self.store().drop_generation(name, generation.number)?;
+        Ok(json!({ "projectionName": name, "generation": generation.number, "status": "dropped" }))
+    }
+
+    /// The parked events of the latest rebuild, in the order of streams and positions.
+    pub(super) fn dead_letters(&self, name: &str, stream: Option<&str>, sink: &mut Sink<'_>) -> Answer {
+        let generation = self.latest(name)?;
+        let mut after = stream.map(|stream| (stream.to_owned(), Position::START));
+        loop {
+            let from = after.as_ref().map(|(stream, position)| (stream.as_str(), *position));
+            let page = self.store().parked(&generation, from, limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
+            let Some(last) = page.last() else { return Ok(Value::Null) };
+            after = Some((last.stream.clone(), last.position));
+            for event in page {
+                if stream.is_some_and(|stream| stream != event.stream) || !sink(listed(&event)) {
+                    return Ok(Value::Null);
+                }
+            }
+        }
+    }
+
+    pub(super) fn dead_letter(&self, name: &str, id: &str) -> Answer {
+        let generation = self.latest(name)?;
+        let mut after: Option<(String, Position)> = None;
+        loop {
+            let from = after.as_ref().map(|(stream, position)| (stream.as_str(), *position));
+            let page = self.store().parked(&generation, from, limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
+            let Some(last) = page.last() else {
+                return Err(ControlError::not_possible(format!("no parked event of {name} has the id {id}")));
+            };
+            after = Some((last.stream.clone(), last.position));
+            for parked in page {
+                let Ok(event) = unspool_frame::Event::decode(&mut &parked.event[..]) else { continue };
+                if event.id == id {
+                    let part = |bytes: &[u8]| to_json(bytes).unwrap_or(Value::Null);
+                    let mut shown = listed(&parked);
+                    shown["timestamp"] = event.timestamp.into();
+                    shown["data"] = part(event.data);
+                    shown["metadata"] = part(event.metadata);
+                    shown["failure"] = value(&parked.failure)?;
+                    return Ok(shown);
+                }
+            }
+        }
+    }
+
+    fn latest(&self, name: &str) -> Result<Generation, ControlError> {
+        match self.store().latest_rebuild(name)? {
+            Some(record) => Ok(self.store().generation(name, record.generation)?),
+            None => Err(never_built(name).into()),
+        }
+    }
+
+    /// The generation with this number or name; the live one where none is given.
+    fn generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
+        let Some(wanted) = wanted else { return Ok(self.store().live(name)?) };
+        let number = match wanted.parse() {
+            Ok(number) => number,
+            Err(_) => {
+                let records = self.store().rebuilds(name)?;
+                let named = records.iter().find(|record| record.label.as_deref() == Some(wanted));
+                named.map(|record| record.generation).ok_or_else(|| {
+                    ControlError::not_possible(format!(
+                        "{name} has no generation named {wanted}; see unspool model generations {name}"
+                    ))
+                })?
+            }
+        };
+        Ok(self.store().generation(name, number)?)
+    }
+
+    fn table(&self, name: &str, table: &str, number: Option<&str>) -> Result<(Generation, usize), ControlError> {
         let generation = self.generation(name, number)?;
         match generation.tables.iter().position(|known| known == table) {
             Some(index) => Ok((generation, index)),
@@ -98,33 +226,43 @@ impl Host {
             ))),
         }
     }
+}
 
-    fn never_built(&self, name: &str) -> StoreError {
-        StoreError::NotFound(format!("{name} has no read model yet: unspool rebuild {name} builds one"))
-    }
+fn never_built(name: &str) -> StoreError {
+    StoreError::NotFound(format!("{name} has no read model yet: unspool rebuild {name} builds one"))
 }
 
 fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Answer {
     to_json(document).map_err(|e| ControlError::failed(format!("{name}/{table} row {key}: {e}")))
 }
 
-fn described(record: &RebuildRecord, role: &str) -> Answer {
-    Ok(json!({
+/// A parked event in one line.
+fn listed(parked: &ParkedEvent) -> Value {
+    let event = unspool_frame::Event::decode(&mut &parked.event[..]).ok();
+    json!({
+        "id": event.map(|event| event.id),
+        "stream": parked.stream,
+        "type": event.map(|event| event.kind),
+        "position": parked.position,
+        "error": parked.failure.as_ref().map(|failure| failure.message.as_str()),
+    })
+}
+
+fn described(record: &RebuildRecord, role: &str) -> Value {
+    json!({
         "generation": record.generation,
+        "name": record.label,
         "role": role,
         "status": record.status(),
         "stateVersion": record.state_version,
         "source": record.source,
-        "after": record.after.to_json(),
-        "position": record.checkpoint.position.to_json(),
+        "after": record.after,
+        "position": record.checkpoint.position,
         "eventsProcessed": record.checkpoint.events_processed,
+        "parked": record.parked,
         "chunkSize": record.chunk_size,
         "startedAt": record.started_at,
         "endedAt": record.ended_at,
-        "ranges": value(record.ranges.iter().map(|range| json!({
-            "pluginDigest": range.plugin_digest,
-            "after": range.after.to_json(),
-            "through": range.through.to_json(),
-        })).collect::<Vec<_>>())?,
-    }))
+        "ranges": record.ranges,
+    })
 }

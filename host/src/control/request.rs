@@ -2,7 +2,7 @@
 
 use crate::{
     disk::DiskError,
-    rebuild::{RebuildError, Trigger},
+    rebuild::{After, RebuildError, Trigger},
     source::SourceError,
     store::StoreError,
 };
@@ -20,22 +20,42 @@ pub enum Request {
     PluginInstall { file: String },
     PluginList,
     PluginHistory { name: String },
-    PluginSwap { name: String, file: String },
+    PluginSwap { name: String, file: String, after: After },
+    PluginTry { name: String, file: String, last: u64 },
     PluginRollback { name: String },
     Rebuild(Trigger),
     Plan(Trigger),
+    RebuildStream { name: String, stream: String },
     Watch { names: Vec<String> },
     Status { name: String },
     List { all: bool },
     Pause { name: String },
     Resume { name: String },
     Cancel { name: String },
-    ModelGet { name: String, table: String, key: String, generation: Option<u64> },
-    ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<u64> },
-    ModelDigest { name: String, generation: Option<u64> },
+    ModelGet { name: String, table: String, key: String, generation: Option<String> },
+    ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<String> },
+    ModelDigest { name: String, generation: Option<String> },
     ModelGenerations { name: String },
-    ModelPromote { name: String, generation: Option<u64> },
+    ModelReceipt { name: String, generation: Option<String> },
+    ModelVerify { name: String, repair: bool },
+    ModelAsOf { name: String, to: String, label: Option<String>, source: Option<String> },
+    ModelDrop { name: String, generation: String },
+    ModelPromote { name: String, generation: Option<String>, allow_parked: bool },
     ModelRollback { name: String },
+    DeadLettersList { name: String, stream: Option<String> },
+    DeadLettersShow { name: String, id: String },
+    DeadLettersRetry { name: String, stream: Option<String>, out_of_order: bool },
+    DeadLettersDiscard { name: String, stream: Option<String> },
+    StoreBackup { file: String },
+    StoreCheck,
+}
+
+/// Compacts the store of `dir`, which nobody has open.
+///
+/// # Errors
+/// When somebody has, or it is damaged or cannot be written.
+pub fn compact(dir: &crate::store::DataDir) -> Result<bool, ControlError> {
+    Ok(crate::store::compact(dir)?)
 }
 
 /// Takes the rows of an answer, one by one; `false` when nobody wants more.
@@ -98,7 +118,7 @@ impl From<DiskError> for ControlError {
 
 impl From<SourceError> for ControlError {
     fn from(error: SourceError) -> ControlError {
-        ControlError::refused(error.message)
+        if error.disk { ControlError::failed(error.message) } else { ControlError::refused(error.message) }
     }
 }
 
@@ -106,12 +126,13 @@ impl From<RebuildError> for ControlError {
     fn from(error: RebuildError) -> ControlError {
         let message = error.to_string();
         match error {
-            RebuildError::Refused { .. } | RebuildError::NotFound(_) => ControlError::not_possible(message),
-            RebuildError::Usage(_) | RebuildError::Plugin(_) | RebuildError::Source(_) => {
-                ControlError::refused(message)
+            RebuildError::Refused { .. } | RebuildError::NotFound(_) | RebuildError::NotPossible(_) => {
+                ControlError::not_possible(message)
             }
+            RebuildError::Source(e) => e.into(),
+            RebuildError::Usage(_) | RebuildError::Plugin(_) => ControlError::refused(message),
             RebuildError::Store(e) => e.into(),
-            RebuildError::System(_) => ControlError::failed(message),
+            RebuildError::Apart(_) | RebuildError::System(_) => ControlError::failed(message),
         }
     }
 }

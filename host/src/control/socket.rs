@@ -120,7 +120,8 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             // Nobody finds the socket any more; who is being answered is, unless nobody reads the answer.
             self.active.wait_for_none(LAST_ANSWERS);
-            runtime.shutdown_background();
+            // Waits for the listening task, which holds the host: its files are to be closed, not found open by the next.
+            runtime.shutdown_timeout(Duration::from_secs(1));
         }
     }
 }

@@ -73,7 +73,8 @@ impl Chunk {
         part
     }
 
-    fn encoded(&self, index: usize) -> &[u8] {
+    /// Event number `index` as the frame shows it.
+    pub(super) fn encoded(&self, index: usize) -> &[u8] {
         let start = if index == 0 { HEADER } else { self.ends[index - 1].0 };
         &self.frame[start..self.ends[index].0]
     }

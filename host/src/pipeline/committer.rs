@@ -11,7 +11,7 @@ use super::{
 use crate::{
     limits,
     plugin::RowWrite,
-    store::{Commit, RowChange, Store, StoreError},
+    store::{Commit, ParkedEvent, RowChange, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Status},
 };
 use std::{
@@ -20,7 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who makes work durable: one thread for all rebuilds of a host. Ends, after a last commit, when the last handle goes.
+/// Who makes work durable: one thread for all rebuilds of a host. Ends when the last handle goes; attempts hold one, and
+/// have their last commit before they let go of it.
 #[derive(Clone)]
 pub struct Committer {
     shared: Arc<Shared>,
@@ -151,8 +152,8 @@ pub(super) struct Member {
 
 impl Member {
     /// Hands over a chunk's writes.
-    pub(super) fn apply(&self, writes: Vec<RowWrite>, tables: usize, reached: Reached) {
-        self.outgoing.overlay.apply(writes, tables, reached);
+    pub(super) fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
+        self.outgoing.overlay.apply(writes, parked, tables, reached);
         // The lock makes sure that a committer which is about to wait sees the work first.
         let _members = self.shared.lock();
         self.shared.ready.notify_one();
@@ -195,10 +196,24 @@ impl Drop for Member {
     }
 }
 
+/// Nobody waits for a committer that is gone, however it went.
+struct RefuseWhenGone<'a>(&'a Shared);
+
+impl Drop for RefuseWhenGone<'_> {
+    fn drop(&mut self) {
+        for member in self.0.lock().iter() {
+            member.state().refused.get_or_insert_with(|| "the committer has ended".to_owned());
+        }
+        self.0.done.notify_all();
+    }
+}
+
 fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
+    let _refusing = RefuseWhenGone(shared);
     while let Some(members) = wait_for_work(shared, quit) {
+        let started = Instant::now();
         let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
-        settle(store, &mut work);
+        settle(store, &mut work, started);
         drop(work);
         let _members = shared.lock();
         shared.done.notify_all();
@@ -227,6 +242,7 @@ struct Work<'a> {
     outgoing: &'a Outgoing,
     layer: Arc<Layer>,
     rows: Vec<Vec<RowChange>>,
+    row_count: usize,
     checkpoint: Checkpoint,
     active_ms: u64,
     ends: bool,
@@ -251,9 +267,11 @@ impl<'a> Work<'a> {
             checkpoint.status = *status;
             checkpoint.error = error.clone();
         }
+        let rows = layer.changes();
         Some(Work {
             outgoing,
-            rows: layer.changes(),
+            row_count: rows.iter().map(Vec::len).sum(),
+            rows,
             checkpoint,
             active_ms: state.since.elapsed().as_millis() as u64,
             ends: state.ending.is_some(),
@@ -270,12 +288,16 @@ impl<'a> Work<'a> {
             retries: self.layer.retries,
             active_ms: self.active_ms,
             rows: std::mem::take(&mut self.rows),
+            parked: self.layer.parked.clone(),
+            unparked: Vec::new(),
+            stages: self.outgoing.published.stages().report(),
         }
     }
 
-    fn succeeded(&self) {
+    fn succeeded(&self, took: Duration) {
         self.layer.mark_committed();
-        self.outgoing.published.commit(&self.checkpoint, self.layer.retries);
+        self.outgoing.published.stages().committed(took, self.row_count);
+        self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.outgoing.state();
         state.checkpoint = self.checkpoint.clone();
         state.since = Instant::now();
@@ -289,14 +311,14 @@ impl<'a> Work<'a> {
 
 /// Commits the work of all together. Where that is refused because one of them has lost its claim, each is tried alone:
 /// one rebuild's fault does not end the others.
-fn settle(store: &Store, work: &mut [Work<'_>]) {
+fn settle(store: &Store, work: &mut [Work<'_>], started: Instant) {
     let commits: Vec<_> = work.iter_mut().map(Work::commit).collect();
     match store.commit(&commits) {
-        Ok(()) => work.iter().for_each(Work::succeeded),
+        Ok(()) => work.iter().for_each(|work| work.succeeded(started.elapsed())),
         Err(StoreError::Fenced { .. }) if commits.len() > 1 => {
             for (work, commit) in work.iter().zip(&commits) {
                 match store.commit(std::slice::from_ref(commit)) {
-                    Ok(()) => work.succeeded(),
+                    Ok(()) => work.succeeded(started.elapsed()),
                     Err(e) => work.refused(&e),
                 }
             }

@@ -6,12 +6,13 @@ use super::{
     committer::{Member, Outgoing},
     culprit,
     overlay::{Reached, View},
+    parking::{Parking, can_park},
     queue::ChunkQueue,
 };
 use crate::{
     limits,
     plugin::{CallError, Outcome},
-    store::{Generation, StoreError},
+    store::{Generation, OnError, StoreError},
     vocabulary::{EventFailure, FailureKind, Status},
 };
 use std::time::{Duration, Instant};
@@ -47,6 +48,7 @@ pub(super) struct Handlers<'a> {
     pub(super) attempt: &'a Attempt,
     member: Member,
     view: View,
+    parking: Parking,
     /// When what has been handled would be done at the rate limit.
     due: Instant,
 }
@@ -62,9 +64,10 @@ impl<'a> Handlers<'a> {
             number: record.generation,
             tables: record.tables.clone(),
         };
+        let parking = Parking::load(&attempt.store, &generation, record.parked)?;
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay(), attempt.store.clone(), generation)?;
-        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, due: Instant::now() })
+        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, parking, due: Instant::now() })
     }
 
     fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
@@ -72,7 +75,8 @@ impl<'a> Handlers<'a> {
             if self.attempt.stop.is_raised() {
                 return Halt::Stopped;
             }
-            let handled = match queue.pop() {
+            let waited = &self.attempt.published.stages();
+            let handled = match waited.handle_waited_for_read().time(|| queue.pop()) {
                 Some(Ok(chunk)) => self.handle_with_retries(chunk),
                 Some(Err(e)) => Err(Halt::Source { message: e.message, transient: e.transient }),
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
@@ -93,9 +97,11 @@ impl<'a> Handlers<'a> {
         self.wait_until(due)
     }
 
-    /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed.
-    fn handle_with_retries(&mut self, mut chunk: Chunk) -> Result<usize, Halt> {
+    /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed. Where events are
+    /// parked, the rest goes on without the failed one and its stream.
+    fn handle_with_retries(&mut self, chunk: Chunk) -> Result<usize, Halt> {
         let events = chunk.len();
+        let mut chunk = self.parking.set_aside(chunk);
         let mut tries = 1;
         loop {
             let (handled, failure) = match self.handle(&chunk)? {
@@ -105,15 +111,33 @@ impl<'a> Handlers<'a> {
             if handled > 0 {
                 tries = 1;
             }
-            if !failure.transient || tries >= limits::TRANSIENT_TRIES {
+            if failure.transient && tries < limits::TRANSIENT_TRIES {
+                tracing::warn!(projection = self.name(), tries, "retrying: {failure}");
+                self.member.count_retry();
+                self.pause_before_try(tries)?;
+                tries += 1;
+                chunk = chunk.rest(handled);
+                continue;
+            }
+            if self.attempt.record.on_error == OnError::Stop || !can_park(&failure) {
                 return Err(Halt::Failed(failure));
             }
-            tracing::warn!(projection = self.name(), tries, "retrying: {failure}");
-            self.member.count_retry();
-            self.pause_before_try(tries)?;
-            tries += 1;
-            chunk = chunk.rest(handled);
+            tracing::warn!(projection = self.name(), "parked: {failure}");
+            self.park(&chunk, handled, failure)?;
+            chunk = self.parking.set_aside(chunk.rest(handled + 1));
+            tries = 1;
         }
+    }
+
+    /// Sets event number `index` aside; the checkpoint moves over it.
+    fn park(&mut self, chunk: &Chunk, index: usize, failure: EventFailure) -> Result<(), Halt> {
+        let parked = self.parking.park(chunk, index, failure).map_err(Halt::Failed)?;
+        let position = chunk.position(index);
+        let mut events = self.parking.waiting_through(position);
+        events.push(parked);
+        let reached = Reached { position, events: 0, last: chunk.last_of(index + 1) };
+        self.member.apply(Vec::new(), events, self.attempt.record.tables.len(), reached);
+        Ok(())
     }
 
     /// Handles a chunk once. Whatever was handled is in the overlay when this returns, and nothing else: how many events,
@@ -134,7 +158,8 @@ impl<'a> Handlers<'a> {
     /// One call of the plugin, in a place of the pool.
     pub(super) fn call(&self, chunk: &Chunk) -> Result<Outcome, CallError> {
         let _place = self.attempt.pool.take();
-        self.attempt.plugin.handle(chunk.frame(), self.view.reader(), self.attempt.stop.flag())
+        let handle = || self.attempt.plugin.handle(chunk.frame(), self.view.reader(), self.attempt.stop.flag());
+        self.attempt.published.stages().handle().time(handle)
     }
 
     /// Puts an outcome into the overlay; a failure learns which event it is about.
@@ -156,7 +181,8 @@ impl<'a> Handlers<'a> {
 
     /// Waits until the overlay has room, and looks at the newest committed rows.
     pub(super) fn make_room(&mut self) -> Result<(), Halt> {
-        self.member.wait_for_room().map_err(Halt::Store)?;
+        let waited = self.attempt.published.stages().handle_waited_for_commit();
+        waited.time(|| self.member.wait_for_room()).map_err(Halt::Store)?;
         self.view.refresh().map_err(|e| Halt::Store(e.to_string()))
     }
 
@@ -169,14 +195,12 @@ impl<'a> Handlers<'a> {
             chunk.position(handled - 1)
         };
         let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled) };
-        self.member.apply(outcome.writes, self.attempt.record.tables.len(), reached);
+        let parked = self.parking.waiting_through(position);
+        self.member.apply(outcome.writes, parked, self.attempt.record.tables.len(), reached);
     }
 
-    /// Doubles with each try, plus up to half of itself so that rebuilds that failed together do not return together.
     fn pause_before_try(&self, tries: u32) -> Result<(), Halt> {
-        let pause = limits::TRANSIENT_BACKOFF * 2u32.saturating_pow(tries - 1);
-        let jitter = pause.mul_f64(0.5 * f64::from(std::process::id() % 100) / 100.0);
-        self.wait_until(Instant::now() + pause + jitter)
+        self.wait_until(Instant::now() + limits::backoff(tries))
     }
 
     /// Waits, unless the stop is raised.
@@ -195,7 +219,8 @@ impl<'a> Handlers<'a> {
     fn finish(self, halt: Halt) -> Ended {
         let digest = self.attempt.plugin.digest().to_owned();
         let (status, error) = match &halt {
-            Halt::EndOfRange => (Status::Completed, None),
+            Halt::EndOfRange if self.attempt.completes => (Status::Completed, None),
+            Halt::EndOfRange => (Status::Running, None),
             Halt::Stopped => (self.attempt.stop.status(), None),
             Halt::Failed(failure) => (Status::Failed, Some(failure.clone())),
             Halt::Source { transient: true, .. } => (Status::Running, None),

@@ -16,14 +16,19 @@ mod committer;
 mod culprit;
 mod handlers;
 mod overlay;
+mod parking;
 mod pool;
 mod published;
 mod queue;
 mod reader;
+pub mod redrive;
+mod stages;
 
 pub use committer::Committer;
 pub use pool::InstancePool;
 pub use published::Published;
+pub use redrive::Redriven;
+pub use stages::Stages;
 
 use crate::{
     plugin::Plugin,
@@ -56,12 +61,14 @@ pub struct Attempt {
     pub stop: Stop,
     /// What operators see.
     pub published: Arc<Published>,
+    /// Whether the rebuild is complete when this attempt reaches its target; otherwise another one goes on from there.
+    pub completes: bool,
 }
 
 /// How an attempt ended. The store says the same, except after [`Ended::Lost`].
 #[derive(Debug)]
 pub enum Ended {
-    /// The target is reached, and durably so.
+    /// The target is reached, and durably so. The status is `completed` where the attempt completes the rebuild.
     Completed,
     /// The stop was raised; everything handled is durable, in this status.
     Stopped(Status),

@@ -7,7 +7,7 @@
 use super::chunk::LastEvent;
 use crate::{
     plugin::{ReadRows, RowWrite},
-    store::{Generation, RowChange, RowSnapshot, Store, StoreError},
+    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Position},
 };
 use ahash::AHashMap;
@@ -28,7 +28,9 @@ type Rows = AHashMap<Bytes, Option<Bytes>>;
 #[derive(Default)]
 pub(super) struct Layer {
     tables: Vec<Rows>,
-    /// What it holds in memory, counted as keys plus documents.
+    /// Events that were set aside.
+    pub(super) parked: Vec<ParkedEvent>,
+    /// What it may hold in memory: the write frames that its rows are slices of, and its parked events.
     pub(super) bytes: usize,
     /// Where the work stands; `None` while nothing has been done.
     pub(super) reached: Option<Reached>,
@@ -79,17 +81,17 @@ pub(super) struct Layers {
 }
 
 impl Overlay {
-    /// Adds a chunk's writes and moves on to `position`; `events` were handled.
-    pub(super) fn apply(&self, writes: Vec<RowWrite>, tables: usize, reached: Reached) {
+    /// Adds a chunk's writes and parked events, and moves on to where that leads.
+    pub(super) fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
         let mut layers = self.lock();
         let open = &mut layers.open;
         open.tables.resize_with(tables, Rows::default);
+        open.bytes += parked.iter().map(|event| event.event.len()).sum::<usize>();
+        open.parked.extend(parked);
         for write in writes {
+            // A row that is written again still holds on to the frame of its first key.
             open.bytes += write.key.len() + write.document.as_ref().map_or(0, Bytes::len);
-            let replaced = open.tables[write.table].insert(write.key, write.document);
-            if let Some(Some(document)) = replaced {
-                open.bytes -= document.len();
-            }
+            open.tables[write.table].insert(write.key, write.document);
         }
         open.since.get_or_insert_with(Instant::now);
         let before = open.reached.take();
@@ -223,7 +225,7 @@ impl ReadRows for ChunkRows {
     }
 }
 
-fn bounded(rows: Vec<(String, Bytes)>, limit: usize, max_bytes: usize) -> Vec<(String, Bytes)> {
+pub(super) fn bounded(rows: Vec<(String, Bytes)>, limit: usize, max_bytes: usize) -> Vec<(String, Bytes)> {
     let mut bytes = 0;
     let fits = |(index, (key, document)): &(usize, (String, Bytes))| {
         bytes += key.len() + document.len();

@@ -1,6 +1,7 @@
 //! What operators see of a running attempt. Written by the committer after each commit, read by anyone; neither waits
 //! for the other longer than it takes to copy a few numbers.
 
+use super::stages::Stages;
 use crate::{
     limits,
     store::RebuildRecord,
@@ -9,19 +10,24 @@ use crate::{
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The committed progress of one attempt.
 #[derive(Debug)]
 pub struct Published {
+    generation: u64,
     state: Mutex<State>,
+    stages: Stages,
 }
 
 #[derive(Debug, Clone)]
 struct State {
     checkpoint: Checkpoint,
     retries: u64,
+    parked: u64,
+    /// When the checkpoint last moved.
+    moved: Instant,
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -30,25 +36,52 @@ impl Published {
     pub fn new(record: &RebuildRecord) -> Published {
         let samples = VecDeque::from([(Instant::now(), record.checkpoint.events_processed)]);
         Published {
-            state: Mutex::new(State { checkpoint: record.checkpoint.clone(), retries: record.retries, samples }),
+            generation: record.generation,
+            stages: Stages::new(record.stages.clone()),
+            state: Mutex::new(State {
+                checkpoint: record.checkpoint.clone(),
+                retries: record.retries,
+                parked: record.parked,
+                moved: Instant::now(),
+                samples,
+            }),
         }
     }
 
-    pub(super) fn commit(&self, checkpoint: &Checkpoint, retries: u64) {
+    /// The generation that is being built.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How long the stages have worked and waited in this run of the rebuild.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    pub(super) fn commit(&self, checkpoint: &Checkpoint, retries: u64, parked: u64) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.checkpoint = checkpoint.clone();
+        if checkpoint.position > state.checkpoint.position {
+            state.moved = now;
+        }
         state.retries += retries;
+        state.parked += parked;
+        state.checkpoint = checkpoint.clone();
         state.samples.push_back((now, checkpoint.events_processed));
         while state.samples.len() > 2 && now - state.samples[1].0 > limits::RATE_WINDOW {
             state.samples.pop_front();
         }
     }
 
-    /// The newest committed checkpoint, and the retries so far.
-    pub fn checkpoint(&self) -> (Checkpoint, u64) {
+    /// The newest committed checkpoint, and the retries and parked events so far.
+    pub fn checkpoint(&self) -> (Checkpoint, u64, u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.checkpoint.clone(), state.retries)
+        (state.checkpoint.clone(), state.retries, state.parked)
+    }
+
+    /// How long the checkpoint has not moved.
+    pub fn still_for(&self) -> Duration {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).moved.elapsed()
     }
 
     /// How far the source has been read, and what has been processed, as of the newest commit.

@@ -25,12 +25,14 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) {
 fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue) -> Result<(), SourceError> {
     let events = attempt.record.chunk_size.max(1) as usize;
     let mut chunk = Chunk::new(attempt.record.checkpoint.position);
-    while let Some(block) = reader.next()? {
+    let stages = attempt.published.stages();
+    while let Some(block) = stages.read().time(|| reader.next())? {
         for (event, position) in events_of(&block) {
             let full = chunk.len() >= events || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
             if full && !chunk.is_empty() {
                 let next = Chunk::new(chunk.through);
-                if !queue.push(Ok(std::mem::replace(&mut chunk, next))) {
+                let full = std::mem::replace(&mut chunk, next);
+                if !stages.read_waited().time(|| queue.push(Ok(full))) {
                     return Ok(());
                 }
             }

@@ -13,7 +13,7 @@ pub(super) fn describe(projection: &str, checkpoint_id: &str, position: Position
         "projectionName": projection,
         "checkpointId": checkpoint_id,
         "status": "failed",
-        "position": position.to_json(),
+        "position": position,
         "error": failure.to_string(),
         "failure": failure,
     })

@@ -1,20 +1,24 @@
 //! Runs the attempts of one rebuild, one after another, until it ends.
 
-use super::{alert, supervisor::Host};
+use super::{Effect, Input, State, alert, host::Host, step};
 use crate::{
     limits,
     pipeline::{self, Attempt, Ended, Published, Stop},
     plugin::Plugin,
     source::Source,
     store::{AttemptStart, RebuildRecord},
-    vocabulary::{EventFailure, Matcher, Status, now_ms},
+    vocabulary::{EventFailure, FailureKind, Matcher, Status, now_ms},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What every attempt of a rebuild has in common.
 pub(super) struct Attempts {
     pub(super) host: Arc<Host>,
     pub(super) source: Arc<dyn Source>,
+    /// The current plugin; parts of the rebuild may belong to earlier ones.
     pub(super) plugin: Plugin,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
@@ -26,19 +30,27 @@ impl Attempts {
         let mut tries = 1;
         loop {
             let reached = self.published.position();
-            let failure = match pipeline::run(self.attempt(record.clone())) {
-                Ended::Completed | Ended::Stopped(_) => return,
-                Ended::Failed(failure) => return self.report(&record, &failure),
-                Ended::Lost(failure) => return self.lost(&record, failure),
-                Ended::Interrupted(failure) => failure,
+            let (attempt, completes) = match self.attempt(record.clone()) {
+                Ok(attempt) => attempt,
+                Err(failure) => return self.give_up(&record, failure),
             };
-            tries = if self.published.position() > reached { 1 } else { tries + 1 };
-            if tries > limits::TRANSIENT_TRIES {
-                return self.give_up(&record, EventFailure { transient: false, ..failure });
-            }
-            tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
-            if !self.pause_before_try(tries) {
-                return self.settle(&record, self.stopped_as(), None);
+            match pipeline::run(attempt) {
+                Ended::Completed if completes => return self.completed(&record),
+                // A part is done; the next one goes on.
+                Ended::Completed => {}
+                Ended::Stopped(_) => return,
+                Ended::Failed(failure) => return self.failed(&record, &failure),
+                Ended::Lost(failure) => return self.lost(&record, failure),
+                Ended::Interrupted(failure) => {
+                    tries = if self.published.position() > reached { 1 } else { tries + 1 };
+                    if tries > limits::TRANSIENT_TRIES {
+                        return self.give_up(&record, EventFailure { transient: false, ..failure });
+                    }
+                    tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
+                    if !self.pause_before_try(tries - 1) {
+                        return self.settle(&record, self.stop.status(), None);
+                    }
+                }
             }
             record = match self.begin_again(&record) {
                 Ok(record) => record,
@@ -47,18 +59,33 @@ impl Attempts {
         }
     }
 
-    fn attempt(&self, record: RebuildRecord) -> Attempt {
-        Attempt {
+    /// The next attempt, and whether it completes the rebuild: one that ends where another plugin's part does, does not.
+    fn attempt(&self, mut record: RebuildRecord) -> Result<(Attempt, bool), EventFailure> {
+        let part = record
+            .segments
+            .iter()
+            .find(|part| part.through > record.checkpoint.position && part.through < record.target);
+        let (plugin, completes) = match part.cloned() {
+            Some(part) => {
+                record.target = part.through;
+                let plugin = self.host.plugin(&part.plugin_digest);
+                (plugin.map_err(|e| EventFailure::permanent(FailureKind::Plugin, e.to_string()))?, false)
+            }
+            None => (self.plugin.clone(), true),
+        };
+        let attempt = Attempt {
             record,
             source: self.source.clone(),
-            matcher: Matcher::new(&self.plugin.description().event_types),
-            plugin: self.plugin.clone(),
+            matcher: Matcher::new(&plugin.description().event_types),
+            plugin,
             store: self.host.store.clone(),
             committer: self.host.committer.clone(),
             pool: self.host.pool.clone(),
             stop: self.stop.clone(),
             published: self.published.clone(),
-        }
+            completes,
+        };
+        Ok((attempt, completes))
     }
 
     fn begin_again(&self, record: &RebuildRecord) -> Result<RebuildRecord, EventFailure> {
@@ -68,9 +95,37 @@ impl Attempts {
             chunk_size: record.chunk_size,
             priority: record.priority,
             rate_limit: record.rate_limit,
+            promote: record.promote,
+            on_error: record.on_error,
+            allow_parked: record.allow_parked,
         };
         let claimed = self.host.store.begin_attempt(self.name(record), record.generation, &start);
-        claimed.map_err(|e| EventFailure::permanent(crate::vocabulary::FailureKind::Store, e.to_string()))
+        claimed.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))
+    }
+
+    /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.
+    fn completed(&self, record: &RebuildRecord) {
+        self.effects(Input::TargetReached);
+        let name = self.name(record);
+        let sealed = self.host.store.generation(name, record.generation).and_then(|generation| {
+            let digest = self.host.store.digest(&generation)?;
+            self.host.store.seal(name, record.generation, digest)
+        });
+        if let Err(e) = sealed {
+            tracing::error!(projection = name, "the digest for its receipt cannot be taken: {e}");
+        }
+    }
+
+    fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
+        if self.effects(Input::EventFailed).contains(&Effect::Alert) {
+            let name = self.name(record);
+            let report = alert::describe(name, &record.checkpoint_id(), self.published.position(), failure);
+            alert::raise(self.host.alert.as_deref(), name, &report);
+        }
+    }
+
+    fn effects(&self, news: Input) -> &'static [Effect] {
+        step(State::Present(Status::Running), news).map_or(&[], |(_, _, effects)| effects)
     }
 
     /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may
@@ -82,32 +137,31 @@ impl Attempts {
 
     fn give_up(&self, record: &RebuildRecord, failure: EventFailure) {
         self.settle(record, Status::Failed, Some(failure.clone()));
-        self.report(record, &failure);
+        self.failed(record, &failure);
     }
 
+    /// Settles the rebuild, unless another attempt has taken it over.
     fn settle(&self, record: &RebuildRecord, status: Status, error: Option<EventFailure>) {
-        if let Err(e) = self.host.store.settle(self.name(record), record.generation, status, error, now_ms()) {
-            tracing::error!(projection = self.name(record), "its end could not be noted: {e}");
+        let name = self.name(record);
+        let ours = self.host.store.rebuild(name, record.generation).is_ok_and(|now| now.attempt == record.attempt);
+        if !ours {
+            return;
         }
-    }
-
-    fn report(&self, record: &RebuildRecord, failure: &EventFailure) {
-        let report = alert::describe(self.name(record), &record.checkpoint_id(), self.published.position(), failure);
-        alert::raise(self.host.alert.as_deref(), self.name(record), &report);
-    }
-
-    fn stopped_as(&self) -> Status {
-        self.stop.status()
+        if let Err(e) = self.host.store.settle(name, record.generation, status, error, now_ms()) {
+            tracing::error!(projection = name, "its end could not be noted: {e}");
+        }
     }
 
     /// `false` where the stop was raised meanwhile.
     fn pause_before_try(&self, tries: u32) -> bool {
-        let pause = limits::TRANSIENT_BACKOFF * 2u32.saturating_pow(tries.saturating_sub(2));
-        let steps = pause.as_millis() / 10;
-        (0..steps.max(1)).all(|_| {
+        let until = Instant::now() + limits::backoff(tries);
+        while Instant::now() < until {
+            if self.stop.is_raised() {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(10));
-            !self.stop.is_raised()
-        })
+        }
+        !self.stop.is_raised()
     }
 
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {

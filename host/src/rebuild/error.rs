@@ -20,6 +20,12 @@ pub enum RebuildError {
     /// Something that was named does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// Not possible as things are.
+    #[error("{0}")]
+    NotPossible(String),
+    /// What was built to be compared or looked at did not come to its end.
+    #[error("{0}")]
+    Apart(String),
     /// The source cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -1,11 +1,39 @@
-//! The life of rebuilds: a pure state machine, the attempts it asks for, and the supervisor of them all.
+//! The life of rebuilds: a pure state machine, the attempts it asks for, and the commands that operators give.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `state` | the states of a rebuild as one pure function |
+//! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
+//! | `trigger` | starting and resuming |
+//! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
+//! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
+//! | `redrive` | retrying and discarding parked events |
+//! | `stream` | rebuilding one stream |
+//! | `progress` | what operators see |
+//! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
+//! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed |
 
 mod alert;
+mod apart;
 mod attempts;
+mod compare;
 mod error;
+mod host;
+mod progress;
+mod redrive;
 mod state;
+mod stream;
 mod supervisor;
+mod swap;
+mod trigger;
+mod watchdog;
 
+pub use apart::{TrialReport, VerifyReport};
+pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use error::RebuildError;
+pub use redrive::RetryReport;
 pub use state::{Answer, Effect, Input, Refusal, State, step};
-pub use supervisor::{CancelAnswer, Options, Plan, Supervisor, SwapReport, Trigger, TriggerAnswer};
+pub use stream::StreamReport;
+pub use supervisor::{CancelAnswer, Options, Supervisor};
+pub use swap::{After, SwapReport};
+pub use trigger::{Plan, Trigger, TriggerAnswer};

@@ -35,6 +35,8 @@ pub enum Input {
         /// See above.
         same_shape: bool,
     },
+    /// An operator puts another plugin in place, and wants a new generation with it.
+    SwapAnew,
     /// The target was reached, and durably so.
     TargetReached,
     /// An event could not be handled.
@@ -158,7 +160,8 @@ pub fn step(state: State, input: Input) -> Step {
         (Present(Running), Input::Swap { same_shape: true }) => {
             to(Running, Answer::Swapped, &[Effect::Stop(Paused), Effect::Install, Effect::Begin])
         }
-        (_, Input::Swap { .. }) => Ok((state, Answer::Swapped, &[Effect::Install])),
+        (Present(Running), Input::SwapAnew) => to(Paused, Answer::Swapped, &[Effect::Stop(Paused), Effect::Install]),
+        (_, Input::Swap { .. } | Input::SwapAnew) => Ok((state, Answer::Swapped, &[Effect::Install])),
 
         (Present(Running), Input::TargetReached) => to(Completed, Answer::Noted, &[]),
         (Present(Running), Input::EventFailed) => to(Failed, Answer::Noted, &[Effect::Alert]),
@@ -190,7 +193,7 @@ mod tests {
         let anew = || [started(), Err(Refusal::RunningRestart), started(), started(), started(), started()];
         let unfinished =
             |answer: fn() -> Step| [started(), ok(R, AlreadyRunning, &[]), answer(), started(), answer(), started()];
-        let table: [(Input, [Step; 6]); 13] = [
+        let table: [(Input, [Step; 6]); 14] = [
             (Input::Trigger { restart: false, same_shape: true }, unfinished(|| ok(R, Resumed, &[Begin]))),
             (Input::Trigger { restart: false, same_shape: false }, unfinished(|| Err(Refusal::OtherShape))),
             (Input::Trigger { restart: true, same_shape: true }, anew()),
@@ -247,6 +250,11 @@ mod tests {
             (Input::Swap { same_shape: false }, {
                 let mut row = STATES.map(swapped);
                 row[1] = Err(Refusal::RunningOtherShape);
+                row
+            }),
+            (Input::SwapAnew, {
+                let mut row = STATES.map(swapped);
+                row[1] = ok(P, Swapped, &[Stop(P), Install]);
                 row
             }),
             (Input::TargetReached, {

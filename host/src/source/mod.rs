@@ -29,6 +29,19 @@ pub trait Source: Send + Sync {
     /// [`SourceError`], transient where another try may succeed.
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError>;
 
+    /// The greatest position up to which no event is later than `timestamp`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn until(&self, timestamp: i64) -> Result<Position, SourceError>;
+
+    /// The position behind which, up to `through`, there are `events` matching events; [`Position::START`] where there are
+    /// no more.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError>;
+
     /// The position of the event with this id, and of the last event before it; `None` where there is no such event.
     ///
     /// # Errors
@@ -64,6 +77,8 @@ pub struct SourceError {
     pub message: String,
     /// Whether another try may succeed.
     pub transient: bool,
+    /// Whether the disk is at fault, not what was asked for.
+    pub disk: bool,
 }
 
 impl From<event_file::EventFileError> for SourceError {
@@ -75,6 +90,6 @@ impl From<event_file::EventFileError> for SourceError {
 impl SourceError {
     /// A reason that will not go away by itself.
     pub fn permanent(message: impl Into<String>) -> SourceError {
-        SourceError { message: message.into(), transient: false }
+        SourceError { message: message.into(), transient: false, disk: false }
     }
 }

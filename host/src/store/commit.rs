@@ -1,15 +1,15 @@
 //! The one function that moves checkpoints.
 
 use super::{
-    BuiltRange, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
+    BuiltRange, PROJECTIONS, ParkedEvent, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
     rows::row_table,
 };
 use crate::{
     disk::DiskError,
-    vocabulary::{Checkpoint, Status},
+    vocabulary::{Checkpoint, Position, StageReport, Status},
 };
 use bytes::Bytes;
-use redb::{Durability, ReadableTable, WriteTransaction};
+use redb::{Durability, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
 /// A row put or deleted.
 #[derive(Debug, Clone)]
@@ -37,6 +37,12 @@ pub struct Commit {
     pub active_ms: u64,
     /// The changed rows, for each table of the rebuild: each key once, in ascending order.
     pub rows: Vec<Vec<RowChange>>,
+    /// Events set aside, whether for the first time or again.
+    pub parked: Vec<ParkedEvent>,
+    /// Events that are no longer set aside: stream and position.
+    pub unparked: Vec<(String, Position)>,
+    /// Where the time went so far.
+    pub stages: StageReport,
 }
 
 impl Store {
@@ -72,7 +78,9 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
             }
         }
     }
+    record.parked = change_parked(write, projection, commit, record.parked)?;
     extend_ranges(&mut record, commit);
+    record.stages = commit.stages.clone();
     record.checkpoint = commit.checkpoint.clone();
     record.retries += commit.retries;
     record.active_ms += commit.active_ms;
@@ -80,10 +88,33 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
         record.ended_at = Some(commit.checkpoint.checkpointed_at);
     }
     write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
-    if record.status() == Status::Completed && record.promote {
+    if record.status() == Status::Completed && record.promote && (record.parked == 0 || record.allow_parked) {
         promote_in(write, projection, commit.generation)?;
     }
     Ok(())
+}
+
+/// Sets events aside and takes others back; returns how many are set aside now. Parking the same event twice keeps the
+/// later reason.
+fn change_parked(
+    write: &WriteTransaction,
+    projection: &str,
+    commit: &Commit,
+    parked_before: u64,
+) -> Result<u64, StoreError> {
+    if commit.parked.is_empty() && commit.unparked.is_empty() {
+        return Ok(parked_before);
+    }
+    let name = parked_table_name(projection, commit.generation);
+    let mut table = write.open_table(parked_table(&name))?;
+    for event in &commit.parked {
+        let key = (event.stream.as_str(), event.position.major, event.position.minor);
+        table.insert(key, encode(event)?.as_slice())?;
+    }
+    for (stream, position) in &commit.unparked {
+        table.remove((stream.as_str(), position.major, position.minor))?;
+    }
+    Ok(table.len()?)
 }
 
 /// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards.
@@ -93,7 +124,7 @@ fn fenced_record(write: &WriteTransaction, commit: &Commit) -> Result<RebuildRec
     let rebuilds = write.open_table(REBUILDS)?;
     let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
     let record: RebuildRecord = decode(projection, stored.value())?;
-    let held = record.attempt == commit.attempt && record.status() == Status::Running;
+    let held = record.attempt == commit.attempt && matches!(record.status(), Status::Running | Status::Completed);
     if held && record.checkpoint.position <= commit.checkpoint.position { Ok(record) } else { Err(fenced()) }
 }
 
@@ -108,6 +139,7 @@ fn extend_ranges(record: &mut RebuildRecord, commit: &Commit) {
             plugin_digest: commit.plugin_digest.clone(),
             after: record.checkpoint.position,
             through,
+            chunk_size: record.chunk_size,
         }),
     }
 }
@@ -124,6 +156,16 @@ pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation:
         projections.insert(projection, encode(&record)?.as_slice())?;
     }
     Ok(())
+}
+
+/// The redb table that holds the parked events of one generation.
+pub(super) fn parked_table_name(projection: &str, generation: u64) -> String {
+    format!("parked/{projection}/{generation}")
+}
+
+/// Its type: (stream, position) to [`ParkedEvent`].
+pub(super) fn parked_table(name: &str) -> TableDefinition<'_, (&'static str, u64, u64), &'static [u8]> {
+    TableDefinition::new(name)
 }
 
 /// The redb table that holds the rows of one table of one generation.

@@ -1,12 +1,13 @@
 //! The life of a generation, apart from its commits.
 
 use super::{
-    Generation, PROJECTIONS, Priority, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError,
-    commit::{promote_in, row_table_name},
+    Generation, OnError, PROJECTIONS, Priority, ProjectionRecord, Purpose, REBUILDS, RebuildRecord, RowDigest, Segment,
+    Store, StoreError,
+    commit::{parked_table, parked_table_name, promote_in, row_table_name},
     decode, encode,
     rows::row_table,
 };
-use crate::vocabulary::{Checkpoint, EventFailure, Position, Status};
+use crate::vocabulary::{Checkpoint, EventFailure, Position, StageReport, Status};
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 
 /// What a new rebuild is told.
@@ -28,6 +29,16 @@ pub struct NewRebuild {
     pub rate_limit: Option<u32>,
     /// See [`RebuildRecord::promote`].
     pub promote: bool,
+    /// See [`RebuildRecord::purpose`].
+    pub purpose: Purpose,
+    /// See [`RebuildRecord::label`].
+    pub label: Option<String>,
+    /// See [`RebuildRecord::on_error`].
+    pub on_error: OnError,
+    /// See [`RebuildRecord::allow_parked`].
+    pub allow_parked: bool,
+    /// See [`RebuildRecord::segments`].
+    pub segments: Vec<Segment>,
 }
 
 /// What is settled anew when an attempt begins.
@@ -43,6 +54,12 @@ pub struct AttemptStart {
     pub priority: Priority,
     /// See [`RebuildRecord::rate_limit`].
     pub rate_limit: Option<u32>,
+    /// See [`RebuildRecord::promote`].
+    pub promote: bool,
+    /// See [`RebuildRecord::on_error`].
+    pub on_error: OnError,
+    /// See [`RebuildRecord::allow_parked`].
+    pub allow_parked: bool,
 }
 
 impl Store {
@@ -86,16 +103,23 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn unfinished_histories(&self) -> Result<Vec<String>, StoreError> {
+        let unfinished =
+            |record: &RebuildRecord| matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
+        Ok(self.all_rebuilds()?.into_iter().filter(unfinished).map(|record| record.source_identity).collect())
+    }
+
+    /// Every generation of every projection.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn all_rebuilds(&self) -> Result<Vec<RebuildRecord>, StoreError> {
         let table = self.db.begin_read()?.open_table(REBUILDS)?;
-        let mut identities = Vec::new();
+        let mut records = Vec::new();
         for entry in table.iter()? {
             let (key, record) = entry?;
-            let record: RebuildRecord = decode(key.value().0, record.value())?;
-            if matches!(record.status(), Status::Running | Status::Paused | Status::Failed) {
-                identities.push(record.source_identity);
-            }
+            records.push(decode(key.value().0, record.value())?);
         }
-        Ok(identities)
+        Ok(records)
     }
 
     /// The generation that readers of `projection` see.
@@ -118,7 +142,8 @@ impl Store {
         Ok(Generation { projection: projection.to_owned(), number, tables: record.tables })
     }
 
-    /// Makes an empty generation. Generations that are neither live nor kept for rollback are dropped.
+    /// Makes an empty generation. A new rebuild takes the place of the one before: a generation that is neither live, nor
+    /// kept for rollback, nor made to be looked at, is dropped.
     ///
     /// # Errors
     /// When there is no such projection, or the store cannot be written.
@@ -138,6 +163,16 @@ impl Store {
             priority: new.priority,
             rate_limit: new.rate_limit,
             promote: new.promote,
+            purpose: new.purpose,
+            label: new.label,
+            on_error: new.on_error,
+            allow_parked: new.allow_parked,
+            parked: 0,
+            segments: new.segments,
+            crashes: 0,
+            crashed_at: new.after,
+            stages: StageReport::default(),
+            sealed: None,
             attempt: 0,
             started_at: now,
             ended_at: None,
@@ -157,12 +192,15 @@ impl Store {
             },
         };
         let write = self.db.begin_write()?;
-        for old in self.rebuilds(projection)? {
-            if owner.live != Some(old.generation) && owner.previous != Some(old.generation) {
-                drop_generation(&write, projection, &old)?;
+        if record.purpose == Purpose::Rebuild {
+            for old in self.rebuilds(projection)? {
+                let kept = owner.live == Some(old.generation) || owner.previous == Some(old.generation);
+                if !kept && old.purpose == Purpose::Rebuild {
+                    drop_tables(&write, projection, &old)?;
+                }
             }
+            owner.latest = Some(record.generation);
         }
-        owner.latest = Some(record.generation);
         owner.next_generation += 1;
         write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
         write.open_table(REBUILDS)?.insert((projection, record.generation), encode(&record)?.as_slice())?;
@@ -187,6 +225,9 @@ impl Store {
             record.chunk_size = start.chunk_size;
             record.priority = start.priority;
             record.rate_limit = start.rate_limit;
+            record.promote = start.promote;
+            record.on_error = start.on_error;
+            record.allow_parked = start.allow_parked;
             record.ended_at = None;
             record.interrupted = false;
             record.checkpoint.status = Status::Running;
@@ -215,34 +256,134 @@ impl Store {
         })
     }
 
-    /// Finds the rebuilds that a host left running when it ended, and leaves them paused. Only the process that has
-    /// the store open may say so, and it does so first of all.
+    /// The rebuilds that the store calls running. For a host that starts, and has the store for itself: they were left so
+    /// by one that ended without a word.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
-    pub fn recover_interrupted(&self, now: i64) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut interrupted = Vec::new();
-        for projection in self.projections()? {
-            let name = projection.description.name;
-            for record in self.rebuilds(&name)?.iter().filter(|record| record.status() == Status::Running) {
-                self.update(&name, record.generation, |record| {
-                    record.attempt += 1;
-                    record.ended_at = Some(now);
-                    record.interrupted = true;
-                    record.checkpoint.status = Status::Paused;
-                })?;
-                interrupted.push((name.clone(), record.generation));
-            }
+    /// When the store cannot be read.
+    pub fn left_running(&self) -> Result<Vec<RebuildRecord>, StoreError> {
+        Ok(self.all_rebuilds()?.into_iter().filter(|record| record.status() == Status::Running).collect())
+    }
+
+    /// The rebuilds that go on when a host serves: left running by one that ended without a word.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn interrupted(&self) -> Result<Vec<RebuildRecord>, StoreError> {
+        let interrupted = |record: &RebuildRecord| record.interrupted && record.status() == Status::Paused;
+        Ok(self.all_rebuilds()?.into_iter().filter(interrupted).collect())
+    }
+
+    /// Leaves a rebuild paused that a host ended in the middle of, and counts how often that has happened in a row.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn settle_interrupted(&self, record: &RebuildRecord, now: i64) -> Result<RebuildRecord, StoreError> {
+        self.update(&record.checkpoint.projection_name, record.generation, |record| {
+            let position = record.checkpoint.position;
+            record.crashes = if position > record.crashed_at { 1 } else { record.crashes + 1 };
+            record.crashed_at = position;
+            record.attempt += 1;
+            record.ended_at = Some(now);
+            record.interrupted = true;
+            record.checkpoint.status = Status::Paused;
+        })
+    }
+
+    /// Claims a generation, in whatever status it is: from here on nobody else's commits are accepted.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn claim(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| record.attempt += 1)
+    }
+
+    /// Notes the digest of a generation that is complete.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn seal(&self, projection: &str, generation: u64, digest: RowDigest) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| record.sealed = Some(digest))
+    }
+
+    /// Makes a generation that was built apart the one that readers see, and the latest rebuild.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it is not complete; [`StoreError::NotFound`] where there is none.
+    pub fn adopt(&self, projection: &str, generation: u64) -> Result<ProjectionRecord, StoreError> {
+        let mut record = self.rebuild(projection, generation)?;
+        if record.status() != Status::Completed {
+            return Err(StoreError::Refused(format!(
+                "{} is {}, not completed",
+                record.checkpoint_id(),
+                record.status()
+            )));
         }
-        Ok(interrupted)
+        record.purpose = Purpose::Rebuild;
+        let write = self.db.begin_write()?;
+        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
+        promote_in(&write, projection, generation)?;
+        let owner = {
+            let mut projections = write.open_table(PROJECTIONS)?;
+            let stored =
+                projections.get(projection)?.map(|stored| decode::<ProjectionRecord>(projection, stored.value()));
+            let mut owner = stored.transpose()?.ok_or_else(|| StoreError::damaged("the projection has gone"))?;
+            owner.latest = Some(generation);
+            projections.insert(projection, encode(&owner)?.as_slice())?;
+            owner
+        };
+        write.commit()?;
+        Ok(owner)
+    }
+
+    /// Drops a generation that readers do not see and no rebuild works on.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
+    pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        let (owner, record) = (self.projection(projection)?, self.rebuild(projection, generation)?);
+        let used = |what: &str| {
+            Err(StoreError::Refused(format!(
+                "{} is {what}; it is dropped when another takes its place",
+                record.checkpoint_id()
+            )))
+        };
+        if owner.live == Some(generation) {
+            return used("what readers see");
+        }
+        if record.status() == Status::Running {
+            return used("being built");
+        }
+        let write = self.db.begin_write()?;
+        drop_tables(&write, projection, &record)?;
+        if owner.previous == Some(generation) || owner.latest == Some(generation) {
+            let mut owner = owner;
+            owner.previous = owner.previous.filter(|previous| *previous != generation);
+            owner.latest = owner.latest.filter(|latest| *latest != generation).or(owner.live);
+            write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
+        }
+        Ok(write.commit()?)
     }
 
     /// Switches readers of `projection` to `generation`.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where it is not complete; [`StoreError::NotFound`] where there is none.
-    pub fn promote(&self, projection: &str, generation: u64) -> Result<ProjectionRecord, StoreError> {
+    /// [`StoreError::Refused`] where it is not complete, or has parked events and `allow_parked` does not say that this
+    /// is fine; [`StoreError::NotFound`] where there is none.
+    pub fn promote(
+        &self,
+        projection: &str,
+        generation: u64,
+        allow_parked: bool,
+    ) -> Result<ProjectionRecord, StoreError> {
         let record = self.rebuild(projection, generation)?;
+        if record.parked > 0 && !allow_parked {
+            return Err(StoreError::Refused(format!(
+                "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
+                record.checkpoint_id(),
+                record.parked
+            )));
+        }
         if record.status() != Status::Completed {
             return Err(StoreError::Refused(format!(
                 "{} is {}, not completed; readers are only given complete generations",
@@ -265,7 +406,7 @@ impl Store {
             .projection(projection)?
             .previous
             .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
-        self.promote(projection, previous)
+        self.promote(projection, previous, true)
     }
 
     fn update(
@@ -290,7 +431,8 @@ impl Store {
     }
 }
 
-fn drop_generation(write: &WriteTransaction, projection: &str, old: &RebuildRecord) -> Result<(), StoreError> {
+fn drop_tables(write: &WriteTransaction, projection: &str, old: &RebuildRecord) -> Result<(), StoreError> {
+    write.delete_table(parked_table(&parked_table_name(projection, old.generation)))?;
     for table in &old.tables {
         write.delete_table(row_table(&row_table_name(projection, old.generation, table)))?;
     }

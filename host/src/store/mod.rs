@@ -7,6 +7,7 @@
 //! | `projections` | projection | [`ProjectionRecord`], MessagePack |
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
 //! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack |
+//! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
 //!
 //! [`Store::commit`] is the only function that moves a checkpoint. It does so in the transaction that writes the rows.
 
@@ -14,6 +15,8 @@ mod commit;
 mod data_dir;
 mod error;
 mod generations;
+mod maintenance;
+mod parked;
 mod records;
 mod registry;
 mod rows;
@@ -22,7 +25,10 @@ pub use commit::{Commit, RowChange};
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use generations::{AttemptStart, NewRebuild};
-pub use records::{BuiltRange, Install, Priority, ProjectionRecord, RebuildRecord};
+pub use maintenance::{CheckReport, compact};
+pub use records::{
+    BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
+};
 pub use rows::{Generation, RowSnapshot};
 
 use crate::disk;

@@ -1,6 +1,6 @@
 //! The records of the control plane.
 
-use crate::vocabulary::{Checkpoint, Description, Position, Status};
+use crate::vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
 use serde::{Deserialize, Serialize};
 
 /// A projection of the registry.
@@ -82,6 +82,26 @@ pub struct RebuildRecord {
     pub rate_limit: Option<u32>,
     /// Whether readers are switched to it when it completes.
     pub promote: bool,
+    /// What it is built for.
+    pub purpose: Purpose,
+    /// What operators call it, where they gave it a name.
+    pub label: Option<String>,
+    /// What happens to events that cannot be handled.
+    pub on_error: OnError,
+    /// Whether it counts as done with parked events in it.
+    pub allow_parked: bool,
+    /// Events that are parked.
+    pub parked: u64,
+    /// Parts that other plugins than the current one build, in order: after a swap that went back.
+    pub segments: Vec<Segment>,
+    /// How often in a row a host ended in the middle of it without its checkpoint having moved in between.
+    pub crashes: u32,
+    /// Where its checkpoint stood when a host last ended in the middle of it.
+    pub crashed_at: Position,
+    /// Where the time went, up to the newest commit.
+    pub stages: StageReport,
+    /// The digest of its rows, taken when it was complete.
+    pub sealed: Option<RowDigest>,
     /// Counts the attempts; only the newest may commit.
     pub attempt: u64,
     /// When it was triggered, in milliseconds since 1970.
@@ -112,6 +132,89 @@ impl RebuildRecord {
     }
 }
 
+/// What a generation is built for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To be what readers see.
+    #[default]
+    Rebuild,
+    /// To be compared with another one, and dropped.
+    Scratch,
+    /// To be looked at: the state at an earlier position. Kept until it is dropped by name.
+    AsOf,
+}
+
+/// What happens to an event that cannot be handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The rebuild stops there, as failed.
+    #[default]
+    Stop,
+    /// It is set aside, and with it the later events of its stream.
+    Park,
+}
+
+/// A part of a rebuild that a given plugin builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// The plugin.
+    pub plugin_digest: String,
+    /// It handles the events up to here.
+    pub through: Position,
+}
+
+/// The digest of all rows of a generation (see `Store::digest`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowDigest {
+    /// BLAKE3, in hexadecimal.
+    pub digest: String,
+    /// How many rows there are.
+    pub rows: u64,
+}
+
+/// An event that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedEvent {
+    /// Its stream.
+    pub stream: String,
+    /// Its position.
+    pub position: Position,
+    /// The event as chunk frames show it.
+    #[serde(with = "bytes_as_bin")]
+    pub event: bytes::Bytes,
+    /// Why it could not be handled; absent for one that only waits behind another of its stream.
+    pub failure: Option<EventFailure>,
+}
+
+/// Bytes as MessagePack `bin`, not as an array of numbers.
+mod bytes_as_bin {
+    use bytes::Bytes;
+    use serde::{Deserializer, Serializer, de::Visitor};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Bin;
+        impl Visitor<'_> for Bin {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes::copy_from_slice(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Bin)
+    }
+}
+
 /// Events of one range were handled by one plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,4 +225,6 @@ pub struct BuiltRange {
     pub after: Position,
     /// And ends here.
     pub through: Position,
+    /// Events per chunk.
+    pub chunk_size: u32,
 }

@@ -1,6 +1,6 @@
 //! Reading the rows of a generation.
 
-use super::{Store, StoreError, commit::row_table_name};
+use super::{RowDigest, Store, StoreError, commit::row_table_name};
 use crate::vocabulary::canonical;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
-    pub fn digest(&self, generation: &Generation) -> Result<(String, u64), StoreError> {
+    pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
         let snapshot = self.rows(generation)?;
         let mut hasher = blake3::Hasher::new();
         let mut order: Vec<usize> = (0..generation.tables.len()).collect();
@@ -74,7 +74,7 @@ impl Store {
                 }
             }
         }
-        Ok((hasher.finalize().to_hex().to_string(), count))
+        Ok(RowDigest { digest: hasher.finalize().to_hex().to_string(), rows: count })
     }
 }
 

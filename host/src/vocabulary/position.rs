@@ -1,13 +1,13 @@
 //! Places in a source's global order.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::{fmt, str::FromStr};
 
 /// A place in a source's global order: opaque, ordered, never a time.
 ///
 /// Most sources count; some order by a pair (a transaction and a number in it). A position that only counts has
 /// `major` 0 and is shown as its number; another is shown as `major:minor`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The first part of a pair; 0 for sources that count.
     pub major: u64,
@@ -25,15 +25,49 @@ impl Position {
     pub fn number(minor: u64) -> Position {
         Position { major: 0, minor }
     }
-
-    /// As JSON shows it: a number, or `"major:minor"`.
-    pub fn to_json(self) -> serde_json::Value {
-        if self.major == 0 { self.minor.into() } else { self.to_string().into() }
-    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.major == 0 { write!(f, "{}", self.minor) } else { write!(f, "{}:{}", self.major, self.minor) }
+    }
+}
+
+impl FromStr for Position {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Position, Self::Err> {
+        let (major, minor) = text.split_once(':').unwrap_or(("0", text));
+        Ok(Position { major: major.parse()?, minor: minor.parse()? })
+    }
+}
+
+/// In JSON a number, or `"major:minor"`; elsewhere the pair.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Shown {
+    Number(u64),
+    Text(String),
+}
+
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return (self.major, self.minor).serialize(serializer);
+        }
+        let shown = if self.major == 0 { Shown::Number(self.minor) } else { Shown::Text(self.to_string()) };
+        shown.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <(u64, u64)>::deserialize(deserializer).map(|(major, minor)| Position { major, minor });
+        }
+        match Shown::deserialize(deserializer)? {
+            Shown::Number(minor) => Ok(Position::number(minor)),
+            Shown::Text(text) => text.parse().map_err(D::Error::custom),
+        }
     }
 }

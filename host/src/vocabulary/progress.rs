@@ -1,6 +1,6 @@
 //! What an operator sees of a rebuild.
 
-use super::{EventFailure, Status};
+use super::{EventFailure, Position, Status};
 use serde::{Deserialize, Serialize};
 
 /// The progress of one rebuild. What it counts is committed.
@@ -28,15 +28,46 @@ pub struct Progress {
     /// The last event that was handled; absent before the first.
     pub last_event_id: Option<String>,
     /// How far the source has been read.
-    pub position: serde_json::Value,
+    pub position: Position,
     /// Transient failures met and retried so far.
     pub retries: u64,
+    /// Events set aside because they, or an earlier one of their stream, could not be handled.
+    pub parked: u64,
+    /// Whether it counts as done with parked events.
+    pub allow_parked: bool,
+    /// It runs and is behind, but has not moved for longer than it should take (see `limits::STALL`).
+    pub stalled: bool,
+    /// Where the time went.
+    pub stages: StageReport,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The failure in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventFailure>,
+}
+
+/// The time of the stages in milliseconds, as operators see it. The stage that works most and waits least is what limits
+/// the rebuild.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Reading, filtering and cutting chunks.
+    pub read_ms: u64,
+    /// The reader waited for room: handling is slower than reading.
+    pub read_waited_ms: u64,
+    /// In the plugin, and in checking what it returned.
+    pub handle_ms: u64,
+    /// The handlers waited for chunks: reading is slower than handling.
+    pub handle_waited_for_read_ms: u64,
+    /// The handlers waited for the overlay to have room: committing is slower than handling.
+    pub handle_waited_for_commit_ms: u64,
+    /// Sorting rows and making them durable; shared with the other rebuilds of the same commits.
+    pub commit_ms: u64,
+    /// How many commits that were.
+    pub commits: u64,
+    /// Rows written by them: fewer than writes by plugins, since a row that changes several times is written once.
+    pub rows_committed: u64,
 }
 
 /// `processed` of `total` in percent; everything of nothing is all of it.

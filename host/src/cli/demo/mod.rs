@@ -6,7 +6,7 @@ use super::{args::Cli, output::Output, progress, rebuilds, session::Session};
 use crate::{
     control::{ControlError, Request},
     plugin::{self, BuildOptions},
-    rebuild::Trigger,
+    rebuild::{After, Trigger},
 };
 use serde_json::Value;
 use std::{
@@ -76,7 +76,7 @@ fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<
     let path = file.display().to_string();
     let known = session.ask(Request::PluginHistory { name: name.to_owned() }, &mut |_| true).is_ok();
     let request = if known {
-        Request::PluginSwap { name: name.to_owned(), file: path }
+        Request::PluginSwap { name: name.to_owned(), file: path, after: After::Continue }
     } else {
         Request::PluginInstall { file: path }
     };

@@ -112,7 +112,11 @@ impl BlockBuilder {
             timestamps: timestamps.unwrap_or_default(),
             bytes: bytes as u64,
         };
-        Some(Stored { first, summary, sections: sections.iter().map(|(kind, section)| (*kind, section.encode())).collect() })
+        Some(Stored {
+            first,
+            summary,
+            sections: sections.iter().map(|(kind, section)| (*kind, section.encode())).collect(),
+        })
     }
 }
 

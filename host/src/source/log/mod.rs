@@ -121,6 +121,14 @@ impl EventLog {
         Ok(stats)
     }
 
+    /// Reads every event, and says what does not fit together, in words.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn check(&self) -> Result<Vec<String>, SourceError> {
+        read::check(self)
+    }
+
     /// The event with this id, and its position; `None` where there is none.
     ///
     /// # Errors
@@ -205,7 +213,9 @@ impl EventLog {
 
 /// What redb says, as a failure of the source.
 fn damage(error: impl Into<DiskError>) -> SourceError {
-    SourceError::permanent(error.into().to_string())
+    let error = error.into();
+    let disk = matches!(error, DiskError::Write(_) | DiskError::Io { .. });
+    SourceError { disk, ..SourceError::permanent(error.to_string()) }
 }
 
 /// The key of `ids`. 128 bits of BLAKE3: two ids of one log never share it.
@@ -230,6 +240,14 @@ impl Source for EventLog {
             Some((first, summary)) => Ok(Position::number(self.summary(first.value(), summary.value())?.last)),
             None => Ok(Position::START),
         }
+    }
+
+    fn until(&self, timestamp: i64) -> Result<Position, SourceError> {
+        read::until(self, timestamp)
+    }
+
+    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError> {
+        read::back(self, matcher, through, events)
     }
 
     fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {

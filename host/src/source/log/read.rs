@@ -59,6 +59,97 @@ pub(super) fn count(log: &EventLog, matcher: &Matcher, after: Position, through:
     Ok(count)
 }
 
+/// Reads every event, and says what does not fit.
+pub(super) fn check(log: &EventLog) -> Result<Vec<String>, SourceError> {
+    let read = log.begin()?;
+    let (mut problems, mut last) = (Vec::new(), 0);
+    for entry in log.index(&read)?.range(0..).map_err(damage)? {
+        let (first, summary) = entry.map_err(damage)?;
+        let (first, summary) = (first.value(), log.summary(first.value(), summary.value())?);
+        let mut problem = |what: String| problems.push(format!("{}: block {first}: {what}", log.name));
+        if first <= last {
+            problem(format!("it begins before the one before it ends, at {last}"));
+        }
+        last = summary.last;
+        for (kind, count) in &summary.kinds {
+            match log.section(&read, first, *kind) {
+                Err(e) => problem(e.message),
+                Ok(section) => {
+                    if section.entries.len() != *count as usize {
+                        problem(format!("{} events of type {kind}, not {count}", section.entries.len()));
+                    }
+                    for (position, mut frame) in section.events() {
+                        match unspool_frame::Event::decode(&mut frame) {
+                            Ok(event)
+                                if event.position == position && position >= first && position <= summary.last => {}
+                            Ok(event) => problem(format!("event {} stands at {position}", event.id)),
+                            Err(e) => problem(format!("the event at {position}: {e}")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// The greatest position up to which no event is later than `timestamp`.
+pub(super) fn until(log: &EventLog, timestamp: i64) -> Result<Position, SourceError> {
+    let read = log.begin()?;
+    let mut last = 0;
+    for entry in log.index(&read)?.range(0..).map_err(damage)? {
+        let (first, summary) = entry.map_err(damage)?;
+        let (first, summary) = (first.value(), log.summary(first.value(), summary.value())?);
+        if summary.timestamps.1 > timestamp {
+            let mut later: Option<u64> = None;
+            let mut earlier = Vec::new();
+            for (kind, _) in &summary.kinds {
+                for (position, mut frame) in log.section(&read, first, *kind)?.events() {
+                    let event = unspool_frame::Event::decode(&mut frame).map_err(|e| log.damaged(e))?;
+                    if event.timestamp > timestamp {
+                        later = Some(later.map_or(position, |later| later.min(position)));
+                    } else {
+                        earlier.push(position);
+                    }
+                }
+            }
+            let before = earlier.into_iter().filter(|position| later.is_none_or(|later| *position < later)).max();
+            return Ok(Position::number(before.unwrap_or(last)));
+        }
+        last = summary.last;
+    }
+    Ok(Position::number(last))
+}
+
+/// The position behind which, up to `through`, there are `events` matching events.
+pub(super) fn back(log: &EventLog, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError> {
+    let read = log.begin()?;
+    let wanted = Wanted::new(log, &read, matcher)?;
+    let through = number(through);
+    let mut left = events;
+    for entry in log.index(&read)?.range(..=through).map_err(damage)?.rev() {
+        let (first, summary) = entry.map_err(damage)?;
+        let (first, summary) = (first.value(), log.summary(first.value(), summary.value())?);
+        let mut positions = Vec::new();
+        for (kind, _) in summary.kinds.iter().filter(|(kind, _)| wanted.accepts(*kind)) {
+            positions.extend(
+                log.section(&read, first, *kind)?.entries.iter().map(|(_, at)| *at).filter(|at| *at <= through),
+            );
+        }
+        positions.sort_unstable();
+        match (positions.len() as u64).checked_sub(left) {
+            // The event before the first of those wanted, or right before the block.
+            Some(0) if left > 0 => return Ok(Position::number(first.saturating_sub(1))),
+            Some(before) => {
+                let before = before.checked_sub(1).and_then(|index| positions.get(index as usize));
+                return Ok(Position::number(before.copied().unwrap_or_else(|| first.saturating_sub(1))));
+            }
+            None => left -= positions.len() as u64,
+        }
+    }
+    Ok(Position::START)
+}
+
 /// A position of the log as its number. A pair has none: it stands behind every event.
 fn number(position: Position) -> u64 {
     if position.major == 0 { position.minor } else { u64::MAX }

@@ -1,0 +1,278 @@
+//! Handling events outside a rebuild's flow: parked ones that are retried, and the events of one stream.
+
+use super::chunk::Chunk;
+use crate::{
+    limits,
+    plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
+    source::{Source, SourceError},
+    store::{Commit, Generation, ParkedEvent, RebuildRecord, RowChange, RowSnapshot, Store, StoreError},
+    vocabulary::{EventFailure, FailureKind, Matcher, Position, now_ms},
+};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+};
+
+/// What became of a page of parked events.
+#[derive(Debug)]
+pub struct Redriven {
+    /// How many from its start have been handled; they are no longer parked.
+    pub handled: usize,
+    /// Why the next one could not be.
+    pub failure: Option<EventFailure>,
+}
+
+/// Rows of one generation with what has been changed since: by table and key, `None` where a row is deleted.
+type Changes = BTreeMap<(usize, Bytes), Option<Bytes>>;
+
+/// Handles a page of parked events of one stream, in order, and commits rows and parked events together.
+///
+/// # Errors
+/// When the store refuses, or `record` is no longer the one that may commit.
+pub fn page(
+    store: &Store,
+    plugin: &Plugin,
+    record: &RebuildRecord,
+    generation: &Generation,
+    page: &[ParkedEvent],
+) -> Result<Redriven, StoreError> {
+    let mut chunk = Chunk::new(record.checkpoint.position);
+    page.iter().for_each(|event| chunk.push(&event.event, event.position));
+    let rows = Rows::over(Some(store.rows(generation)?));
+    let (handled, failure) = handle(plugin, &chunk, &rows);
+    let mut commit = empty_commit(store, record, plugin.digest())?;
+    commit.checkpoint.events_processed += handled as u64;
+    commit.rows = sorted(&rows.changes(), record.tables.len());
+    commit.unparked = page[..handled].iter().map(|event| (event.stream.clone(), event.position)).collect();
+    let again = page.get(handled).filter(|_| failure.is_some());
+    commit.parked = again.map(|event| ParkedEvent { failure: failure.clone(), ..event.clone() }).into_iter().collect();
+    store.commit(&[commit])?;
+    Ok(Redriven { handled, failure })
+}
+
+/// Takes events off the parked ones without handling them.
+///
+/// # Errors
+/// When the store refuses, or `record` is no longer the one that may commit.
+pub fn unpark(
+    store: &Store,
+    record: &RebuildRecord,
+    plugin_digest: &str,
+    events: Vec<(String, Position)>,
+) -> Result<(), StoreError> {
+    let mut commit = empty_commit(store, record, plugin_digest)?;
+    commit.unparked = events;
+    store.commit(&[commit])
+}
+
+/// Replays the events of one stream up to `through` on no rows at all: every row that they touch, as they leave it.
+///
+/// # Errors
+/// What the source says, or the first event that cannot be handled.
+pub fn replay_stream(
+    plugin: &Plugin,
+    source: &dyn Source,
+    stream: &str,
+    after: Position,
+    through: Position,
+) -> Result<(Changes, u64), EventFailure> {
+    let unreadable = |e: SourceError| EventFailure::permanent(FailureKind::Source, e.message);
+    let matcher = Matcher::new(&plugin.description().event_types);
+    let rows = Rows::over(None);
+    let (mut chunk, mut events) = (Chunk::new(after), 0);
+    let flush = |chunk: &mut Chunk| match handle(plugin, &std::mem::replace(chunk, Chunk::new(after)), &rows) {
+        (_, Some(failure)) => Err(failure),
+        _ => Ok(()),
+    };
+    let mut reader = source.read(&matcher, after, through).map_err(unreadable)?;
+    while let Some(block) = reader.next().map_err(unreadable)? {
+        let mut start = 0;
+        for (end, position) in &block.ends {
+            let frame = &block.bytes[start..*end as usize];
+            start = *end as usize;
+            let ours = unspool_frame::Event::decode(&mut &frame[..]).is_ok_and(|event| event.stream == stream);
+            if ours {
+                chunk.push(frame, *position);
+                events += 1;
+            }
+            if chunk.len() >= limits::RETRY_EVENTS || chunk.bytes() >= limits::CHUNK_BYTES {
+                flush(&mut chunk)?;
+            }
+        }
+    }
+    flush(&mut chunk)?;
+    let changes = rows.changes().clone();
+    Ok((changes, events))
+}
+
+/// Puts the rows of one stream into a generation, in one commit: what `rows` says, and nothing else of what `stale`
+/// touches.
+///
+/// # Errors
+/// When the store refuses, or `record` is no longer the one that may commit.
+pub fn replace_rows(
+    store: &Store,
+    record: &RebuildRecord,
+    plugin_digest: &str,
+    rows: &Changes,
+    stale: impl IntoIterator<Item = (usize, Bytes)>,
+) -> Result<(), StoreError> {
+    let mut changes: Changes = stale.into_iter().map(|row| (row, None)).collect();
+    changes.extend(rows.clone());
+    let mut commit = empty_commit(store, record, plugin_digest)?;
+    commit.rows = sorted(&changes, record.tables.len());
+    store.commit(&[commit])
+}
+
+/// A commit that leaves the checkpoint where it is.
+fn empty_commit(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> Result<Commit, StoreError> {
+    let now = store.rebuild(&record.checkpoint.projection_name, record.generation)?;
+    let mut checkpoint = now.checkpoint;
+    checkpoint.checkpointed_at = now_ms();
+    Ok(Commit {
+        generation: record.generation,
+        attempt: record.attempt,
+        plugin_digest: plugin_digest.to_owned(),
+        checkpoint,
+        retries: 0,
+        active_ms: 0,
+        rows: Vec::new(),
+        parked: Vec::new(),
+        unparked: Vec::new(),
+        stages: now.stages,
+    })
+}
+
+fn sorted(changes: &Changes, tables: usize) -> Vec<Vec<RowChange>> {
+    let mut rows: Vec<Vec<RowChange>> = Vec::new();
+    rows.resize_with(tables, Vec::new);
+    for ((table, key), document) in changes {
+        if let Some(rows) = rows.get_mut(*table) {
+            rows.push(RowChange { key: key.clone(), document: document.clone() });
+        }
+    }
+    rows
+}
+
+/// Handles a chunk; where it fails without saying where, one event at a time.
+fn handle(plugin: &Plugin, chunk: &Chunk, rows: &Rows) -> (usize, Option<EventFailure>) {
+    if chunk.is_empty() {
+        return (0, None);
+    }
+    let never = Arc::new(AtomicBool::new(false));
+    let call = |part: &Chunk| plugin.handle(part.frame(), rows.clone(), &never);
+    let blame = |index: usize, failure: EventFailure| {
+        let failure = match chunk.event(index) {
+            Some(event) => failure.at(&event, chunk.position(index)),
+            None => failure,
+        };
+        Some(failure)
+    };
+    match call(chunk) {
+        Ok(outcome) => accept(rows, outcome, 0, &blame),
+        Err(CallError::Stopped) => (0, blame(0, EventFailure::transient(FailureKind::Other, "it was stopped"))),
+        Err(CallError::Failed(failure)) if chunk.len() == 1 || failure.kind == FailureKind::Store => {
+            (0, blame(0, failure))
+        }
+        Err(CallError::Failed(_)) => {
+            for index in 0..chunk.len() {
+                match call(&chunk.single(index)) {
+                    Ok(outcome) => {
+                        if let (_, Some(failure)) = accept(rows, outcome, index, &blame) {
+                            return (index, Some(failure));
+                        }
+                    }
+                    Err(CallError::Stopped) => return (index, None),
+                    Err(CallError::Failed(failure)) => return (index, blame(index, failure)),
+                }
+            }
+            (chunk.len(), None)
+        }
+    }
+}
+
+fn accept(
+    rows: &Rows,
+    outcome: Outcome,
+    first: usize,
+    blame: &impl Fn(usize, EventFailure) -> Option<EventFailure>,
+) -> (usize, Option<EventFailure>) {
+    rows.apply(outcome.writes);
+    let handled = outcome.handled;
+    (handled, outcome.failure.and_then(|failure| blame(first + handled, failure)))
+}
+
+/// A snapshot, or nothing, with what has been changed since over it.
+#[derive(Clone)]
+struct Rows {
+    changes: Arc<Mutex<Changes>>,
+    snapshot: Arc<Option<RowSnapshot>>,
+}
+
+impl Rows {
+    fn over(snapshot: Option<RowSnapshot>) -> Rows {
+        Rows { changes: Arc::default(), snapshot: Arc::new(snapshot) }
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, writes: Vec<RowWrite>) {
+        let mut changes = self.changes();
+        for write in writes {
+            changes.insert((write.table, write.key), write.document);
+        }
+    }
+}
+
+impl ReadRows for Rows {
+    fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
+        if let Some(known) = self.changes().get(&(table, Bytes::copy_from_slice(key.as_bytes()))) {
+            return Ok(known.clone());
+        }
+        match &*self.snapshot {
+            Some(snapshot) => snapshot.get(table, key).map_err(unreadable),
+            None => Ok(None),
+        }
+    }
+
+    /// Every row of the table with the prefix, merged: what is handled here is one stream's.
+    fn scan(
+        &mut self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
+        let mut merged: BTreeMap<String, Option<Bytes>> = BTreeMap::new();
+        if let Some(snapshot) = &*self.snapshot {
+            let mut from = after.map(str::to_owned);
+            loop {
+                let page = snapshot
+                    .scan(table, prefix, from.as_deref(), usize::MAX, limits::SCAN_BYTES)
+                    .map_err(unreadable)?;
+                let Some((last, _)) = page.last() else { break };
+                from = Some(last.clone());
+                merged.extend(page.into_iter().map(|(key, document)| (key, Some(document))));
+            }
+        }
+        for ((changed, key), document) in self.changes().iter().filter(|((changed, _), _)| *changed == table) {
+            debug_assert_eq!(*changed, table);
+            if let Ok(key) = std::str::from_utf8(key)
+                && key.starts_with(prefix)
+                && after.is_none_or(|after| key > after)
+            {
+                merged.insert(key.to_owned(), document.clone());
+            }
+        }
+        let rows = merged.into_iter().filter_map(|(key, document)| Some((key, document?)));
+        Ok(super::overlay::bounded(rows.collect(), limit, max_bytes))
+    }
+}
+
+fn unreadable(error: StoreError) -> EventFailure {
+    EventFailure::permanent(FailureKind::Store, error.to_string())
+}

@@ -1,0 +1,254 @@
+//! Generations that are built apart from the rebuild that readers wait for: to be compared, or to be looked at.
+
+use super::{
+    Effect, RebuildError,
+    compare::{Comparison, compare},
+    redrive,
+    supervisor::Supervisor,
+    trigger::{attempt_start, chunk_size, end, refuse_other_history},
+};
+use crate::{
+    plugin::Plugin,
+    source::Source,
+    store::{Generation, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Segment},
+    vocabulary::{Position, Status, now_ms},
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What a verification found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyReport {
+    /// The projection.
+    pub projection_name: String,
+    /// The generation that was verified.
+    pub generation: u64,
+    /// It was compared with history up to here: where it stands.
+    pub position: Position,
+    /// The plugin that built what it was compared with.
+    pub plugin_digest: String,
+    /// How the rows differ.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// The generation that readers were switched to, where it was repaired.
+    pub repaired_by: Option<u64>,
+}
+
+/// What a candidate would change.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrialReport {
+    /// The projection.
+    pub projection_name: String,
+    /// The plugin in place.
+    pub current_digest: String,
+    /// The plugin that was tried.
+    pub candidate_digest: String,
+    /// The candidate handled the events behind this position.
+    pub after: Position,
+    /// Events parked by the plugin in place, and by the candidate after it tried them.
+    pub parked: (u64, u64),
+    /// How the rows of the candidate differ from those of the plugin in place.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+/// How a generation is built apart.
+struct Apart {
+    source: Arc<dyn Source>,
+    source_name: String,
+    plugin: Plugin,
+    segments: Vec<Segment>,
+    after: Position,
+    to: Position,
+    chunk_size: u32,
+    on_error: OnError,
+    purpose: Purpose,
+    label: Option<String>,
+}
+
+impl Supervisor {
+    /// Builds the model of `name` anew up to the exact position of what readers see, and compares row by row. With
+    /// `repair`, readers are switched to what was built where it differs; otherwise that is dropped.
+    ///
+    /// # Errors
+    /// When nothing is live, the history is not the one it was built from, or the rebuild does not complete.
+    pub fn verify(&self, name: &str, repair: bool) -> Result<VerifyReport, RebuildError> {
+        let live = self.host.store.live(name)?;
+        let record = self.host.store.rebuild(name, live.number)?;
+        let source = self.host.source(&record.source)?;
+        refuse_other_history(source.as_ref(), &record)?;
+        let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
+        let plugin_digest = plugin.digest().to_owned();
+        let shadow = self.build_apart(
+            name,
+            Apart {
+                source,
+                source_name: record.source.clone(),
+                plugin,
+                segments: Vec::new(),
+                after: record.after,
+                to: record.checkpoint.position,
+                chunk_size: record.chunk_size,
+                on_error: record.on_error,
+                purpose: Purpose::Scratch,
+                label: None,
+            },
+        )?;
+        let comparison = compare(&self.host.store, &self.generation_of(&shadow)?, &live)?;
+        let repairs = repair && comparison.differs();
+        if repairs {
+            self.host.store.adopt(name, shadow.generation)?;
+        } else {
+            self.host.store.drop_generation(name, shadow.generation)?;
+        }
+        Ok(VerifyReport {
+            projection_name: name.to_owned(),
+            generation: live.number,
+            position: record.checkpoint.position,
+            plugin_digest,
+            comparison,
+            repaired_by: repairs.then_some(shadow.generation),
+        })
+    }
+
+    /// Builds the state of `name` as it was at `to`: an event's id, a position or a time. It is kept until it is dropped.
+    ///
+    /// # Errors
+    /// When there is no such place, or the rebuild does not complete.
+    pub fn as_of(
+        &self,
+        name: &str,
+        to: &str,
+        label: Option<String>,
+        source: Option<&str>,
+    ) -> Result<RebuildRecord, RebuildError> {
+        let source_name = source.unwrap_or("log").to_owned();
+        let source = self.host.source(&source_name)?;
+        let to = end(source.as_ref(), &source_name, to)?;
+        let label = label.unwrap_or_else(|| format!("as-of-{to}"));
+        if label.is_empty() || label.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(RebuildError::Usage(format!(
+                "\"{label}\" is no name: it would read as the number of a generation"
+            )));
+        }
+        if self.host.store.rebuilds(name)?.iter().any(|record| record.label.as_deref() == Some(&label)) {
+            return Err(RebuildError::Usage(format!(
+                "{name} has a generation named {label}; unspool model drop {name} {label} drops it"
+            )));
+        }
+        let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
+        let chunk_size = chunk_size(plugin.description(), None);
+        self.build_apart(
+            name,
+            Apart {
+                source,
+                source_name,
+                plugin,
+                segments: Vec::new(),
+                after: Position::START,
+                to,
+                chunk_size,
+                on_error: OnError::Stop,
+                purpose: Purpose::AsOf,
+                label: Some(label),
+            },
+        )
+    }
+
+    /// Runs a candidate for `name` beside the plugin in place: both on the whole log, the candidate from `last` matching
+    /// events before its end on, and on what the plugin in place has parked. Nothing is kept.
+    ///
+    /// # Errors
+    /// When the candidate is not accepted or has another shape, or a rebuild does not complete.
+    pub fn trial(&self, name: &str, component: &[u8], last: u64) -> Result<TrialReport, RebuildError> {
+        let candidate = self.load_for(name, component)?;
+        let owner = self.host.store.projection(name)?;
+        let current = self.host.plugin(owner.digest())?;
+        if current.description().tables != candidate.description().tables {
+            return Err(RebuildError::Usage(
+                "the candidate has other tables; there is nothing to compare row by row".to_owned(),
+            ));
+        }
+        let source_name = "log".to_owned();
+        let source = self.host.source(&source_name)?;
+        let to = source.ceiling()?;
+        let after = source.back(&crate::vocabulary::Matcher::new(&owner.description.event_types), to, last)?;
+        let apart = |plugin: &Plugin, segments: Vec<Segment>| Apart {
+            source: source.clone(),
+            source_name: source_name.clone(),
+            chunk_size: chunk_size(plugin.description(), None),
+            plugin: plugin.clone(),
+            segments,
+            after: Position::START,
+            to,
+            on_error: OnError::Park,
+            purpose: Purpose::Scratch,
+            label: None,
+        };
+        let base = self.build_apart(name, apart(&current, Vec::new()))?;
+        let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
+        let segments = if after > Position::START { vec![segment] } else { Vec::new() };
+        let tried = self.build_apart(name, apart(&candidate, segments));
+        let report = tried.and_then(|tried| {
+            redrive::run(&self.host.store, &candidate, &tried)?;
+            let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
+            let left = self.host.store.rebuild(name, tried.generation)?.parked;
+            self.host.store.drop_generation(name, tried.generation)?;
+            Ok(TrialReport {
+                projection_name: name.to_owned(),
+                current_digest: current.digest().to_owned(),
+                candidate_digest: candidate.digest().to_owned(),
+                after,
+                parked: (base.parked, left),
+                comparison,
+            })
+        });
+        self.host.store.drop_generation(name, base.generation)?;
+        report
+    }
+
+    fn generation_of(&self, record: &RebuildRecord) -> Result<Generation, RebuildError> {
+        Ok(self.host.store.generation(&record.checkpoint.projection_name, record.generation)?)
+    }
+
+    /// Builds a generation to its end, on a thread of its own, and waits for it. One that does not complete is dropped.
+    fn build_apart(&self, name: &str, apart: Apart) -> Result<RebuildRecord, RebuildError> {
+        let description = apart.plugin.description().clone();
+        let new = NewRebuild {
+            source: apart.source_name,
+            source_identity: apart.source.identity().to_owned(),
+            after: apart.after,
+            to: Some(apart.to),
+            chunk_size: apart.chunk_size,
+            priority: Priority::Low,
+            rate_limit: None,
+            promote: false,
+            purpose: apart.purpose,
+            label: apart.label,
+            on_error: apart.on_error,
+            allow_parked: true,
+            segments: apart.segments,
+        };
+        let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;
+        let created = self.host.store.create_generation(name, new, now_ms())?;
+        let record = self.host.store.begin_attempt(name, created.generation, &start)?;
+        let key = record.checkpoint_id();
+        self.host.begin(&key, record, apart.source, apart.plugin)?;
+        self.host.wait_for_end(&key);
+        self.host.stop(&key, &[Effect::Stop(Status::Cancelled)]);
+        let ended = self.host.store.rebuild(name, created.generation)?;
+        if ended.status() == Status::Completed {
+            return Ok(ended);
+        }
+        let why = match &ended.checkpoint.error {
+            Some(failure) => failure.to_string(),
+            None => format!("it was {}", ended.status()),
+        };
+        if ended.status() != Status::Running {
+            self.host.store.drop_generation(name, created.generation)?;
+        }
+        Err(RebuildError::Apart(format!("{name} could not be built for this: {why}")))
+    }
+}

@@ -1,0 +1,212 @@
+//! Compares two generations row by row.
+
+use crate::{
+    limits,
+    store::{Generation, RowSnapshot, Store, StoreError},
+    vocabulary::{canonical, to_json},
+};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Differing rows that are shown.
+const SHOWN: usize = 10;
+
+/// How the rows of one generation differ from those that history gives.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// Rows that were compared: all there are in either.
+    pub rows: u64,
+    /// Rows that history gives and the generation lacks.
+    pub missing: u64,
+    /// Rows that the generation has and history does not give.
+    pub extra: u64,
+    /// Rows that both have, with another document.
+    pub different: u64,
+    /// The first of them.
+    pub first: Vec<RowDifference>,
+}
+
+/// One row that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowDifference {
+    /// Its table.
+    pub table: String,
+    /// Its key.
+    pub key: String,
+    /// `missing`, `extra` or `different`.
+    pub what: &'static str,
+    /// The fields that differ, as paths from the document's root; `.` is the document itself.
+    pub fields: Vec<FieldDifference>,
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldDifference {
+    /// Its path.
+    pub field: String,
+    /// What history gives; absent where it gives no such field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Value>,
+    /// What the generation has; absent where it has no such field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Value>,
+}
+
+impl Comparison {
+    /// Whether there is any difference.
+    pub fn differs(&self) -> bool {
+        self.missing + self.extra + self.different > 0
+    }
+}
+
+/// Compares `found` with `expected`. Both are read as they are now, while others read and write.
+pub(super) fn compare(store: &Store, expected: &Generation, found: &Generation) -> Result<Comparison, StoreError> {
+    let mut comparison = Comparison::default();
+    let tables: BTreeSet<&String> = expected.tables.iter().chain(&found.tables).collect();
+    let (expected_rows, found_rows) = (store.rows(expected)?, store.rows(found)?);
+    for table in tables {
+        let mut one = Rows::new(&expected_rows, expected.tables.iter().position(|name| name == table));
+        let mut other = Rows::new(&found_rows, found.tables.iter().position(|name| name == table));
+        compare_table(&mut comparison, table, &mut one, &mut other)?;
+    }
+    Ok(comparison)
+}
+
+fn compare_table(
+    comparison: &mut Comparison,
+    table: &str,
+    one: &mut Rows<'_>,
+    other: &mut Rows<'_>,
+) -> Result<(), StoreError> {
+    let (mut expected, mut found) = (one.next()?, other.next()?);
+    loop {
+        let order = match (&expected, &found) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((expected, _)), Some((found, _))) => expected.cmp(found),
+        };
+        let this = if order.is_le() { std::mem::take(&mut expected) } else { None };
+        let that = if order.is_ge() { std::mem::take(&mut found) } else { None };
+        comparison.row(table, this.as_ref(), that.as_ref())?;
+        if order.is_le() {
+            expected = one.next()?;
+        }
+        if order.is_ge() {
+            found = other.next()?;
+        }
+    }
+}
+
+type Row = (String, Bytes);
+
+impl Comparison {
+    fn row(&mut self, table: &str, expected: Option<&Row>, found: Option<&Row>) -> Result<(), StoreError> {
+        self.rows += 1;
+        let what = match (expected, found) {
+            (Some(_), None) => {
+                self.missing += 1;
+                "missing"
+            }
+            (None, Some(_)) => {
+                self.extra += 1;
+                "extra"
+            }
+            (Some((key, one)), Some((_, other))) => {
+                if one == other || meaning(table, key, one)? == meaning(table, key, other)? {
+                    return Ok(());
+                }
+                self.different += 1;
+                "different"
+            }
+            (None, None) => return Ok(()),
+        };
+        if self.first.len() < SHOWN {
+            let key = expected.or(found).map(|(key, _)| key.clone()).unwrap_or_default();
+            let shown = |row: Option<&Row>| row.map(|(_, document)| to_json(document).unwrap_or(Value::Null));
+            let mut fields = Vec::new();
+            differences(String::new(), shown(expected), shown(found), &mut fields);
+            self.first.push(RowDifference { table: table.to_owned(), key, what, fields });
+        }
+        Ok(())
+    }
+}
+
+/// Documents are equal when their canonical forms are: the order of a map's fields means nothing.
+fn meaning(table: &str, key: &str, document: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let damaged = |e| crate::disk::DiskError::Damaged(format!("{table} row {key}: {e}"));
+    Ok(canonical(document).map_err(damaged)?)
+}
+
+/// Lists the fields that differ, as paths.
+fn differences(path: String, expected: Option<Value>, found: Option<Value>, list: &mut Vec<FieldDifference>) {
+    if expected == found {
+        return;
+    }
+    match (expected, found) {
+        (Some(Value::Object(mut expected)), Some(Value::Object(mut found))) => {
+            let names: BTreeSet<String> = expected.keys().chain(found.keys()).cloned().collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                differences(path, expected.swap_remove(&name), found.swap_remove(&name), list);
+            }
+        }
+        (expected, found) => {
+            let field = if path.is_empty() { ".".to_owned() } else { path };
+            list.push(FieldDifference { field, expected, found });
+        }
+    }
+}
+
+/// The rows of one table in key order, a page at a time.
+struct Rows<'a> {
+    snapshot: &'a RowSnapshot,
+    table: Option<usize>,
+    page: std::vec::IntoIter<Row>,
+    after: Option<String>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(snapshot: &'a RowSnapshot, table: Option<usize>) -> Rows<'a> {
+        Rows { snapshot, table, page: Vec::new().into_iter(), after: None }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, StoreError> {
+        if let Some(row) = self.page.next() {
+            return Ok(Some(row));
+        }
+        let Some(table) = self.table else { return Ok(None) };
+        let page = self.snapshot.scan(table, "", self.after.as_deref(), usize::MAX, limits::SCAN_BYTES)?;
+        match page.last() {
+            Some((last, _)) => self.after = Some(last.clone()),
+            None => self.table = None,
+        }
+        self.page = page.into_iter();
+        Ok(self.page.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fields_that_differ_are_named_by_their_paths() {
+        let (mut list, one) = (Vec::new(), json!({ "a": 1, "b": { "c": 2, "d": 3 }, "e": [1, 2] }));
+        let other = json!({ "a": 1, "b": { "c": 4 }, "e": [1], "f": null });
+        differences(String::new(), Some(one), Some(other), &mut list);
+        let shown: Vec<_> = list.iter().map(|d| (d.field.as_str(), d.expected.clone(), d.found.clone())).collect();
+        let expected = [
+            ("b.c", Some(json!(2)), Some(json!(4))),
+            ("b.d", Some(json!(3)), None),
+            ("e", Some(json!([1, 2])), Some(json!([1]))),
+            ("f", None, Some(Value::Null)),
+        ];
+        assert_eq!(shown, expected);
+    }
+}

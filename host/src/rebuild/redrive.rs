@@ -1,0 +1,160 @@
+//! Retrying parked events: each stream from its first parked event on, in order, until one fails again.
+
+use super::{RebuildError, supervisor::Supervisor};
+use crate::{
+    limits,
+    pipeline::{Redriven, redrive},
+    plugin::Plugin,
+    store::{Generation, ParkedEvent, RebuildRecord, Store},
+    vocabulary::{EventFailure, Partitioning, Position, Status},
+};
+use serde::Serialize;
+
+/// What retrying parked events came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryReport {
+    /// The projection.
+    pub projection_name: String,
+    /// The generation they were parked in.
+    pub generation: u64,
+    /// Events that have been handled now.
+    pub handled: u64,
+    /// Events that are still parked.
+    pub parked: u64,
+    /// Why, for the first streams that stopped again.
+    pub failures: Vec<EventFailure>,
+}
+
+/// Failures that a report shows.
+const SHOWN: usize = 10;
+
+impl Supervisor {
+    /// Handles the parked events of the latest rebuild of `name` with the plugin in place; of one `stream` alone, where
+    /// that is given.
+    ///
+    /// # Errors
+    /// When it is running or has none parked; and where the projection is not partitioned by stream: then later events of
+    /// other streams have been applied already, and only `out_of_order` makes it do so.
+    pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
+        let _command = self.host.command();
+        let (record, plugin) = self.parked_in(name)?;
+        if plugin.description().partitioning != Partitioning::Stream && !out_of_order {
+            return Err(RebuildError::NotPossible(format!(
+                "{name} is not partitioned by stream: events of other streams that came later have been applied already, and the \
+                 rows would differ from those of a run that never failed; the plain way is unspool rebuild {name} --restart with \
+                 the fixed plugin, or add --out-of-order"
+            )));
+        }
+        let generation = self.host.store.generation(name, record.generation)?;
+        let claimed = self.host.store.claim(name, record.generation)?;
+        let mut report =
+            RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
+        retry(&self.host.store, &plugin, &claimed, &generation, stream, &mut report)?;
+        self.seal_again(name, record.generation, &generation, &mut report)?;
+        Ok(report)
+    }
+
+    /// Forgets parked events of the latest rebuild of `name`: of one `stream`, or all. They are then never applied.
+    ///
+    /// # Errors
+    /// When it is running or has none parked.
+    pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
+        let _command = self.host.command();
+        let (record, plugin) = self.parked_in(name)?;
+        let generation = self.host.store.generation(name, record.generation)?;
+        let claimed = self.host.store.claim(name, record.generation)?;
+        let mut report =
+            RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
+        let wanted = |event: &ParkedEvent| stream.is_none_or(|stream| event.stream == stream);
+        loop {
+            let page = self.host.store.parked(
+                &generation,
+                stream.map(|s| (s, Position::START)),
+                limits::RETRY_EVENTS,
+                limits::CHUNK_BYTES,
+            )?;
+            let page: Vec<_> = page.into_iter().filter(wanted).collect();
+            if page.is_empty() {
+                break;
+            }
+            let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
+            redrive::unpark(&self.host.store, &claimed, plugin.digest(), unparked)?;
+        }
+        self.seal_again(name, record.generation, &generation, &mut report)?;
+        Ok(report)
+    }
+
+    fn parked_in(&self, name: &str) -> Result<(RebuildRecord, Plugin), RebuildError> {
+        let Some(record) = self.host.store.latest_rebuild(name)? else {
+            return Err(RebuildError::NotFound(format!(
+                "{name} has never been rebuilt: unspool rebuild {name} starts"
+            )));
+        };
+        if record.status() == Status::Running {
+            return Err(RebuildError::NotPossible(format!("{name} is being rebuilt; wait for its end, or pause it")));
+        }
+        if record.parked == 0 {
+            return Err(RebuildError::NotFound(format!("{} has no parked events", record.checkpoint_id())));
+        }
+        let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
+        Ok((record, plugin))
+    }
+
+    fn seal_again(
+        &self,
+        name: &str,
+        number: u64,
+        generation: &Generation,
+        report: &mut RetryReport,
+    ) -> Result<(), RebuildError> {
+        let record = self.host.store.rebuild(name, number)?;
+        report.parked = record.parked;
+        if record.status() == Status::Completed {
+            self.host.store.seal(name, number, self.host.store.digest(generation)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Retries everything that `record` has parked, in whatever order.
+pub(super) fn run(store: &Store, plugin: &Plugin, record: &RebuildRecord) -> Result<RetryReport, RebuildError> {
+    let name = &record.checkpoint.projection_name;
+    let generation = store.generation(name, record.generation)?;
+    let claimed = store.claim(name, record.generation)?;
+    let mut report = RetryReport::default();
+    retry(store, plugin, &claimed, &generation, None, &mut report)?;
+    Ok(report)
+}
+
+/// Goes from stream to stream, and within each through its events in order, a page at a time.
+fn retry(
+    store: &Store,
+    plugin: &Plugin,
+    record: &RebuildRecord,
+    generation: &Generation,
+    only: Option<&str>,
+    report: &mut RetryReport,
+) -> Result<(), RebuildError> {
+    let mut streams: Vec<String> = store.parked_streams(generation)?.into_iter().collect();
+    streams.sort_unstable();
+    for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
+        loop {
+            let page =
+                store.parked(generation, Some((stream, Position::START)), limits::RETRY_EVENTS, limits::CHUNK_BYTES)?;
+            let page: Vec<_> = page.into_iter().take_while(|event| event.stream == *stream).collect();
+            if page.is_empty() {
+                break;
+            }
+            let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
+            report.handled += handled as u64;
+            if let Some(failure) = failure {
+                if report.failures.len() < SHOWN {
+                    report.failures.push(failure);
+                }
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Rebuilding one stream: its rows are replaced in what readers see, in one commit.
+
+use super::{RebuildError, supervisor::Supervisor, trigger::refuse_other_history};
+use crate::{
+    pipeline::redrive,
+    vocabulary::{Partitioning, Position},
+};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What rebuilding one stream came to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamReport {
+    /// The projection.
+    pub projection_name: String,
+    /// The stream.
+    pub stream: String,
+    /// The generation that readers see, in which its rows were replaced.
+    pub generation: u64,
+    /// Its events that were replayed.
+    pub events: u64,
+    /// Rows that it has now.
+    pub rows: u64,
+    /// Rows that it had, by the plugins that built the generation, and has no longer.
+    pub removed: u64,
+    /// Up to here: where the generation stands.
+    pub position: Position,
+}
+
+impl Supervisor {
+    /// Replays one stream with the plugin in place, and replaces its rows in the live generation of `name`.
+    ///
+    /// Which rows were its own is found by replaying it with the plugins that built the generation, too: a row that only
+    /// they touch is removed.
+    ///
+    /// # Errors
+    /// Where the projection is not partitioned by stream, nothing is live, the stream is unknown, it has parked events, or
+    /// an event of it cannot be handled.
+    pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
+        let _command = self.host.command();
+        let owner = self.host.store.projection(name)?;
+        let plugin = self.host.plugin(owner.digest())?;
+        if plugin.description().partitioning != Partitioning::Stream {
+            return Err(RebuildError::NotPossible(format!(
+                "{name} is not partitioned by stream: its rows may hold something of several streams; unspool rebuild {name} rebuilds \
+                 all of it"
+            )));
+        }
+        let live = self.host.store.live(name)?;
+        let record = self.host.store.rebuild(name, live.number)?;
+        if self.host.store.parked_streams(&live)?.contains(stream) {
+            return Err(RebuildError::NotPossible(format!(
+                "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"
+            )));
+        }
+        let source = self.host.source(&record.source)?;
+        refuse_other_history(source.as_ref(), &record)?;
+        let (after, through) = (record.after, record.checkpoint.position);
+        let failed = |failure| RebuildError::Apart(format!("stream {stream} of {name}: {failure}"));
+        let (rows, events) =
+            redrive::replay_stream(&plugin, source.as_ref(), stream, after, through).map_err(failed)?;
+        if events == 0 {
+            return Err(RebuildError::NotFound(format!(
+                "{} has no event of stream {stream} that {name} handles",
+                record.source
+            )));
+        }
+        let mut stale = BTreeSet::new();
+        let earlier: BTreeSet<_> = record.ranges.iter().map(|range| range.plugin_digest.as_str()).collect();
+        for digest in earlier.into_iter().filter(|digest| *digest != plugin.digest()) {
+            let earlier = self.host.plugin(digest)?;
+            // Where the earlier plugin fails, it left no more than it had touched until there.
+            if let Ok((touched, _)) = redrive::replay_stream(&earlier, source.as_ref(), stream, after, through) {
+                stale.extend(touched.into_keys().filter(|row| !rows.contains_key(row)));
+            }
+        }
+        let claimed = self.host.store.claim(name, live.number)?;
+        let removed = stale.len() as u64;
+        redrive::replace_rows(&self.host.store, &claimed, plugin.digest(), &rows, stale)?;
+        self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
+        Ok(StreamReport {
+            projection_name: name.to_owned(),
+            stream: stream.to_owned(),
+            generation: live.number,
+            events,
+            rows: rows.values().filter(|document| document.is_some()).count() as u64,
+            removed,
+            position: through,
+        })
+    }
+}

@@ -1,0 +1,376 @@
+//! Starting and resuming rebuilds.
+
+use super::{Answer, Effect, Input, RebuildError, supervisor::Supervisor};
+use crate::{
+    source::{Located, Source},
+    store::{AttemptStart, NewRebuild, OnError, Priority, ProjectionRecord, Purpose, RebuildRecord, Segment},
+    vocabulary::{Description, Matcher, Position, Status, now_ms},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a trigger asks for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Trigger {
+    /// The projection.
+    pub name: String,
+    /// `log` (the default) or `file:PATH`. An unfinished rebuild keeps its own.
+    pub source: Option<String>,
+    /// The first event, by id; from the first of the source where absent.
+    pub from: Option<String>,
+    /// The last event, by id, position or time; up to the source's ceiling where absent.
+    pub to: Option<String>,
+    /// Start anew, giving up what an unfinished rebuild has done.
+    pub restart: bool,
+    /// Events per chunk; the projection's own where absent.
+    pub chunk_size: Option<u32>,
+    /// How much the rebuild yields; low where absent.
+    pub priority: Option<Priority>,
+    /// Events per second that it may handle at most; as many as it can where absent.
+    pub rate_limit: Option<u32>,
+    /// Leave readers where they are when it completes.
+    pub no_promote: bool,
+    /// What happens to events that cannot be handled; the rebuild stops where absent.
+    pub on_error: Option<OnError>,
+    /// Count the rebuild as done, and promote it, with parked events too.
+    pub allow_parked: bool,
+}
+
+/// The answer to a trigger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum TriggerAnswer {
+    /// A new rebuild.
+    Started {
+        /// The projection.
+        projection_name: String,
+        /// Projection and generation.
+        checkpoint_id: String,
+    },
+    /// It is running anyway.
+    AlreadyRunning {
+        /// The projection.
+        projection_name: String,
+        /// Projection and generation.
+        checkpoint_id: String,
+    },
+    /// It goes on from its checkpoint.
+    Resumed {
+        /// The projection.
+        projection_name: String,
+        /// Projection and generation.
+        checkpoint_id: String,
+        /// The last event that had been handled; absent where there was none.
+        from_event_id: Option<String>,
+    },
+}
+
+/// What a trigger would do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The projection.
+    pub projection_name: String,
+    /// `started`, `resumed` or `already_running`.
+    pub would_be: String,
+    /// Where the events come from.
+    pub source: String,
+    /// It begins behind this position.
+    pub after: Position,
+    /// It ends here.
+    pub target: Position,
+    /// Matching events between the two.
+    pub events: u64,
+    /// Events per chunk.
+    pub chunk_size: u32,
+    /// The plugin that handles them.
+    pub plugin_digest: String,
+    /// Whether readers are switched when it completes.
+    pub promotes: bool,
+}
+
+impl Supervisor {
+    /// Starts, resumes, or leaves running.
+    ///
+    /// # Errors
+    /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
+    pub fn trigger(&self, trigger: &Trigger) -> Result<TriggerAnswer, RebuildError> {
+        let _command = self.host.command();
+        let prepared = self.prepare(trigger)?;
+        let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
+        let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        self.carry_out(&prepared, effects, answer, Vec::new())
+    }
+
+    /// What [`Supervisor::trigger`] would do; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Supervisor::trigger`].
+    pub fn plan(&self, trigger: &Trigger) -> Result<Plan, RebuildError> {
+        let prepared = self.prepare(trigger)?;
+        let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
+        let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        let anew = effects.contains(&Effect::CreateGeneration);
+        let record = prepared.latest.as_ref().filter(|_| !anew);
+        let start = prepared.start(record)?;
+        let after = record.map_or(prepared.after, |record| record.checkpoint.position);
+        Ok(Plan {
+            projection_name: prepared.name.clone(),
+            would_be: match answer {
+                Answer::Resumed => "resumed",
+                Answer::AlreadyRunning => "already_running",
+                _ => "started",
+            }
+            .to_owned(),
+            source: prepared.source_name.clone(),
+            after,
+            target: start.target,
+            events: start.total_events - record.map_or(0, |record| record.checkpoint.events_processed + record.parked),
+            chunk_size: start.chunk_size,
+            plugin_digest: prepared.owner.digest().to_owned(),
+            promotes: start.promote,
+        })
+    }
+
+    /// For who holds the command's turn.
+    pub(super) fn resume_in_turn(&self, name: &str) -> Result<TriggerAnswer, RebuildError> {
+        let prepared = self.prepare(&Trigger { name: name.to_owned(), ..Trigger::default() })?;
+        let input = Input::Resume { same_shape: prepared.same_shape() };
+        let (answer, effects) = self.host.decide(name, &prepared.latest, input)?;
+        self.carry_out(&prepared, effects, answer, Vec::new())
+    }
+
+    /// Starts a new generation whose first parts earlier plugins build. For who holds the command's turn.
+    pub(super) fn restart_in_turn(
+        &self,
+        trigger: &Trigger,
+        segments: Vec<Segment>,
+    ) -> Result<TriggerAnswer, RebuildError> {
+        let prepared = self.prepare(&Trigger { restart: true, ..trigger.clone() })?;
+        let input = Input::Trigger { restart: true, same_shape: prepared.same_shape() };
+        let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        self.carry_out(&prepared, effects, answer, segments)
+    }
+
+    fn prepare(&self, trigger: &Trigger) -> Result<Prepared, RebuildError> {
+        let name = trigger.name.as_str();
+        let owner = self.host.store.projection(name)?;
+        let latest = self.host.store.latest_rebuild(name)?;
+        let unfinished = latest.as_ref().filter(|record| matches!(record.status(), Status::Paused | Status::Failed));
+        let goes_on = unfinished.filter(|_| !trigger.restart);
+        if goes_on.is_some() && (trigger.from.is_some() || trigger.to.is_some() || trigger.source.is_some()) {
+            return Err(RebuildError::Usage(format!(
+                "{name} has an unfinished rebuild, which goes on with its own source and range; \
+                 add --restart to start anew, or leave out --source, --from and --to to resume"
+            )));
+        }
+        let source_name = match (goes_on, &trigger.source) {
+            (Some(record), _) => record.source.clone(),
+            (None, Some(source)) => source.clone(),
+            (None, None) => "log".to_owned(),
+        };
+        let range =
+            Range::find(self.host.source(&source_name)?, &source_name, trigger.from.as_deref(), trigger.to.as_deref())?;
+        Ok(Prepared {
+            name: name.to_owned(),
+            source: range.source,
+            owner,
+            latest,
+            trigger: trigger.clone(),
+            source_name,
+            after: range.after,
+            to: range.to,
+        })
+    }
+
+    fn carry_out(
+        &self,
+        prepared: &Prepared,
+        effects: &[Effect],
+        answer: Answer,
+        segments: Vec<Segment>,
+    ) -> Result<TriggerAnswer, RebuildError> {
+        let projection_name = prepared.name.clone();
+        if answer == Answer::AlreadyRunning {
+            let checkpoint_id = prepared.latest.as_ref().map_or_else(String::new, RebuildRecord::checkpoint_id);
+            return Ok(TriggerAnswer::AlreadyRunning { projection_name, checkpoint_id });
+        }
+        // Everything that can fail for reasons of the operator's comes before anything is changed.
+        let plugin = self.host.plugin(prepared.owner.digest())?;
+        let anew = effects.contains(&Effect::CreateGeneration);
+        let kept = prepared.latest.as_ref().filter(|_| !anew);
+        let start = prepared.start(kept)?;
+        let generation = match kept {
+            Some(record) => record.generation,
+            None => {
+                self.host.store.create_generation(&prepared.name, prepared.new_rebuild(segments), now_ms())?.generation
+            }
+        };
+        let record = self.host.store.begin_attempt(&prepared.name, generation, &start)?;
+        let (checkpoint_id, from_event_id) = (record.checkpoint_id(), record.checkpoint.last_event_id.clone());
+        if let Err(e) = self.host.begin(&prepared.name, record, prepared.source.clone(), plugin) {
+            self.host.store.settle(&prepared.name, generation, Status::Paused, None, now_ms())?;
+            return Err(e);
+        }
+        Ok(match answer {
+            Answer::Resumed => TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id },
+            _ => TriggerAnswer::Started { projection_name, checkpoint_id },
+        })
+    }
+}
+
+/// A source with the ends of a range in it.
+pub(super) struct Range {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) after: Position,
+    pub(super) to: Option<Position>,
+}
+
+impl Range {
+    /// Looks up where the range begins and ends.
+    pub(super) fn find(
+        source: Arc<dyn Source>,
+        source_name: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Range, RebuildError> {
+        let after = match from {
+            Some(id) => locate(source.as_ref(), source_name, id)?.before,
+            None => Position::START,
+        };
+        let to = to.map(|to| end(source.as_ref(), source_name, to)).transpose()?;
+        Ok(Range { source, after, to })
+    }
+}
+
+fn locate(source: &dyn Source, source_name: &str, id: &str) -> Result<Located, RebuildError> {
+    let found = source.locate(id)?;
+    found.ok_or_else(|| RebuildError::NotFound(format!("no event in {source_name} has the id {id}")))
+}
+
+/// The end of a range: an event's id, a position, or a time, in this order. A time ends it right before the first event
+/// that is later.
+pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<Position, RebuildError> {
+    if let Some(located) = source.locate(text)? {
+        return Ok(located.position);
+    }
+    if let Ok(position) = text.parse() {
+        return Ok(position);
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => Ok(source.until(time.as_millisecond())?),
+        Err(_) => Err(RebuildError::NotFound(format!(
+            "no event in {source_name} has the id {text}, and it is neither a position nor a time such as 2024-01-31T12:00:00Z"
+        ))),
+    }
+}
+
+/// A trigger, with everything it names looked up.
+struct Prepared {
+    name: String,
+    owner: ProjectionRecord,
+    latest: Option<RebuildRecord>,
+    trigger: Trigger,
+    source: Arc<dyn Source>,
+    source_name: String,
+    after: Position,
+    to: Option<Position>,
+}
+
+impl Prepared {
+    fn same_shape(&self) -> bool {
+        self.latest.as_ref().is_none_or(|record| same_shape(record, &self.owner.description))
+    }
+
+    fn new_rebuild(&self, segments: Vec<Segment>) -> NewRebuild {
+        let trigger = &self.trigger;
+        NewRebuild {
+            source: self.source_name.clone(),
+            source_identity: self.source.identity().to_owned(),
+            after: self.after,
+            to: self.to,
+            chunk_size: chunk_size(&self.owner.description, trigger.chunk_size),
+            priority: trigger.priority.unwrap_or_default(),
+            rate_limit: trigger.rate_limit,
+            promote: !trigger.no_promote,
+            purpose: Purpose::Rebuild,
+            label: None,
+            on_error: trigger.on_error.unwrap_or_default(),
+            allow_parked: trigger.allow_parked,
+            segments,
+        }
+    }
+
+    /// What an attempt starts with: of a new rebuild, or of `record`, with what the trigger changes of it.
+    fn start(&self, record: Option<&RebuildRecord>) -> Result<AttemptStart, RebuildError> {
+        let (source, description, trigger) = (self.source.as_ref(), &self.owner.description, &self.trigger);
+        let Some(record) = record else {
+            let new = self.new_rebuild(Vec::new());
+            return attempt_start(source, description, &new, new.after, 0);
+        };
+        refuse_other_history(source, record)?;
+        let changed = NewRebuild {
+            chunk_size: trigger.chunk_size.unwrap_or(record.chunk_size),
+            priority: trigger.priority.unwrap_or(record.priority),
+            rate_limit: trigger.rate_limit.or(record.rate_limit),
+            promote: record.promote && !trigger.no_promote,
+            on_error: trigger.on_error.unwrap_or(record.on_error),
+            allow_parked: record.allow_parked || trigger.allow_parked,
+            to: record.to,
+            ..self.new_rebuild(Vec::new())
+        };
+        let done = record.checkpoint.events_processed + record.parked;
+        attempt_start(source, description, &changed, record.checkpoint.position, done)
+    }
+}
+
+/// A checkpoint holds for the history that it was made from.
+pub(super) fn refuse_other_history(source: &dyn Source, record: &RebuildRecord) -> Result<(), RebuildError> {
+    let ceiling = source.ceiling()?;
+    let why = if record.source_identity != source.identity() {
+        "its content has changed".to_owned()
+    } else if ceiling < record.checkpoint.position {
+        format!("it ends at {ceiling}, before {}", record.checkpoint.position)
+    } else {
+        return Ok(());
+    };
+    Err(RebuildError::Usage(format!(
+        "{} was built from another history than {} is now ({why}): rebuild --restart builds a new generation from it",
+        record.checkpoint_id(),
+        record.source
+    )))
+}
+
+/// What an attempt starts with that goes on behind `position`, where `done` events are behind it.
+pub(super) fn attempt_start(
+    source: &dyn Source,
+    description: &Description,
+    wanted: &NewRebuild,
+    position: Position,
+    done: u64,
+) -> Result<AttemptStart, RebuildError> {
+    let ceiling = source.ceiling()?;
+    // A range that ends before it begins has nothing in it.
+    let target = wanted.to.map_or(ceiling, |to| to.min(ceiling)).max(position);
+    let matcher = Matcher::new(&description.event_types);
+    Ok(AttemptStart {
+        target,
+        total_events: done + source.count(&matcher, position, target)?,
+        chunk_size: wanted.chunk_size.max(1),
+        priority: wanted.priority,
+        rate_limit: wanted.rate_limit,
+        promote: wanted.promote,
+        on_error: wanted.on_error,
+        allow_parked: wanted.allow_parked,
+    })
+}
+
+pub(super) fn chunk_size(description: &Description, asked: Option<u32>) -> u32 {
+    asked.or(description.chunk_size).unwrap_or_else(|| description.complexity.chunk_size()).max(1)
+}
+
+/// Whether an unfinished rebuild can go on with a plugin of this description.
+pub(super) fn same_shape(record: &RebuildRecord, description: &Description) -> bool {
+    let tables = description.tables.iter().map(|table| &table.name);
+    record.state_version == description.version && record.tables.iter().eq(tables)
+}

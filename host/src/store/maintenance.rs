@@ -1,0 +1,231 @@
+//! Backup, check and compaction of the store.
+
+use super::{
+    COMPONENTS, DataDir, FORMAT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError,
+    commit::{parked_table, parked_table_name, row_table_name},
+    decode,
+    rows::row_table,
+};
+use crate::{
+    disk::{self, DiskError},
+    vocabulary::{Status, check_document},
+};
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableHandle, Value, WriteTransaction,
+};
+use serde::Serialize;
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// What a check has looked at, and what it found.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckReport {
+    /// Generations whose records were checked.
+    pub generations: u64,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Parked events that were read.
+    pub parked: u64,
+    /// What does not fit, in words; empty where everything does.
+    pub problems: Vec<String>,
+}
+
+impl Store {
+    /// Writes a consistent copy of the store to `file`, as of now; the store goes on meanwhile.
+    ///
+    /// # Errors
+    /// When `file` exists or cannot be written, or the store cannot be read.
+    pub fn backup(&self, file: &Path) -> Result<u64, StoreError> {
+        let io_error = |source| DiskError::Io { path: file.to_owned(), source };
+        if file.exists() {
+            return Err(StoreError::Refused(format!("{} exists; a backup overwrites nothing", file.display())));
+        }
+        let read = self.db.begin_read()?;
+        let draft = file.with_extension("draft");
+        if draft.exists() {
+            fs::remove_file(&draft).map_err(io_error)?;
+        }
+        let copied = copy_to(&read, &draft).and_then(|()| Ok(fs::rename(&draft, file).map_err(io_error)?));
+        if let Err(e) = copied {
+            drop(fs::remove_file(&draft));
+            return Err(e);
+        }
+        Ok(fs::metadata(file).map_err(io_error)?.len())
+    }
+
+    /// Reads everything, and checks that what is stored fits together: checkpoints, receipts, generations, rows.
+    ///
+    /// # Errors
+    /// When the store cannot be read. What does not fit is not an error but part of the report.
+    pub fn check(&self) -> Result<CheckReport, StoreError> {
+        let mut report = CheckReport::default();
+        let read = self.db.begin_read()?;
+        let mut expected: BTreeSet<String> =
+            ["meta", "components", "projections", "rebuilds"].map(str::to_owned).into();
+        for projection in self.projections()? {
+            self.check_projection(&read, &projection, &mut report)?;
+        }
+        for record in self.all_rebuilds()? {
+            let (name, generation) = (&record.checkpoint.projection_name, record.generation);
+            expected.insert(parked_table_name(name, generation));
+            expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
+            self.check_generation(&read, &record, &mut report)?;
+        }
+        for table in read.list_tables()? {
+            if !expected.contains(table.name()) {
+                report.problems.push(format!("table {} belongs to no generation", table.name()));
+            }
+        }
+        Ok(report)
+    }
+
+    fn check_projection(
+        &self,
+        read: &ReadTransaction,
+        projection: &ProjectionRecord,
+        report: &mut CheckReport,
+    ) -> Result<(), StoreError> {
+        let name = &projection.description.name;
+        let components = read.open_table(COMPONENTS)?;
+        for install in &projection.installs {
+            match components.get(install.digest.as_str())? {
+                Some(bytes) if blake3::hash(bytes.value()).to_hex().as_str() == install.digest => {}
+                Some(_) => {
+                    report.problems.push(format!("{name}: the stored plugin {} has another digest", install.digest))
+                }
+                None => report.problems.push(format!("{name}: the plugin {} is not stored", install.digest)),
+            }
+        }
+        let rebuilds = read.open_table(REBUILDS)?;
+        for (role, generation) in
+            [("live", projection.live), ("previous", projection.previous), ("latest", projection.latest)]
+        {
+            let Some(generation) = generation else { continue };
+            match rebuilds.get((name.as_str(), generation))? {
+                None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
+                Some(stored) => {
+                    let record: RebuildRecord = decode(name, stored.value())?;
+                    if role == "live" && record.status() != Status::Completed {
+                        report.problems.push(format!(
+                            "{}: readers see it, and it is {}",
+                            record.checkpoint_id(),
+                            record.status()
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_generation(
+        &self,
+        read: &ReadTransaction,
+        record: &RebuildRecord,
+        report: &mut CheckReport,
+    ) -> Result<(), StoreError> {
+        report.generations += 1;
+        let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
+        let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
+        let mut after = record.after;
+        for range in &record.ranges {
+            if range.after != after {
+                problem(format!("its receipt has a hole between {after} and {}", range.after));
+            }
+            after = range.through;
+        }
+        if after != record.checkpoint.position {
+            problem(format!("its receipt ends at {after}, its checkpoint stands at {}", record.checkpoint.position));
+        }
+        if record.status() == Status::Completed && record.checkpoint.position < record.target {
+            problem(format!("completed at {}, before its target {}", record.checkpoint.position, record.target));
+        }
+        if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
+            problem("only a failed rebuild has a failure".to_owned());
+        }
+        let mut readable = true;
+        for table in &record.tables {
+            let rows = match read.open_table(row_table(&row_table_name(name, record.generation, table))) {
+                Ok(rows) => rows,
+                Err(redb::TableError::TableDoesNotExist(_)) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            for row in rows.iter()? {
+                let (key, document) = row?;
+                report.rows += 1;
+                if let Err(e) = check_document(document.value()) {
+                    readable = false;
+                    report.problems.push(format!("{id}: {table} row {}: {e}", key.value()));
+                }
+            }
+        }
+        let parked = match read.open_table(parked_table(&parked_table_name(name, record.generation))) {
+            Ok(parked) => parked.len()?,
+            Err(redb::TableError::TableDoesNotExist(_)) => 0,
+            Err(e) => return Err(e.into()),
+        };
+        report.parked += parked;
+        if parked != record.parked {
+            report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
+        }
+        if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
+            let found = self.digest(&self.generation(name, record.generation)?)?;
+            if found != *sealed {
+                report.problems.push(format!(
+                    "{id}: its rows have the digest {}, its receipt says {}",
+                    found.digest, sealed.digest
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the pages of the store of `dir`, and gives the space that is free in it back to the disk. Nobody else may have
+/// it open.
+///
+/// # Errors
+/// When it is in use, damaged, or cannot be written.
+pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
+    let mut db = open(dir)?;
+    let intact = db.check_integrity().map_err(|e| DiskError::Damaged(e.to_string()))?;
+    if !intact {
+        return Err(StoreError::damaged("its pages do not fit together"));
+    }
+    db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
+}
+
+fn open(dir: &DataDir) -> Result<Database, DiskError> {
+    disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, |_| Ok(()))
+}
+
+fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
+    let copy = disk::open(file, FORMAT, crate::limits::STORE_CACHE_BYTES, |_| Ok(()))?;
+    let write = copy.begin_write().map_err(DiskError::from)?;
+    copy_table(read, &write, COMPONENTS)?;
+    copy_table(read, &write, PROJECTIONS)?;
+    copy_table(read, &write, REBUILDS)?;
+    for table in read.list_tables()? {
+        let name = table.name();
+        if name.starts_with("rows/") {
+            copy_table(read, &write, row_table(name))?;
+        } else if name.starts_with("parked/") {
+            copy_table(read, &write, parked_table(name))?;
+        }
+    }
+    Ok(write.commit()?)
+}
+
+fn copy_table<K: Key + 'static, V: Value + 'static>(
+    read: &ReadTransaction,
+    write: &WriteTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<(), StoreError> {
+    let mut to = write.open_table(table)?;
+    for entry in read.open_table(table)?.iter()? {
+        let (key, value) = entry?;
+        to.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}

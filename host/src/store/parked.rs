@@ -1,0 +1,69 @@
+//! Parked events: set aside in the transaction that moves the checkpoint over them (see `commit.rs`), read in pages.
+
+use super::{
+    Generation, ParkedEvent, Store, StoreError,
+    commit::{parked_table, parked_table_name},
+    decode,
+};
+use crate::vocabulary::Position;
+use redb::ReadableDatabase;
+use std::collections::HashSet;
+
+impl Store {
+    /// Parked events of a generation behind `after`, in the order of streams and within a stream of positions: up to
+    /// `limit` of them and about `max_bytes`, but at least one where there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn parked(
+        &self,
+        generation: &Generation,
+        after: Option<(&str, Position)>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<ParkedEvent>, StoreError> {
+        let name = parked_table_name(&generation.projection, generation.number);
+        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(e) => return Err(e.into()),
+        };
+        let (stream, position) = after.unwrap_or(("", Position::START));
+        let from = (stream, position.major, position.minor);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for entry in table.range(from..)? {
+            let (key, value) = entry?;
+            if after.is_some() && key.value() == from {
+                continue;
+            }
+            bytes += value.value().len();
+            if page.len() >= limit || (bytes > max_bytes && !page.is_empty()) {
+                break;
+            }
+            page.push(decode(&name, value.value())?);
+        }
+        Ok(page)
+    }
+
+    /// The streams that have parked events in a generation.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn parked_streams(&self, generation: &Generation) -> Result<HashSet<String>, StoreError> {
+        let name = parked_table_name(&generation.projection, generation.number);
+        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(HashSet::new()),
+            Err(e) => return Err(e.into()),
+        };
+        let mut streams = HashSet::new();
+        for entry in table.range::<(&str, u64, u64)>(..)? {
+            let (key, _) = entry?;
+            let stream = key.value().0;
+            if !streams.contains(stream) {
+                streams.insert(stream.to_owned());
+            }
+        }
+        Ok(streams)
+    }
+}
