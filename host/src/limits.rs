@@ -5,20 +5,31 @@ use std::time::Duration;
 /// Instances that handle chunks at the same time, over all rebuilds. Five leaves most of a server to live work.
 pub const POOL_INSTANCES: usize = 5;
 
-/// Bytes of events in one chunk; a chunk ends early where it would exceed them. The first event always fits.
+/// Chunks that one call of a plugin handles, where the operator has not said how large a chunk is. A row that several of
+/// them touch is decoded and encoded once, and there is one fresh instance for all.
+pub const CHUNKS_PER_CALL: u32 = 4;
+
+/// Events of a call below which it is not worth sharing them out among instances.
+pub const SHARED_EVENTS: usize = 256;
+
+/// Bytes of events in one call, and thereby in one chunk; a chunk ends early where it would exceed them. The first event always fits.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
 /// Bytes of events that a reader may hold ready for one rebuild. Enough to hide a read behind a chunk's handling.
 pub const READ_AHEAD_BYTES: usize = 8 << 20;
 
 /// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
-pub const OVERLAY_BYTES: usize = 32 << 20;
+pub const OVERLAY_BYTES: usize = 40 << 20;
 
-/// The longest that finished work waits for its commit: what a kill can lose. Coalescing pays up to here.
-pub const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+/// How long after it was handled work is durable: what a kill can lose. A commit begins early enough for what commits have
+/// taken lately; until then work is gathered, since a page of rows that changes ten times is better written once.
+pub const COMMIT_LAG: Duration = Duration::from_millis(240);
 
-/// Bytes of rows that make a commit due before its interval is over.
-pub const COMMIT_BYTES: usize = 8 << 20;
+/// The least time that work is gathered, on a disk so slow that the lag cannot be kept.
+pub const COMMIT_GATHER: Duration = Duration::from_millis(60);
+
+/// Bytes of rows that make a commit due before its time.
+pub const COMMIT_BYTES: usize = 24 << 20;
 
 /// Memories and tables of one instance together, in bytes, unless the operator says otherwise.
 pub const GUEST_MEMORY_BYTES: usize = 64 << 20;
@@ -79,10 +90,14 @@ pub const IMPORT_HANDOVER_EVENTS: usize = 2048;
 /// Blocks of the log that a reader passes over, because nothing in them matches, before it says how far it is.
 pub const BLOCKS_PASSED_OVER: usize = 1024;
 
+/// Bytes of sections of the log that are kept for other readers while several read at the same time: enough for rebuilds
+/// of different speeds to follow each other.
+pub const SECTIONS_KEPT_BYTES: usize = 24 << 20;
+
 /// Cache of each redb file, in bytes.
-pub const STORE_CACHE_BYTES: usize = 64 << 20;
+pub const STORE_CACHE_BYTES: usize = 48 << 20;
 /// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
-pub const LOG_CACHE_BYTES: usize = 32 << 20;
+pub const LOG_CACHE_BYTES: usize = 16 << 20;
 
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;

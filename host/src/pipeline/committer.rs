@@ -1,8 +1,8 @@
 //! Group commit: one durable transaction for whatever all rebuilds have finished.
 //!
-//! Work waits until a rebuild ends, or has enough of it, or its first chunk has waited long enough (see
-//! [`limits::COMMIT_INTERVAL`]); then everything that is ready, of every rebuild, is committed together. Coalescing
-//! decides the speed: a row that changes a hundred times in between is written once.
+//! Work waits until a rebuild ends, or has enough of it, or its first chunk must be durable soon (see
+//! [`limits::COMMIT_LAG`]); then everything that is ready, of every rebuild, is committed together. Coalescing decides
+//! the speed: a row that changes a hundred times in between is written once.
 
 use super::{
     Attempt, Published,
@@ -99,8 +99,8 @@ impl Outgoing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When its work must be committed; `None` while there is none.
-    fn due(&self) -> Option<Instant> {
+    /// When its work must be committed, where a commit takes `expected`; `None` while there is none.
+    fn due(&self, expected: Duration) -> Option<Instant> {
         let state = self.state();
         if state.ended || state.refused.is_some() {
             return None;
@@ -110,7 +110,8 @@ impl Outgoing {
         }
         let layers = self.overlay.lock();
         let since = layers.open.since?;
-        Some(if layers.open.bytes >= limits::COMMIT_BYTES { since } else { since + limits::COMMIT_INTERVAL })
+        let gather = limits::COMMIT_LAG.saturating_sub(expected).max(limits::COMMIT_GATHER);
+        Some(if layers.open.bytes >= limits::COMMIT_BYTES { since } else { since + gather })
     }
 }
 
@@ -210,10 +211,13 @@ impl Drop for RefuseWhenGone<'_> {
 
 fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
     let _refusing = RefuseWhenGone(shared);
-    while let Some(members) = wait_for_work(shared, quit) {
+    // What a commit takes, as those before took.
+    let mut expected = Duration::ZERO;
+    while let Some(members) = wait_for_work(shared, quit, expected) {
         let started = Instant::now();
         let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
         settle(store, &mut work, started);
+        expected = (expected + started.elapsed()) / 2;
         drop(work);
         let _members = shared.lock();
         shared.done.notify_all();
@@ -221,14 +225,18 @@ fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
 }
 
 /// Waits until some rebuild's work is due; then everyone's is taken.
-fn wait_for_work(shared: &Shared, quit: &std::sync::atomic::AtomicBool) -> Option<Vec<Arc<Outgoing>>> {
+fn wait_for_work(
+    shared: &Shared,
+    quit: &std::sync::atomic::AtomicBool,
+    expected: Duration,
+) -> Option<Vec<Arc<Outgoing>>> {
     let mut members = shared.lock();
     loop {
         if quit.load(std::sync::atomic::Ordering::SeqCst) {
             return None;
         }
         let now = Instant::now();
-        let due = members.iter().filter_map(|member| member.due()).min();
+        let due = members.iter().filter_map(|member| member.due(expected)).min();
         if due.is_some_and(|due| due <= now) {
             return Some(members.clone());
         }
@@ -250,7 +258,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
-        outgoing.due()?;
+        outgoing.due(Duration::ZERO)?;
         let state = outgoing.state();
         let layer = outgoing.overlay.take();
         let mut checkpoint = state.checkpoint.clone();

@@ -5,9 +5,10 @@ use super::{
     chunk::Chunk,
     committer::{Member, Outgoing},
     culprit,
-    overlay::{Reached, View},
+    overlay::{ChunkRows, Reached, View},
     parking::{Parking, can_park},
     queue::ChunkQueue,
+    sharing::Sharing,
 };
 use crate::{
     limits,
@@ -20,13 +21,13 @@ use std::time::{Duration, Instant};
 /// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
 /// handled durable, together with the status that follows.
 pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) -> Ended {
-    match Handlers::new(attempt) {
+    std::thread::scope(|scope| match Handlers::new(attempt, Sharing::start(attempt, scope)) {
         Ok(mut handlers) => {
             let stopped_by = handlers.handle_all(queue);
             handlers.finish(stopped_by)
         }
         Err(e) => Ended::Lost(EventFailure::permanent(FailureKind::Store, e.to_string())),
-    }
+    })
 }
 
 /// Why handling came to an end.
@@ -44,11 +45,20 @@ pub(super) enum Halt {
     Store(String),
 }
 
+/// One call of the plugin, in a place of the pool.
+pub(super) fn one_call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<Outcome, CallError> {
+    let _place = attempt.pool.take();
+    let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
+    attempt.published.stages().handle().time(handle)
+}
+
 pub(super) struct Handlers<'a> {
     pub(super) attempt: &'a Attempt,
     member: Member,
     view: View,
     parking: Parking,
+    /// The other instances, where events of different streams may be handled side by side.
+    sharing: Option<Sharing>,
     /// When what has been handled would be done at the rate limit.
     due: Instant,
 }
@@ -57,7 +67,7 @@ pub(super) struct Handlers<'a> {
 const RATE_SLACK: Duration = Duration::from_millis(100);
 
 impl<'a> Handlers<'a> {
-    fn new(attempt: &'a Attempt) -> Result<Handlers<'a>, StoreError> {
+    fn new(attempt: &'a Attempt, sharing: Option<Sharing>) -> Result<Handlers<'a>, StoreError> {
         let record = &attempt.record;
         let generation = Generation {
             projection: record.checkpoint.projection_name.clone(),
@@ -67,7 +77,7 @@ impl<'a> Handlers<'a> {
         let parking = Parking::load(&attempt.store, &generation, record.parked)?;
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay(), attempt.store.clone(), generation)?;
-        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, parking, due: Instant::now() })
+        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, parking, sharing, due: Instant::now() })
     }
 
     fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
@@ -155,11 +165,11 @@ impl<'a> Handlers<'a> {
         }
     }
 
-    /// One call of the plugin, in a place of the pool.
+    /// Handles a chunk: in one call of the plugin, or shared out by stream among several at once.
     pub(super) fn call(&self, chunk: &Chunk) -> Result<Outcome, CallError> {
-        let _place = self.attempt.pool.take();
-        let handle = || self.attempt.plugin.handle(chunk.frame(), self.view.reader(), self.attempt.stop.flag());
-        self.attempt.published.stages().handle().time(handle)
+        let shared =
+            self.sharing.as_ref().and_then(|sharing| sharing.handle(self.attempt, chunk, || self.view.reader()));
+        shared.map_or_else(|| one_call(self.attempt, chunk, self.view.reader()), Ok)
     }
 
     /// Puts an outcome into the overlay; a failure learns which event it is about.
@@ -173,9 +183,10 @@ impl<'a> Handlers<'a> {
     /// The failure, with the event it is about.
     pub(super) fn blame(&self, chunk: &Chunk, index: usize, failure: EventFailure) -> EventFailure {
         let failure = EventFailure { plugin_digest: Some(self.attempt.plugin.digest().to_owned()), ..failure };
+        // A plugin that breaks its own word about partitioning does so for no single event.
         match chunk.event(index) {
-            Some(event) => failure.at(&event, chunk.position(index)),
-            None => failure,
+            Some(event) if failure.kind != FailureKind::Plugin => failure.at(&event, chunk.position(index)),
+            _ => failure,
         }
     }
 

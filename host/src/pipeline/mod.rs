@@ -5,6 +5,7 @@
 //! | reader | `reader.rs` | reads ahead, filtered by event type, and cuts chunks |
 //! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
+//! | sharing | `sharing.rs` | hands the streams of one chunk to several instances at once, where the projection allows it |
 //! | overlay | `overlay.rs` | rows handled but not yet committed; later chunks read through it |
 //! | committer | `committer.rs` | one durable transaction for whatever all rebuilds have finished |
 //!
@@ -22,6 +23,7 @@ mod published;
 mod queue;
 mod reader;
 pub mod redrive;
+mod sharing;
 mod stages;
 
 pub use committer::Committer;

@@ -184,6 +184,20 @@ impl ReadRows for ChunkRows {
         self.snapshot.get(table, key).map_err(unreadable)
     }
 
+    /// Looks into the layers for all keys under one lock, and into the snapshot for those that they do not know.
+    fn get_many(&mut self, table: usize, keys: &[String]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+        let known: Vec<_> = {
+            let layers = self.overlay.lock();
+            keys.iter().map(|key| layers.get(table, key)).collect()
+        };
+        let rest = known.into_iter().zip(keys);
+        rest.map(|(known, key)| match known {
+            Some(known) => Ok(known),
+            None => self.snapshot.get(table, key).map_err(unreadable),
+        })
+        .collect()
+    }
+
     /// Merges a page of the snapshot with the overlay's rows of the same range. The overlay is not sorted: a scan looks
     /// at all its rows of the table.
     fn scan(

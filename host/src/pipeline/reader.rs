@@ -23,7 +23,7 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) {
 }
 
 fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue) -> Result<(), SourceError> {
-    let events = attempt.record.chunk_size.max(1) as usize;
+    let events = attempt.record.chunk_size.saturating_mul(attempt.record.chunks_per_call).max(1) as usize;
     let mut chunk = Chunk::new(attempt.record.checkpoint.position);
     let stages = attempt.published.stages();
     while let Some(block) = stages.read().time(|| reader.next())? {

@@ -11,6 +11,15 @@ use wit_component::ComponentEncoder;
 /// The target without a system interface: what is built for it imports our world and nothing else.
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What a plugin is built with, whatever its package says: it runs for every event of the history, and a call stack names
+/// files and lines.
+const PROFILE: [&str; 4] = [
+    "profile.release.opt-level=3",
+    "profile.release.lto=\"fat\"",
+    "profile.release.codegen-units=1",
+    "profile.release.debug=\"line-tables-only\"",
+];
+
 /// How to build a plugin.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
@@ -131,6 +140,9 @@ fn ensure_target(dir: &Path) -> Result<(), BuildError> {
 fn compile(dir: &Path, options: &BuildOptions) -> Result<(String, PathBuf), BuildError> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    for setting in PROFILE {
+        cargo.args(["--config", setting]);
+    }
     if options.quiet {
         cargo.arg("--quiet");
     }

@@ -31,6 +31,14 @@ pub trait ReadRows: Send {
     /// When the store cannot be read.
     fn get(&mut self, table: usize, key: &str) -> std::result::Result<Option<Bytes>, EventFailure>;
 
+    /// The documents of several rows of one table, in the order asked for.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn get_many(&mut self, table: usize, keys: &[String]) -> std::result::Result<Vec<Option<Bytes>>, EventFailure> {
+        keys.iter().map(|key| self.get(table, key)).collect()
+    }
+
     /// Up to `limit` rows whose key starts with `prefix` and is greater than `after`, in ascending byte order of the
     /// keys, ending early where keys and documents together would exceed `max_bytes`. The first row always fits.
     ///
@@ -189,8 +197,7 @@ impl read_model::Host for Call {
         }
         let mut documents = Vec::with_capacity(keys.len());
         let mut bytes = 0;
-        for key in &keys {
-            let document = self.rows.get(index, key).map_err(Ended::Failed)?;
+        for document in self.rows.get_many(index, &keys).map_err(Ended::Failed)? {
             bytes += document.as_ref().map_or(0, Bytes::len);
             if bytes > limits::GUEST_OUTPUT_BYTES {
                 let limit = limits::GUEST_OUTPUT_BYTES;

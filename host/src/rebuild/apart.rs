@@ -5,7 +5,7 @@ use super::{
     compare::{Comparison, compare},
     redrive,
     supervisor::Supervisor,
-    trigger::{attempt_start, chunk_size, end, refuse_other_history},
+    trigger::{attempt_start, chunk_size, chunks_per_call, end, refuse_other_history},
 };
 use crate::{
     plugin::Plugin,
@@ -222,6 +222,7 @@ impl Supervisor {
             after: apart.after,
             to: Some(apart.to),
             chunk_size: apart.chunk_size,
+            chunks_per_call: chunks_per_call(None),
             priority: Priority::Low,
             rate_limit: None,
             promote: false,

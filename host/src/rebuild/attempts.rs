@@ -93,6 +93,7 @@ impl Attempts {
             target: record.target,
             total_events: record.total_events,
             chunk_size: record.chunk_size,
+            chunks_per_call: record.chunks_per_call,
             priority: record.priority,
             rate_limit: record.rate_limit,
             promote: record.promote,

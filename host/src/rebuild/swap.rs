@@ -183,7 +183,7 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
         from: None,
         to: record.to.map(|to| to.to_string()),
         restart: true,
-        chunk_size: Some(record.chunk_size),
+        chunk_size: (record.chunks_per_call == 1).then_some(record.chunk_size),
         priority: Some(record.priority),
         rate_limit: record.rate_limit,
         no_promote: !record.promote,

@@ -2,6 +2,7 @@
 
 use super::{Answer, Effect, Input, RebuildError, supervisor::Supervisor};
 use crate::{
+    limits,
     source::{Located, Source},
     store::{AttemptStart, NewRebuild, OnError, Priority, ProjectionRecord, Purpose, RebuildRecord, Segment},
     vocabulary::{Description, Matcher, Position, Status, now_ms},
@@ -290,6 +291,7 @@ impl Prepared {
             after: self.after,
             to: self.to,
             chunk_size: chunk_size(&self.owner.description, trigger.chunk_size),
+            chunks_per_call: chunks_per_call(trigger.chunk_size),
             priority: trigger.priority.unwrap_or_default(),
             rate_limit: trigger.rate_limit,
             promote: !trigger.no_promote,
@@ -311,6 +313,7 @@ impl Prepared {
         refuse_other_history(source, record)?;
         let changed = NewRebuild {
             chunk_size: trigger.chunk_size.unwrap_or(record.chunk_size),
+            chunks_per_call: if trigger.chunk_size.is_some() { 1 } else { record.chunks_per_call },
             priority: trigger.priority.unwrap_or(record.priority),
             rate_limit: trigger.rate_limit.or(record.rate_limit),
             promote: record.promote && !trigger.no_promote,
@@ -357,6 +360,7 @@ pub(super) fn attempt_start(
         target,
         total_events: done + source.count(&matcher, position, target)?,
         chunk_size: wanted.chunk_size.max(1),
+        chunks_per_call: wanted.chunks_per_call.max(1),
         priority: wanted.priority,
         rate_limit: wanted.rate_limit,
         promote: wanted.promote,
@@ -367,6 +371,11 @@ pub(super) fn attempt_start(
 
 pub(super) fn chunk_size(description: &Description, asked: Option<u32>) -> u32 {
     asked.or(description.chunk_size).unwrap_or_else(|| description.complexity.chunk_size()).max(1)
+}
+
+/// A chunk size that an operator asks for is that of a call, too.
+pub(super) fn chunks_per_call(asked: Option<u32>) -> u32 {
+    if asked.is_some() { 1 } else { limits::CHUNKS_PER_CALL }
 }
 
 /// Whether an unfinished rebuild can go on with a plugin of this description.

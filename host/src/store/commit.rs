@@ -2,7 +2,7 @@
 
 use super::{
     BuiltRange, PROJECTIONS, ParkedEvent, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
-    rows::row_table,
+    packed::Packing, rows::row_table,
 };
 use crate::{
     disk::DiskError,
@@ -69,11 +69,15 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
         if changes.is_empty() {
             continue;
         }
-        let mut table = write.open_table(row_table(&row_table_name(projection, commit.generation, name)))?;
+        let name = row_table_name(projection, commit.generation, name);
+        let sample = changes.iter().find_map(|change| change.document.as_ref());
+        let packing = Packing::for_writing(write, &name, sample)?;
+        let mut table = write.open_table(row_table(&name))?;
+        let mut space = Vec::new();
         for change in changes {
             let key = std::str::from_utf8(&change.key).map_err(|_| StoreError::damaged("a row key is not UTF-8"))?;
             match &change.document {
-                Some(document) => drop(table.insert(key, document.as_ref())?),
+                Some(document) => drop(table.insert(key, packing.pack(document, &mut space))?),
                 None => drop(table.remove(key)?),
             }
         }

@@ -5,6 +5,7 @@ use super::{
     Store, StoreError,
     commit::{parked_table, parked_table_name, promote_in, row_table_name},
     decode, encode,
+    packed::Packing,
     rows::row_table,
 };
 use crate::vocabulary::{Checkpoint, EventFailure, Position, StageReport, Status};
@@ -23,6 +24,8 @@ pub struct NewRebuild {
     pub to: Option<Position>,
     /// See [`RebuildRecord::chunk_size`].
     pub chunk_size: u32,
+    /// See [`RebuildRecord::chunks_per_call`].
+    pub chunks_per_call: u32,
     /// See [`RebuildRecord::priority`].
     pub priority: Priority,
     /// See [`RebuildRecord::rate_limit`].
@@ -50,6 +53,8 @@ pub struct AttemptStart {
     pub total_events: u64,
     /// See [`RebuildRecord::chunk_size`].
     pub chunk_size: u32,
+    /// See [`RebuildRecord::chunks_per_call`].
+    pub chunks_per_call: u32,
     /// See [`RebuildRecord::priority`].
     pub priority: Priority,
     /// See [`RebuildRecord::rate_limit`].
@@ -160,6 +165,7 @@ impl Store {
             target: new.after,
             total_events: 0,
             chunk_size: new.chunk_size,
+            chunks_per_call: new.chunks_per_call,
             priority: new.priority,
             rate_limit: new.rate_limit,
             promote: new.promote,
@@ -223,6 +229,7 @@ impl Store {
             record.target = start.target;
             record.total_events = start.total_events;
             record.chunk_size = start.chunk_size;
+            record.chunks_per_call = start.chunks_per_call;
             record.priority = start.priority;
             record.rate_limit = start.rate_limit;
             record.promote = start.promote;
@@ -434,7 +441,9 @@ impl Store {
 fn drop_tables(write: &WriteTransaction, projection: &str, old: &RebuildRecord) -> Result<(), StoreError> {
     write.delete_table(parked_table(&parked_table_name(projection, old.generation)))?;
     for table in &old.tables {
-        write.delete_table(row_table(&row_table_name(projection, old.generation, table)))?;
+        let name = row_table_name(projection, old.generation, table);
+        write.delete_table(row_table(&name))?;
+        Packing::forget(write, &name)?;
     }
     write.open_table(REBUILDS)?.remove((projection, old.generation))?;
     Ok(())

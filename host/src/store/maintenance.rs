@@ -4,6 +4,7 @@ use super::{
     COMPONENTS, DataDir, FORMAT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode,
+    packed::DICTIONARIES,
     rows::row_table,
 };
 use crate::{
@@ -62,7 +63,7 @@ impl Store {
         let mut report = CheckReport::default();
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
-            ["meta", "components", "projections", "rebuilds"].map(str::to_owned).into();
+            ["meta", "components", "projections", "rebuilds", "dictionaries"].map(str::to_owned).into();
         for projection in self.projections()? {
             self.check_projection(&read, &projection, &mut report)?;
         }
@@ -144,19 +145,20 @@ impl Store {
         if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
             problem("only a failed rebuild has a failure".to_owned());
         }
-        let mut readable = true;
-        for table in &record.tables {
-            let rows = match read.open_table(row_table(&row_table_name(name, record.generation, table))) {
-                Ok(rows) => rows,
-                Err(redb::TableError::TableDoesNotExist(_)) => continue,
-                Err(e) => return Err(e.into()),
-            };
-            for row in rows.iter()? {
-                let (key, document) = row?;
-                report.rows += 1;
-                if let Err(e) = check_document(document.value()) {
-                    readable = false;
-                    report.problems.push(format!("{id}: {table} row {}: {e}", key.value()));
+        let (mut readable, generation) = (true, self.generation(name, record.generation)?);
+        let rows = self.rows(&generation)?;
+        for (index, table) in record.tables.iter().enumerate() {
+            let mut after: Option<String> = None;
+            loop {
+                let page = rows.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                report.rows += page.len() as u64;
+                for (key, document) in &page {
+                    if let Err(e) = check_document(document) {
+                        readable = false;
+                        report.problems.push(format!("{id}: {table} row {key}: {e}"));
+                    }
                 }
             }
         }
@@ -170,7 +172,7 @@ impl Store {
             report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
         }
         if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-            let found = self.digest(&self.generation(name, record.generation)?)?;
+            let found = self.digest(&generation)?;
             if found != *sealed {
                 report.problems.push(format!(
                     "{id}: its rows have the digest {}, its receipt says {}",
@@ -206,6 +208,10 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     copy_table(read, &write, COMPONENTS)?;
     copy_table(read, &write, PROJECTIONS)?;
     copy_table(read, &write, REBUILDS)?;
+    // Made with the first rows.
+    if read.list_tables()?.any(|table| table.name() == DICTIONARIES.name()) {
+        copy_table(read, &write, DICTIONARIES)?;
+    }
     for table in read.list_tables()? {
         let name = table.name();
         if name.starts_with("rows/") {

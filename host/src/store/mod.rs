@@ -6,7 +6,8 @@
 //! | `components` | plugin digest | the component's bytes |
 //! | `projections` | projection | [`ProjectionRecord`], MessagePack |
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
-//! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack |
+//! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack, packed (see `packed.rs`) |
+//! | `dictionaries` | row table | what its documents are packed against |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
 //!
 //! [`Store::commit`] is the only function that moves a checkpoint. It does so in the transaction that writes the rows.
@@ -16,6 +17,7 @@ mod data_dir;
 mod error;
 mod generations;
 mod maintenance;
+mod packed;
 mod parked;
 mod records;
 mod registry;

@@ -76,6 +76,8 @@ pub struct RebuildRecord {
     pub total_events: u64,
     /// Events per chunk.
     pub chunk_size: u32,
+    /// Chunks that one call of the plugin handles.
+    pub chunks_per_call: u32,
     /// How much it yields.
     pub priority: Priority,
     /// Events per second that it may handle at most; as many as it can where absent.

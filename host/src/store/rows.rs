@@ -1,9 +1,10 @@
 //! Reading the rows of a generation.
 
-use super::{RowDigest, Store, StoreError, commit::row_table_name};
+use super::{RowDigest, Store, StoreError, commit::row_table_name, packed::Packing};
 use crate::vocabulary::canonical;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use std::borrow::Cow;
 
 /// Names one generation of one projection, and its tables.
 #[derive(Debug, Clone)]
@@ -24,7 +25,21 @@ pub(super) fn row_table(name: &str) -> TableDefinition<'_, &'static str, &'stati
 /// lives: hold it for a chunk or a request, not for a rebuild.
 pub struct RowSnapshot {
     /// One for each table of the generation; `None` while a table has never been written.
-    tables: Vec<Option<ReadOnlyTable<&'static str, &'static [u8]>>>,
+    tables: Vec<Option<RowTable>>,
+}
+
+struct RowTable {
+    rows: ReadOnlyTable<&'static str, &'static [u8]>,
+    packing: Packing,
+}
+
+impl RowTable {
+    fn document(&self, stored: &[u8]) -> Result<Bytes, StoreError> {
+        Ok(match self.packing.unpack(stored)? {
+            Cow::Borrowed(document) => Bytes::copy_from_slice(document),
+            Cow::Owned(document) => Bytes::from(document),
+        })
+    }
 }
 
 impl Store {
@@ -78,12 +93,9 @@ impl Store {
     }
 }
 
-fn open_rows(
-    read: &ReadTransaction,
-    name: &str,
-) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
+fn open_rows(read: &ReadTransaction, name: &str) -> Result<Option<RowTable>, StoreError> {
     match read.open_table(row_table(name)) {
-        Ok(table) => Ok(Some(table)),
+        Ok(rows) => Ok(Some(RowTable { rows, packing: Packing::of(read, name)? })),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -95,8 +107,8 @@ impl RowSnapshot {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, table: usize, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let Some(Some(rows)) = self.tables.get(table) else { return Ok(None) };
-        Ok(rows.get(key)?.map(|document| Bytes::copy_from_slice(document.value())))
+        let Some(Some(table)) = self.tables.get(table) else { return Ok(None) };
+        table.rows.get(key)?.map(|stored| table.document(stored.value())).transpose()
     }
 
     /// Rows whose key starts with `prefix` and is greater than `after`, in key order: up to `limit` of them and about
@@ -112,12 +124,12 @@ impl RowSnapshot {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, StoreError> {
-        let Some(Some(rows)) = self.tables.get(table) else { return Ok(Vec::new()) };
+        let Some(Some(table)) = self.tables.get(table) else { return Ok(Vec::new()) };
         let from = after.map_or(prefix, |after| after.max(prefix));
         let mut page = Vec::new();
         let mut bytes = 0;
-        for row in rows.range(from..)? {
-            let (key, document) = row?;
+        for row in table.rows.range(from..)? {
+            let (key, stored) = row?;
             let key = key.value();
             if after.is_some_and(|after| key <= after) {
                 continue;
@@ -125,11 +137,12 @@ impl RowSnapshot {
             if !key.starts_with(prefix) || page.len() >= limit {
                 break;
             }
-            bytes += key.len() + document.value().len();
+            let document = table.document(stored.value())?;
+            bytes += key.len() + document.len();
             if bytes > max_bytes && !page.is_empty() {
                 break;
             }
-            page.push((key.to_owned(), Bytes::copy_from_slice(document.value())));
+            page.push((key.to_owned(), document));
         }
         Ok(page)
     }
@@ -140,7 +153,7 @@ impl RowSnapshot {
     /// When the store cannot be read.
     pub fn len(&self, table: usize) -> Result<u64, StoreError> {
         match self.tables.get(table) {
-            Some(Some(rows)) => Ok(rows.len()?),
+            Some(Some(table)) => Ok(table.rows.len()?),
             _ => Ok(0),
         }
     }

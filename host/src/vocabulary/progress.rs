@@ -70,7 +70,10 @@ pub struct StageReport {
     pub rows_committed: u64,
 }
 
-/// `processed` of `total` in percent; everything of nothing is all of it.
+/// `processed` of `total` in percent, cut to hundredths: 100 is only said of all. Everything of nothing is all of it.
 pub fn percent(processed: u64, total: u64) -> f64 {
-    if total == 0 { 100.0 } else { (processed as f64 / total as f64 * 100.0).min(100.0) }
+    if processed >= total {
+        return 100.0;
+    }
+    (u128::from(processed) * 10_000 / u128::from(total)) as f64 / 100.0
 }

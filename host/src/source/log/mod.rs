@@ -12,6 +12,7 @@
 //! The log only grows. An import is one transaction: readers see all of a file or nothing.
 
 mod block;
+mod cache;
 mod import;
 mod read;
 #[cfg(test)]
@@ -42,6 +43,8 @@ const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
 #[derive(Clone)]
 pub struct EventLog {
     db: Arc<Database>,
+    /// What readers share.
+    sections: Arc<cache::SectionCache>,
     name: Arc<str>,
     identity: Arc<str>,
 }
@@ -92,7 +95,7 @@ impl EventLog {
             None => return Err(DiskError::Damaged(format!("{} has no identity", path.display()))),
         };
         let identity = known.map_or(identity, str::to_owned);
-        Ok(EventLog { db: Arc::new(db), name: name.into(), identity: identity.into() })
+        Ok(EventLog { db: Arc::new(db), sections: Arc::default(), name: name.into(), identity: identity.into() })
     }
 
     /// What the log holds.
