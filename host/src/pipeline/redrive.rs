@@ -91,8 +91,7 @@ pub fn replay_stream(
         for (end, position) in &block.ends {
             let frame = &block.bytes[start..*end as usize];
             start = *end as usize;
-            let ours = unspool_frame::Event::decode(&mut &frame[..]).is_ok_and(|event| event.stream == stream);
-            if ours {
+            if unspool_frame::Event::stream_of(frame) == Some(stream.as_bytes()) {
                 chunk.push(frame, *position);
                 events += 1;
             }

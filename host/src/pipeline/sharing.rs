@@ -10,10 +10,10 @@ use crate::{
     plugin::{CallError, Outcome, RowWrite},
     vocabulary::{EventFailure, FailureKind, Partitioning},
 };
-use ahash::AHashMap;
+use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender, channel},
@@ -69,7 +69,7 @@ impl Sharing {
         }
         let mut parts: Vec<Chunk> = (0..self.instances).map(|_| Chunk::new(chunk.through)).collect();
         for index in 0..chunk.len() {
-            let stream = chunk.event(index)?.stream.to_owned();
+            let stream = unspool_frame::Event::stream_of(chunk.encoded(index))?;
             let part = (self.hash.hash_one(stream) % self.instances as u64) as usize;
             parts[part].push(chunk.encoded(index), chunk.position(index));
         }

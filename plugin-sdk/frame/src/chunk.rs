@@ -49,6 +49,17 @@ impl<'a> Event<'a> {
         debug_assert!(written.is_some(), "writing to a vector cannot fail");
     }
 
+    /// The stream of an encoded event, as bytes, without looking at anything behind it; `None` where there is none.
+    pub fn stream_of(encoded: &'a [u8]) -> Option<&'a [u8]> {
+        let mut input = encoded;
+        rmp::decode::read_array_len(&mut input).ok()?;
+        rmp::decode::read_int::<u64, _>(&mut input).ok()?;
+        let id = rmp::decode::read_str_len(&mut input).ok()? as usize;
+        input = input.get(id..)?;
+        let stream = rmp::decode::read_str_len(&mut input).ok()? as usize;
+        input.get(..stream)
+    }
+
     /// Reads one event off the front of `input`.
     ///
     /// # Errors
@@ -147,6 +158,7 @@ mod tests {
         event().encode(&mut frame);
         let events: Vec<_> = Chunk::new(&frame).unwrap().map(Result::unwrap).collect();
         assert_eq!(events, [event(), event()]);
+        assert_eq!(Event::stream_of(&frame[1..]), Some(b"order-1".as_slice()));
     }
 
     #[test]

@@ -4,31 +4,34 @@ use crate::lines::Lines;
 use unspool_sdk::prelude::*;
 
 /// An order after the last event applied to it. Times are milliseconds since 1970-01-01T00:00:00Z.
+///
+/// The fields stand in the canonical order of a document, shorter names first: the host need not sort them to compare rows
+/// or take their digest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
-    pub customer_id: Text,
-    pub status: Status,
-    /// Pieces, over all lines.
-    pub item_count: i64,
-    /// Before the discount.
-    pub total_cents: i64,
-    pub discount_cents: i64,
-    pub paid_cents: i64,
-    pub lines: Lines,
-    pub created_at: i64,
-    pub confirmed_at: Option<i64>,
-    /// When the amount due was covered.
-    pub paid_at: Option<i64>,
-    pub shipped_at: Option<i64>,
-    pub delivered_at: Option<i64>,
-    pub cancelled_at: Option<i64>,
-    pub last_event_at: i64,
-    pub events: u64,
-    /// The position of the last event.
-    pub version: u64,
     /// A letter per event, in order.
     pub path: Text,
+    pub lines: Lines,
+    pub events: u64,
+    /// When the amount due was covered.
+    pub paid_at: Option<i64>,
+    pub status: Status,
+    /// The position of the last event.
+    pub version: u64,
+    pub created_at: i64,
+    /// Pieces, over all lines.
+    pub item_count: i64,
+    pub paid_cents: i64,
+    pub shipped_at: Option<i64>,
+    pub customer_id: Text,
+    /// Before the discount.
+    pub total_cents: i64,
+    pub cancelled_at: Option<i64>,
+    pub confirmed_at: Option<i64>,
+    pub delivered_at: Option<i64>,
+    pub last_event_at: i64,
+    pub discount_cents: i64,
 }
 
 /// How far an order came.
