@@ -80,9 +80,9 @@ pub const BLOCK_BYTES: usize = 256 << 10;
 
 /// Events of an import whose ids are looked up together, and their bytes. In the order of the index a look-up touches
 /// each page once; the bound is the import's memory.
-pub const IMPORT_ROUND_EVENTS: usize = 1 << 17;
+pub const IMPORT_ROUND_EVENTS: usize = 1 << 16;
 /// See [`IMPORT_ROUND_EVENTS`].
-pub const IMPORT_ROUND_BYTES: usize = 48 << 20;
+pub const IMPORT_ROUND_BYTES: usize = 32 << 20;
 
 /// Events that an import's parser hands over at once.
 pub const IMPORT_HANDOVER_EVENTS: usize = 2048;

@@ -13,7 +13,6 @@ use crate::{
 use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
 use std::{
-    hash::BuildHasher,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender, channel},

@@ -46,8 +46,8 @@ pub struct ImportSummary {
     pub duplicates: u64,
 }
 
-/// Handovers that wait for the storing thread: enough for neither thread to wait for the other's next step.
-const HANDOVERS: usize = 4;
+/// Handovers that wait for the storing thread: as many as a round has, so that the next one is parsed while it is stored.
+const HANDOVERS: usize = limits::IMPORT_ROUND_EVENTS / limits::IMPORT_HANDOVER_EVENTS;
 
 /// Parsed events, on their way to be stored.
 struct Handover {
@@ -273,12 +273,12 @@ impl<'t> Rounds<'t> {
 
     fn store(&mut self, round: Round, summary: &mut ImportSummary) -> Result<(), SourceError> {
         let events: Vec<&Parsed> = round.handovers.iter().flat_map(|handover| &handover.events).collect();
-        let mut order: Vec<u32> = (0..events.len() as u32).collect();
         // Of equal ids the one that comes first in the file counts.
-        order.sort_unstable_by_key(|&index| (events[index as usize].id, index));
+        let mut order: Vec<(u128, u32)> = (0..).zip(&events).map(|(index, event)| (event.id, index)).collect();
+        order.sort_unstable();
         let verdicts = self.judge(&events, &order)?;
         let positions = self.append(&round, &verdicts)?;
-        for &index in &order {
+        for &(_, index) in &order {
             let (event, verdict) = (events[index as usize], verdicts[index as usize]);
             if verdict == Verdict::New {
                 self.ids.insert(event.id, (positions[index as usize], event.content)).map_err(damage)?;
@@ -291,10 +291,10 @@ impl<'t> Rounds<'t> {
     }
 
     /// Which events of the round the log does not have. One whose id is taken by another content is refused.
-    fn judge(&self, events: &[&Parsed], order: &[u32]) -> Result<Vec<Verdict>, SourceError> {
+    fn judge(&self, events: &[&Parsed], order: &[(u128, u32)]) -> Result<Vec<Verdict>, SourceError> {
         let mut verdicts = vec![Verdict::New; events.len()];
         let mut before: Option<&Parsed> = None;
-        for &index in order {
+        for &(_, index) in order {
             let event = events[index as usize];
             let known = match before.filter(|before| before.id == event.id) {
                 Some(before) => Some(before.content),
