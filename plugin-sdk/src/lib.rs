@@ -61,7 +61,6 @@
 //! again when a later event of the chunk fails, and the host on a fresh instance when it looks for the event that trapped.
 
 mod decode;
-mod encode;
 mod failure;
 mod handler;
 mod key_map;

@@ -1,6 +1,5 @@
 //! What a chunk changes, on its way into a write frame.
 
-use crate::encode;
 use crate::failure::{Failure, permanent};
 use serde::Serialize;
 use unspool_frame::{Write, WriteFrame};
@@ -21,7 +20,7 @@ impl WriteSet {
     /// # Errors
     /// When the row's `Serialize` fails.
     pub fn put<R: Serialize>(&mut self, table: &str, key: &str, row: &R) -> Result<(), Failure> {
-        self.0.put_with(table, key, |out| encode::append(row, out)).map_err(|error| {
+        self.0.put_with(table, key, |out| rmp_serde::encode::write_named(out, row)).map_err(|error| {
             permanent(format_args!("the row {table}/{key} cannot be encoded: {error}"))
                 .detail("table", table)
                 .detail("key", key)
