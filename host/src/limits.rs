@@ -19,7 +19,7 @@ pub const CHUNK_BYTES: usize = 4 << 20;
 pub const READ_AHEAD_BYTES: usize = 8 << 20;
 
 /// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
-pub const OVERLAY_BYTES: usize = 40 << 20;
+pub const OVERLAY_BYTES: usize = 24 << 20;
 
 /// How long after it was handled work is durable: what a kill can lose. A commit begins early enough for what commits have
 /// taken lately; until then work is gathered, since a page of rows that changes ten times is better written once.
@@ -29,7 +29,7 @@ pub const COMMIT_LAG: Duration = Duration::from_millis(240);
 pub const COMMIT_GATHER: Duration = Duration::from_millis(60);
 
 /// Bytes of rows that make a commit due before its time.
-pub const COMMIT_BYTES: usize = 24 << 20;
+pub const COMMIT_BYTES: usize = 16 << 20;
 
 /// Memories and tables of one instance together, in bytes, unless the operator says otherwise.
 pub const GUEST_MEMORY_BYTES: usize = 64 << 20;
@@ -95,9 +95,9 @@ pub const BLOCKS_PASSED_OVER: usize = 1024;
 pub const SECTIONS_KEPT_BYTES: usize = 24 << 20;
 
 /// Cache of each redb file, in bytes.
-pub const STORE_CACHE_BYTES: usize = 48 << 20;
+pub const STORE_CACHE_BYTES: usize = 24 << 20;
 /// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
-pub const LOG_CACHE_BYTES: usize = 16 << 20;
+pub const LOG_CACHE_BYTES: usize = 8 << 20;
 
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;
