@@ -7,6 +7,7 @@ use super::{
     rows::row_table,
 };
 use crate::{
+    crash,
     disk::{self, DiskError},
     vocabulary::{Status, check_document},
 };
@@ -15,7 +16,11 @@ use redb::{
     TableHandle, Value, WriteTransaction,
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What a check has looked at, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -42,11 +47,17 @@ impl Store {
             return Err(StoreError::Refused(format!("{} exists; a backup overwrites nothing", file.display())));
         }
         let read = self.db.begin_read()?;
-        let draft = file.with_extension("draft");
+        // Another name than the backup's, whatever that is, and nobody else's.
+        let mut draft = file.as_os_str().to_owned();
+        draft.push(".draft");
+        let draft = PathBuf::from(draft);
         if draft.exists() {
             fs::remove_file(&draft).map_err(io_error)?;
         }
-        let copied = copy_to(&read, &draft).and_then(|()| Ok(fs::rename(&draft, file).map_err(io_error)?));
+        let copied = copy_to(&read, &draft).and_then(|()| {
+            crash::point("backup.draft");
+            Ok(fs::rename(&draft, file).map_err(io_error)?)
+        });
         if let Err(e) = copied {
             drop(fs::remove_file(&draft));
             return Err(e);
@@ -214,6 +225,7 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
             copy_table(read, &write, parked_table(name))?;
         }
     }
+    crash::point("backup.copied");
     Ok(write.commit()?)
 }
 
