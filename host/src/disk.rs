@@ -3,8 +3,13 @@
 //! Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
 //! newer version is refused, not guessed at.
 
+use crate::crash;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 /// Facts about a file: name -> bytes.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -36,7 +41,7 @@ pub enum DiskError {
         /// The file or directory.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// What was read is not what was written.
     #[error("the store is damaged: {0}; nothing was repaired: restore a copy, or rebuild into a new data directory")]
@@ -53,7 +58,7 @@ impl DiskError {
             DatabaseError::DatabaseAlreadyOpen => DiskError::InUse(path.to_owned()),
             DatabaseError::UpgradeRequired(_) => DiskError::Foreign(path.to_owned()),
             // Bytes that are no redb file at all.
-            DatabaseError::Storage(StorageError::Io(source)) if source.kind() == std::io::ErrorKind::InvalidData => {
+            DatabaseError::Storage(StorageError::Io(source)) if source.kind() == io::ErrorKind::InvalidData => {
                 DiskError::Foreign(path.to_owned())
             }
             DatabaseError::Storage(StorageError::Io(source)) => DiskError::Io { path: path.to_owned(), source },
@@ -85,6 +90,34 @@ macro_rules! from_redb {
 
 from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
+/// The header of a redb file.
+const HEADER_BYTES: usize = 320;
+
+/// What redb writes first, and last while it makes a file.
+const MAGIC_BYTES: usize = 9;
+
+/// More than a file has before anything is stored in it.
+const UNBORN_BYTES: u64 = 16 << 20;
+
+/// Empties a file whose maker was killed before it wrote the magic number: redb refuses it as foreign for ever. It is told
+/// by having no magic number and nothing but zeros behind its header, so that there is nothing in it to lose. The lock
+/// keeps out a maker that is still at it.
+fn empty_if_unborn(path: &Path) -> io::Result<bool> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+    if file.metadata()?.len() > UNBORN_BYTES {
+        return Ok(false);
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    let Some((header, rest)) = content.split_at_checked(HEADER_BYTES) else { return Ok(false) };
+    let unborn = header.iter().take(MAGIC_BYTES).chain(rest).all(|byte| *byte == 0);
+    if unborn {
+        file.set_len(0)?;
+    }
+    Ok(unborn)
+}
+
 /// Opens the file at `path` with layout `format`, or creates it: `create` then makes its tables.
 pub(crate) fn open(
     path: &Path,
@@ -92,8 +125,14 @@ pub(crate) fn open(
     cache_bytes: usize,
     create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Database, DiskError> {
-    let opened = redb::Builder::new().set_cache_size(cache_bytes).create(path);
-    let db = opened.map_err(|e| DiskError::opening(path, e))?;
+    let create_or_open = || {
+        let opened = redb::Builder::new().set_cache_size(cache_bytes).create(path);
+        opened.map_err(|e| DiskError::opening(path, e))
+    };
+    let db = match create_or_open() {
+        Err(DiskError::Foreign(_)) if empty_if_unborn(path).unwrap_or(false) => create_or_open()?,
+        opened => opened?,
+    };
     let found = match db.begin_read()?.open_table(META) {
         Ok(meta) => match meta.get(FORMAT)? {
             Some(value) => Some(value.value().try_into().map_or(u32::MAX, u32::from_le_bytes)),
@@ -106,13 +145,16 @@ pub(crate) fn open(
         Some(found) if found == format => {}
         Some(found) => return Err(DiskError::Format { path: path.to_owned(), found, known: format }),
         None => {
+            crash::point("file.empty");
             let write = db.begin_write()?;
             if write.list_tables()?.next().is_some() {
                 return Err(DiskError::Foreign(path.to_owned()));
             }
             write.open_table(META)?.insert(FORMAT, format.to_le_bytes().as_slice())?;
             create(&write)?;
+            crash::point("file.tables-written");
             write.commit()?;
+            crash::point("file.made");
         }
     }
     Ok(db)

@@ -11,11 +11,13 @@
 //! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
 //! | [`disk`] | how a redb file of ours is opened, and what can be wrong with it |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
+//! | [`crash`] | places where a test can end the process; nothing without the feature `crash-points` |
 //!
 //! `host/DESIGN.md` argues the formats, what a crash can leave, and the invariants.
 
 pub mod cli;
 pub mod control;
+pub mod crash;
 pub mod disk;
 pub mod limits;
 pub mod pipeline;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     io::{BufRead, BufReader},
-    os::unix::net::UnixStream,
+    os::unix::{fs::DirBuilderExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -64,6 +64,13 @@ impl Data {
         Data { binary: binary.into(), dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
+    /// A copy of it, and of the files beside it, with a life of its own. No host may run on it.
+    pub fn copy(&self) -> Data {
+        let copy = Data { binary: self.binary.clone(), dir: tempfile::tempdir().expect("a temporary directory") };
+        copy_all(self.dir.path(), copy.dir.path());
+        copy
+    }
+
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("data")
@@ -84,7 +91,13 @@ impl Data {
     /// The command line with `args`, not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.binary);
-        command.env_remove("UNSPOOL_DATA").env_remove("UNSPOOL_ALERT").arg("--data").arg(self.path()).args(args);
+        command
+            .env_remove("UNSPOOL_DATA")
+            .env_remove("UNSPOOL_ALERT")
+            .env_remove("UNSPOOL_CRASH_AT")
+            .arg("--data")
+            .arg(self.path())
+            .args(args);
         command
     }
 
@@ -128,12 +141,13 @@ impl Data {
     /// All rows of `NAME/TABLE`.
     #[track_caller]
     pub fn rows(&self, table: &str) -> Rows {
-        let lines = self.ok(["model", "export", table]);
-        let row = |line: &str| {
-            let mut row: Value = serde_json::from_str(line).expect("a row is JSON");
-            (row["key"].as_str().expect("a key").to_owned(), row["value"].take())
-        };
-        lines.lines().map(row).collect()
+        rows(&self.ok(["model", "export", table]))
+    }
+
+    /// All rows of `NAME/TABLE` in a generation that need not be live.
+    #[track_caller]
+    pub fn rows_of(&self, table: &str, generation: &str) -> Rows {
+        rows(&self.ok(["model", "export", table, "--generation", generation]))
     }
 
     /// The digest of the live generation.
@@ -169,6 +183,28 @@ impl Data {
                 self.command(["--json", "status", name]).output().expect("the command line runs").into();
             (answer.exit == Some(0)).then(|| answer.json()).filter(&reached)
         })
+    }
+}
+
+fn rows(lines: &str) -> Rows {
+    let row = |line: &str| {
+        let mut row: Value = serde_json::from_str(line).expect("a row is JSON");
+        (row["key"].as_str().expect("a key").to_owned(), row["value"].take())
+    };
+    lines.lines().map(row).collect()
+}
+
+/// Copies what is in a folder; what is not a file or a folder (the socket of a host that was killed) stays behind.
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (kind, to) = (entry.file_type().expect("its type"), to.join(entry.file_name()));
+        if kind.is_dir() {
+            std::fs::DirBuilder::new().mode(0o700).create(&to).expect("a folder");
+            copy_all(&entry.path(), &to);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["source", "plugin", "store"],
     &["disk"],
     &["vocabulary"],
-    &["limits"],
+    &["limits", "crash"],
 ];
 
 fn host() -> PathBuf {

@@ -44,7 +44,11 @@ struct Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.quit.store(true, std::sync::atomic::Ordering::SeqCst);
+        {
+            // Under the lock: a committer that has looked already is waiting when it is told.
+            let _members = self.shared.lock();
+            self.quit.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
         self.shared.ready.notify_all();
         if let Some(handle) = self.handle.take()
             && handle.join().is_err()

@@ -15,7 +15,7 @@
 
 use super::error::PluginError;
 use super::wit::WIT;
-use crate::vocabulary::Description;
+use crate::{crash, vocabulary::Description};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
@@ -119,7 +119,8 @@ impl CompiledCache {
         let mut files: Vec<(SystemTime, PathBuf)> = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "compiled") {
+            // Drafts that a killed host left behind count like what they would have become.
+            if path.file_name().is_some_and(|name| name != "key") {
                 files.push((fs::metadata(&path)?.modified()?, path));
             }
         }
@@ -201,6 +202,7 @@ fn write_private(dir: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
+        crash::point("cache.draft");
         fs::rename(&draft, dir.join(name))
     })();
     written.inspect_err(|_| drop(fs::remove_file(&draft)))

@@ -2,7 +2,7 @@
 
 use super::{Effect, Input, State, alert, host::Host, step};
 use crate::{
-    limits,
+    crash, limits,
     pipeline::{self, Attempt, Ended, Published, Stop},
     plugin::Plugin,
     source::Source,
@@ -107,6 +107,7 @@ impl Attempts {
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.
     fn completed(&self, record: &RebuildRecord) {
         self.effects(Input::TargetReached);
+        crash::point("seal.before");
         let name = self.name(record);
         let sealed = self.host.store.generation(name, record.generation).and_then(|generation| {
             let digest = self.host.store.digest(&generation)?;

@@ -2,7 +2,7 @@
 
 use super::{RebuildError, supervisor::Supervisor};
 use crate::{
-    limits,
+    crash, limits,
     pipeline::{Redriven, redrive},
     plugin::Plugin,
     store::{Generation, ParkedEvent, RebuildRecord, Store},
@@ -80,6 +80,7 @@ impl Supervisor {
             }
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
             redrive::unpark(&self.host.store, &claimed, plugin.digest(), unparked)?;
+            crash::point("discard.page");
         }
         self.seal_again(name, record.generation, &generation, &mut report)?;
         Ok(report)
@@ -147,6 +148,7 @@ fn retry(
                 break;
             }
             let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
+            crash::point("retry.page");
             report.handled += handled as u64;
             if let Some(failure) = failure {
                 if report.failures.len() < SHOWN {

@@ -2,6 +2,7 @@
 
 use super::{RebuildError, supervisor::Supervisor, trigger::refuse_other_history};
 use crate::{
+    crash,
     pipeline::redrive,
     vocabulary::{Partitioning, Position},
 };
@@ -78,6 +79,7 @@ impl Supervisor {
         let claimed = self.host.store.claim(name, live.number)?;
         let removed = stale.len() as u64;
         redrive::replace_rows(&self.host.store, &claimed, plugin.digest(), &rows, stale)?;
+        crash::point("stream.replaced");
         self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
         Ok(StreamReport {
             projection_name: name.to_owned(),

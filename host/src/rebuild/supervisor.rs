@@ -2,7 +2,7 @@
 
 use super::{Answer, Effect, Input, RebuildError, State, host::Host, step};
 use crate::{
-    limits,
+    crash, limits,
     plugin::Engine,
     source::{file::FileSources, log::EventLog},
     store::{Purpose, RebuildRecord, Store, StoreError},
@@ -60,6 +60,7 @@ impl Supervisor {
     ) -> Result<Supervisor, RebuildError> {
         for record in store.left_running()? {
             settle_left_running(&store, &record)?;
+            crash::point("recover.settled");
         }
         for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
             store.drop_generation(&record.checkpoint.projection_name, record.generation)?;

@@ -6,6 +6,7 @@ use super::{
     trigger::{Trigger, TriggerAnswer, end, refuse_other_history, same_shape},
 };
 use crate::{
+    crash,
     plugin::Plugin,
     store::{RebuildRecord, Segment},
     vocabulary::{Description, Status, now_ms},
@@ -95,7 +96,9 @@ impl Supervisor {
         let input = if anew { Input::SwapAnew } else { Input::Swap { same_shape: fits } };
         let (_, effects) = self.host.decide(name, &latest, input)?;
         self.host.stop(name, effects);
+        crash::point("swap.stopped");
         self.host.store.install(&description, plugin.digest(), component, how, now_ms())?;
+        crash::point("swap.installed");
         let latest = self.host.store.latest_rebuild(name)?;
         let status = latest.as_ref().map(RebuildRecord::status);
         let rebuild = if anew {

@@ -2,7 +2,7 @@
 
 use super::{Answer, Effect, Input, RebuildError, supervisor::Supervisor};
 use crate::{
-    limits,
+    crash, limits,
     source::{Located, Source},
     store::{AttemptStart, NewRebuild, OnError, Priority, ProjectionRecord, Purpose, RebuildRecord, Segment},
     vocabulary::{Description, Matcher, Position, Status, now_ms},
@@ -208,6 +208,7 @@ impl Supervisor {
             }
         };
         let record = self.host.store.begin_attempt(&prepared.name, generation, &start)?;
+        crash::point("begin-attempt.after");
         let (checkpoint_id, from_event_id) = (record.checkpoint_id(), record.checkpoint.last_event_id.clone());
         if let Err(e) = self.host.begin(&prepared.name, record, prepared.source.clone(), plugin) {
             self.host.store.settle(&prepared.name, generation, Status::Paused, None, now_ms())?;

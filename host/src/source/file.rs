@@ -3,6 +3,7 @@
 //! the rebuild begins.
 
 use super::{SourceError, event_file::EventFile, log::EventLog};
+use crate::crash;
 use std::{
     collections::HashMap,
     fs, io,
@@ -100,7 +101,9 @@ impl FileSources {
                 drop(fs::remove_file(&draft));
                 return Err(e);
             }
+            crash::point("file-index.draft");
             fs::rename(&draft, &ready).map_err(refuse)?;
+            crash::point("file-index.ready");
         }
         open(&ready)
     }

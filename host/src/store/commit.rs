@@ -5,6 +5,7 @@ use super::{
     packed::Packing, rows::row_table,
 };
 use crate::{
+    crash,
     disk::DiskError,
     vocabulary::{Checkpoint, Position, StageReport, Status},
 };
@@ -53,12 +54,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
     pub fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        crash::point("commit.before");
         let mut write = self.db.begin_write()?;
         write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
         for commit in commits {
             apply(&write, commit)?;
         }
-        Ok(write.commit()?)
+        crash::point("commit.written");
+        write.commit()?;
+        crash::point("commit.after");
+        Ok(())
     }
 }
 
@@ -82,7 +87,10 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
             }
         }
     }
+    crash::point("commit.rows-written");
     record.parked = change_parked(write, projection, commit, record.parked)?;
+    // A digest that was taken of other rows than these says nothing of them.
+    record.sealed = None;
     extend_ranges(&mut record, commit);
     record.stages = commit.stages.clone();
     record.checkpoint = commit.checkpoint.clone();
@@ -118,6 +126,7 @@ fn change_parked(
     for (stream, position) in &commit.unparked {
         table.remove((stream.as_str(), position.major, position.minor))?;
     }
+    crash::point(if commit.unparked.is_empty() { "park.written" } else { "unpark.written" });
     Ok(table.len()?)
 }
 
@@ -158,6 +167,7 @@ pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation:
     if record.live != Some(generation) {
         record.previous = record.live.replace(generation);
         projections.insert(projection, encode(&record)?.as_slice())?;
+        crash::point("promote.written");
     }
     Ok(())
 }

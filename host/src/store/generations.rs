@@ -8,7 +8,10 @@ use super::{
     packed::Packing,
     rows::row_table,
 };
-use crate::vocabulary::{Checkpoint, EventFailure, Position, StageReport, Status};
+use crate::{
+    crash,
+    vocabulary::{Checkpoint, EventFailure, Position, StageReport, Status},
+};
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 
 /// What a new rebuild is told.
@@ -153,6 +156,9 @@ impl Store {
     /// # Errors
     /// When there is no such projection, or the store cannot be written.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
+        crash::point("create-generation.before");
+        // The write lock first: nothing that is read here changes before the commit.
+        let write = self.db.begin_write()?;
         let mut owner = self.projection(projection)?;
         let record = RebuildRecord {
             generation: owner.next_generation,
@@ -197,7 +203,6 @@ impl Store {
                 error: None,
             },
         };
-        let write = self.db.begin_write()?;
         if record.purpose == Purpose::Rebuild {
             for old in self.rebuilds(projection)? {
                 let kept = owner.live == Some(old.generation) || owner.previous == Some(old.generation);
@@ -210,7 +215,9 @@ impl Store {
         owner.next_generation += 1;
         write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
         write.open_table(REBUILDS)?.insert((projection, record.generation), encode(&record)?.as_slice())?;
+        crash::point("create-generation.written");
         write.commit()?;
+        crash::point("create-generation.after");
         Ok(record)
     }
 
@@ -318,6 +325,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] where it is not complete; [`StoreError::NotFound`] where there is none.
     pub fn adopt(&self, projection: &str, generation: u64) -> Result<ProjectionRecord, StoreError> {
+        crash::point("adopt.before");
+        // The write lock first: nothing that is read here changes before the commit.
+        let write = self.db.begin_write()?;
         let mut record = self.rebuild(projection, generation)?;
         if record.status() != Status::Completed {
             return Err(StoreError::Refused(format!(
@@ -327,7 +337,6 @@ impl Store {
             )));
         }
         record.purpose = Purpose::Rebuild;
-        let write = self.db.begin_write()?;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         promote_in(&write, projection, generation)?;
         let owner = {
@@ -339,7 +348,9 @@ impl Store {
             projections.insert(projection, encode(&owner)?.as_slice())?;
             owner
         };
+        crash::point("adopt.written");
         write.commit()?;
+        crash::point("adopt.after");
         Ok(owner)
     }
 
@@ -348,6 +359,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
     pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        crash::point("drop.before");
+        // The write lock first: nothing that is read here changes before the commit.
+        let write = self.db.begin_write()?;
         let (owner, record) = (self.projection(projection)?, self.rebuild(projection, generation)?);
         let used = |what: &str| {
             Err(StoreError::Refused(format!(
@@ -361,7 +375,6 @@ impl Store {
         if record.status() == Status::Running {
             return used("being built");
         }
-        let write = self.db.begin_write()?;
         drop_tables(&write, projection, &record)?;
         if owner.previous == Some(generation) || owner.latest == Some(generation) {
             let mut owner = owner;
@@ -369,7 +382,10 @@ impl Store {
             owner.latest = owner.latest.filter(|latest| *latest != generation).or(owner.live);
             write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
         }
-        Ok(write.commit()?)
+        crash::point("drop.written");
+        write.commit()?;
+        crash::point("drop.after");
+        Ok(())
     }
 
     /// Switches readers of `projection` to `generation`.
@@ -383,6 +399,9 @@ impl Store {
         generation: u64,
         allow_parked: bool,
     ) -> Result<ProjectionRecord, StoreError> {
+        crash::point("promote.before");
+        // The write lock first: nothing that is read here changes before the commit.
+        let write = self.db.begin_write()?;
         let record = self.rebuild(projection, generation)?;
         if record.parked > 0 && !allow_parked {
             return Err(StoreError::Refused(format!(
@@ -398,9 +417,9 @@ impl Store {
                 record.status()
             )));
         }
-        let write = self.db.begin_write()?;
         promote_in(&write, projection, generation)?;
         write.commit()?;
+        crash::point("promote.after");
         self.projection(projection)
     }
 
@@ -433,7 +452,9 @@ impl Store {
             rebuilds.insert((projection, generation), encode(&record)?.as_slice())?;
             record
         };
+        crash::point("record.written");
         write.commit()?;
+        crash::point("record.after");
         Ok(record)
     }
 }

@@ -8,6 +8,7 @@ use super::{
     rows::row_table,
 };
 use crate::{
+    crash,
     disk::{self, DiskError},
     vocabulary::{Status, check_document},
 };
@@ -16,7 +17,11 @@ use redb::{
     TableHandle, Value, WriteTransaction,
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What a check has looked at, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -43,11 +48,17 @@ impl Store {
             return Err(StoreError::Refused(format!("{} exists; a backup overwrites nothing", file.display())));
         }
         let read = self.db.begin_read()?;
-        let draft = file.with_extension("draft");
+        // Another name than the backup's, whatever that is, and nobody else's.
+        let mut draft = file.as_os_str().to_owned();
+        draft.push(".draft");
+        let draft = PathBuf::from(draft);
         if draft.exists() {
             fs::remove_file(&draft).map_err(io_error)?;
         }
-        let copied = copy_to(&read, &draft).and_then(|()| Ok(fs::rename(&draft, file).map_err(io_error)?));
+        let copied = copy_to(&read, &draft).and_then(|()| {
+            crash::point("backup.draft");
+            Ok(fs::rename(&draft, file).map_err(io_error)?)
+        });
         if let Err(e) = copied {
             drop(fs::remove_file(&draft));
             return Err(e);
@@ -220,6 +231,7 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
             copy_table(read, &write, parked_table(name))?;
         }
     }
+    crash::point("backup.copied");
     Ok(write.commit()?)
 }
 

@@ -1,7 +1,7 @@
 //! The handler registry: which projections are installed, and which plugin each runs.
 
 use super::{COMPONENTS, Install, PROJECTIONS, ProjectionRecord, Store, StoreError, decode, encode};
-use crate::vocabulary::Description;
+use crate::{crash, vocabulary::Description};
 use redb::{ReadableDatabase, ReadableTable};
 
 impl Store {
@@ -60,6 +60,7 @@ impl Store {
         how: &str,
         now: i64,
     ) -> Result<bool, StoreError> {
+        crash::point("install.before");
         let write = self.db.begin_write()?;
         let name = description.name.as_str();
         {
@@ -87,7 +88,9 @@ impl Store {
             projections.insert(name, encode(&record)?.as_slice())?;
             write.open_table(COMPONENTS)?.insert(digest, component)?;
         }
+        crash::point("install.written");
         write.commit()?;
+        crash::point("install.after");
         Ok(true)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     damage, hash_128, id_hash,
 };
 use crate::{
-    limits,
+    crash, limits,
     source::{
         SourceError,
         event_file::{EventFile, EventFileError, FileEvent, Place},
@@ -99,7 +99,9 @@ impl EventLog {
         })?;
         rounds.finish()?;
         kinds.save(&write)?;
+        crash::point("import.before-commit");
         write.commit().map_err(damage)?;
+        crash::point("import.after-commit");
         Ok(summary)
     }
 }
@@ -278,6 +280,7 @@ impl<'t> Rounds<'t> {
         order.sort_unstable();
         let verdicts = self.judge(&events, &order)?;
         let positions = self.append(&round, &verdicts)?;
+        crash::point("import.round");
         for &(_, index) in &order {
             let (event, verdict) = (events[index as usize], verdicts[index as usize]);
             if verdict == Verdict::New {
