@@ -270,6 +270,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
                 target: dead.target,
                 total_events: dead.total_events,
                 chunk_size: dead.chunk_size,
+                chunks_per_call: 1,
                 priority: dead.priority,
                 rate_limit: None,
                 promote: true,
