@@ -1,7 +1,8 @@
 //! Backup, check and compaction of the store.
 
 use super::{
-    COMPONENTS, DataDir, FORMAT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError,
+    COMPONENTS, DataDir, FORMAT, Generation, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
+    Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode,
     rows::row_table,
@@ -15,7 +16,7 @@ use redb::{
     TableHandle, Value, WriteTransaction,
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// What a check has looked at, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -42,10 +43,14 @@ impl Store {
             return Err(StoreError::Refused(format!("{} exists; a backup overwrites nothing", file.display())));
         }
         let read = self.db.begin_read()?;
-        let draft = file.with_extension("draft");
+        let mut draft = file.to_owned().into_os_string();
+        draft.push(".draft");
+        let draft = std::path::PathBuf::from(draft);
         if draft.exists() {
             fs::remove_file(&draft).map_err(io_error)?;
         }
+        // As private as the data directory.
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io_error)?;
         let copied = copy_to(&read, &draft).and_then(|()| Ok(fs::rename(&draft, file).map_err(io_error)?));
         if let Err(e) = copied {
             drop(fs::remove_file(&draft));
@@ -63,14 +68,18 @@ impl Store {
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
             ["meta", "components", "projections", "rebuilds"].map(str::to_owned).into();
-        for projection in self.projections()? {
-            self.check_projection(&read, &projection, &mut report)?;
+        // All from one transaction: the store goes on meanwhile.
+        for projection in read.open_table(PROJECTIONS)?.iter()? {
+            let (name, record) = projection?;
+            check_projection(&read, &decode(name.value(), record.value())?, &mut report)?;
         }
-        for record in self.all_rebuilds()? {
+        for record in read.open_table(REBUILDS)?.iter()? {
+            let (key, record) = record?;
+            let record: RebuildRecord = decode(key.value().0, record.value())?;
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
             expected.insert(parked_table_name(name, generation));
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
-            self.check_generation(&read, &record, &mut report)?;
+            check_generation(&read, &record, &mut report)?;
         }
         for table in read.list_tables()? {
             if !expected.contains(table.name()) {
@@ -79,107 +88,104 @@ impl Store {
         }
         Ok(report)
     }
+}
 
-    fn check_projection(
-        &self,
-        read: &ReadTransaction,
-        projection: &ProjectionRecord,
-        report: &mut CheckReport,
-    ) -> Result<(), StoreError> {
-        let name = &projection.description.name;
-        let components = read.open_table(COMPONENTS)?;
-        for install in &projection.installs {
-            match components.get(install.digest.as_str())? {
-                Some(bytes) if blake3::hash(bytes.value()).to_hex().as_str() == install.digest => {}
-                Some(_) => {
-                    report.problems.push(format!("{name}: the stored plugin {} has another digest", install.digest))
-                }
-                None => report.problems.push(format!("{name}: the plugin {} is not stored", install.digest)),
-            }
+fn check_projection(
+    read: &ReadTransaction,
+    projection: &ProjectionRecord,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let name = &projection.description.name;
+    let components = read.open_table(COMPONENTS)?;
+    for install in &projection.installs {
+        match components.get(install.digest.as_str())? {
+            Some(bytes) if blake3::hash(bytes.value()).to_hex().as_str() == install.digest => {}
+            Some(_) => report.problems.push(format!("{name}: the stored plugin {} has another digest", install.digest)),
+            None => report.problems.push(format!("{name}: the plugin {} is not stored", install.digest)),
         }
-        let rebuilds = read.open_table(REBUILDS)?;
-        for (role, generation) in
-            [("live", projection.live), ("previous", projection.previous), ("latest", projection.latest)]
-        {
-            let Some(generation) = generation else { continue };
-            match rebuilds.get((name.as_str(), generation))? {
-                None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
-                Some(stored) => {
-                    let record: RebuildRecord = decode(name, stored.value())?;
-                    if role == "live" && record.status() != Status::Completed {
-                        report.problems.push(format!(
-                            "{}: readers see it, and it is {}",
-                            record.checkpoint_id(),
-                            record.status()
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
-
-    fn check_generation(
-        &self,
-        read: &ReadTransaction,
-        record: &RebuildRecord,
-        report: &mut CheckReport,
-    ) -> Result<(), StoreError> {
-        report.generations += 1;
-        let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
-        let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
-        let mut after = record.after;
-        for range in &record.ranges {
-            if range.after != after {
-                problem(format!("its receipt has a hole between {after} and {}", range.after));
-            }
-            after = range.through;
-        }
-        if after != record.checkpoint.position {
-            problem(format!("its receipt ends at {after}, its checkpoint stands at {}", record.checkpoint.position));
-        }
-        if record.status() == Status::Completed && record.checkpoint.position < record.target {
-            problem(format!("completed at {}, before its target {}", record.checkpoint.position, record.target));
-        }
-        if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
-            problem("only a failed rebuild has a failure".to_owned());
-        }
-        let mut readable = true;
-        for table in &record.tables {
-            let rows = match read.open_table(row_table(&row_table_name(name, record.generation, table))) {
-                Ok(rows) => rows,
-                Err(redb::TableError::TableDoesNotExist(_)) => continue,
-                Err(e) => return Err(e.into()),
-            };
-            for row in rows.iter()? {
-                let (key, document) = row?;
-                report.rows += 1;
-                if let Err(e) = check_document(document.value()) {
-                    readable = false;
-                    report.problems.push(format!("{id}: {table} row {}: {e}", key.value()));
+    let rebuilds = read.open_table(REBUILDS)?;
+    for (role, generation) in
+        [("live", projection.live), ("previous", projection.previous), ("latest", projection.latest)]
+    {
+        let Some(generation) = generation else { continue };
+        match rebuilds.get((name.as_str(), generation))? {
+            None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
+            Some(stored) => {
+                let record: RebuildRecord = decode(name, stored.value())?;
+                if role == "live" && record.status() != Status::Completed {
+                    report.problems.push(format!(
+                        "{}: readers see it, and it is {}",
+                        record.checkpoint_id(),
+                        record.status()
+                    ));
                 }
             }
         }
-        let parked = match read.open_table(parked_table(&parked_table_name(name, record.generation))) {
-            Ok(parked) => parked.len()?,
-            Err(redb::TableError::TableDoesNotExist(_)) => 0,
+    }
+    Ok(())
+}
+
+fn check_generation(
+    read: &ReadTransaction,
+    record: &RebuildRecord,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    report.generations += 1;
+    let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
+    let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
+    let mut after = record.after;
+    for range in &record.ranges {
+        if range.after != after {
+            problem(format!("its receipt has a hole between {after} and {}", range.after));
+        }
+        after = range.through;
+    }
+    if after != record.checkpoint.position {
+        problem(format!("its receipt ends at {after}, its checkpoint stands at {}", record.checkpoint.position));
+    }
+    if record.status() == Status::Completed && record.checkpoint.position < record.target {
+        problem(format!("completed at {}, before its target {}", record.checkpoint.position, record.target));
+    }
+    if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
+        problem("only a failed rebuild has a failure".to_owned());
+    }
+    let mut readable = true;
+    for table in &record.tables {
+        let rows = match read.open_table(row_table(&row_table_name(name, record.generation, table))) {
+            Ok(rows) => rows,
+            Err(redb::TableError::TableDoesNotExist(_)) => continue,
             Err(e) => return Err(e.into()),
         };
-        report.parked += parked;
-        if parked != record.parked {
-            report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
-        }
-        if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-            let found = self.digest(&self.generation(name, record.generation)?)?;
-            if found != *sealed {
-                report.problems.push(format!(
-                    "{id}: its rows have the digest {}, its receipt says {}",
-                    found.digest, sealed.digest
-                ));
+        for row in rows.iter()? {
+            let (key, document) = row?;
+            report.rows += 1;
+            if let Err(e) = check_document(document.value()) {
+                readable = false;
+                report.problems.push(format!("{id}: {table} row {}: {e}", key.value()));
             }
         }
-        Ok(())
     }
+    let parked = match read.open_table(parked_table(&parked_table_name(name, record.generation))) {
+        Ok(parked) => parked.len()?,
+        Err(redb::TableError::TableDoesNotExist(_)) => 0,
+        Err(e) => return Err(e.into()),
+    };
+    report.parked += parked;
+    if parked != record.parked {
+        report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
+    }
+    if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
+        let generation =
+            Generation { projection: name.clone(), number: record.generation, tables: record.tables.clone() };
+        let found = RowSnapshot::open(read, &generation)?.digest(&generation)?;
+        if found != *sealed {
+            report
+                .problems
+                .push(format!("{id}: its rows have the digest {}, its receipt says {}", found.digest, sealed.digest));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the pages of the store of `dir`, and gives the space that is free in it back to the disk. Nobody else may have
