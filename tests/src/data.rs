@@ -126,6 +126,21 @@ impl Data {
         answer.stdout
     }
 
+    /// Runs a command that must end with `exit`, with `--json`, and returns its answer.
+    #[track_caller]
+    pub fn exits<S: AsRef<OsStr>>(&self, exit: i32, args: impl IntoIterator<Item = S>) -> Value {
+        let answer: Answer =
+            self.command(["--json"]).args(args).stdin(Stdio::null()).output().expect("the command line runs").into();
+        assert_eq!(answer.exit, Some(exit), "{answer:#?}");
+        answer.json()
+    }
+
+    /// Runs a command that must succeed and lists something, with `--json`, and returns what it lists.
+    #[track_caller]
+    pub fn list<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Vec<Value> {
+        self.ok(args).lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    }
+
     /// Imports an event file.
     #[track_caller]
     pub fn import(&self, file: &Path) -> Value {

@@ -27,6 +27,25 @@ pub fn of_types<'a>(types: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     types.into_iter().enumerate().map(line).collect::<String>().into_bytes()
 }
 
+/// Events `e0`, `e1`, ... of the given streams and types, without positions. Their timestamps are those of one a second,
+/// from 1970 on.
+pub fn on_streams<'a>(events: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let line = |(index, (stream, kind)): (usize, (&str, &str))| {
+        let event = json!({
+            "id": format!("e{index}"), "stream": stream, "type": kind, "timestamp": index * 1000, "data": {}, "metadata": null,
+        });
+        format!("{event}\n")
+    };
+    events.into_iter().enumerate().map(line).collect::<String>().into_bytes()
+}
+
+/// `events` events of type `Fine` on 40 streams in turn; those at the numbers of `others` have another type.
+pub fn mixed(events: usize, others: &[(usize, &'static str)]) -> Vec<u8> {
+    let streams: Vec<_> = (0..40).map(|stream| format!("s{stream:02}")).collect();
+    let kind = |number| others.iter().find(|(other, _)| *other == number).map_or("Fine", |(_, kind)| kind);
+    on_streams((0..events).map(|number| (streams[number % 40].as_str(), kind(number))))
+}
+
 /// The folder with real logs and expected results that `UNSPOOL_SHARED_DATA` names: tests that use it are skipped
 /// without it.
 pub fn shared() -> Option<PathBuf> {

@@ -5,3 +5,4 @@ pub mod data;
 pub mod history;
 pub mod oracle;
 pub mod plugins;
+pub mod store_file;

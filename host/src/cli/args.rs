@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::store::{OnError, Priority};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Replays event histories through sandboxed projection plugins and rebuilds read models that can be trusted.
@@ -159,6 +159,18 @@ pub enum PluginCommand {
         /// How many events from the end of the log.
         #[arg(long, default_value_t = 10_000)]
         last: u64,
+    },
+    /// Run a plugin over the same events in several manners, and compare: chunk sizes, repetition, a crash in the middle.
+    /// Exit code 1 where the rows differ. Needs no data directory but for --source log.
+    Verify {
+        /// The component.
+        file: PathBuf,
+        /// An event file.
+        #[arg(long, value_name = "FILE", conflicts_with = "source")]
+        events: Option<PathBuf>,
+        /// `log`, or `file:PATH`.
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
     },
     /// Put the plugin before the current one back in place.
     Rollback {
@@ -374,14 +386,15 @@ pub enum DeadLettersCommand {
         out_of_order: bool,
     },
     /// Forget parked events: they are never applied.
+    #[command(group(ArgGroup::new("which").required(true).args(["stream", "all"])))]
     Discard {
         /// The projection.
         name: String,
         /// Those of one stream.
-        #[arg(long, required_unless_present = "all")]
+        #[arg(long)]
         stream: Option<String>,
         /// All of them.
-        #[arg(long, conflicts_with = "stream")]
+        #[arg(long)]
         all: bool,
     },
 }

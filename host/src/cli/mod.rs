@@ -16,7 +16,7 @@ use session::Session;
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 use crate::{
-    control::{ControlError, Request},
+    control::{ControlError, Host, HostOptions, Request},
     rebuild::After,
 };
 
@@ -74,6 +74,9 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
             plugins::build(dir, file.as_deref(), features, output)
         }
         Command::Plugin(PluginCommand::Check { file }) => plugins::check(file, output),
+        Command::Plugin(PluginCommand::Verify { file, events, source }) => {
+            verify_plugin(cli, file, events.as_deref(), source.as_deref(), output)
+        }
         Command::Plugin(command) => show(&session()?, plugin_request(command)?, output),
         Command::Rebuild(args) => rebuilds::rebuild(cli, args, output),
         Command::Status { name } => show(&session()?, Request::Status { name: name.clone() }, output),
@@ -81,7 +84,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Pause { name } => show(&session()?, Request::Pause { name: name.clone() }, output),
         Command::Resume { name, detach } => rebuilds::resume(cli, name, *detach, output),
         Command::Cancel { name } => rebuilds::cancel(&session()?, name, output),
-        Command::Model(command) => show(&session()?, model_request(command), output),
+        Command::Model(command) => show(&session()?, model_request(command)?, output),
         Command::DeadLetters(command) => show(&session()?, dead_letters_request(command), output),
         Command::Store(StoreCommand::Compact) => compact(cli, output),
         Command::Store(StoreCommand::Backup { file }) => {
@@ -99,15 +102,51 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
         Request::ModelVerify { .. }
             | Request::ModelAsOf { .. }
             | Request::PluginTry { .. }
+            | Request::PluginVerify { .. }
             | Request::DeadLettersRetry { .. }
             | Request::RebuildStream { .. }
             | Request::StoreBackup { .. }
             | Request::StoreCheck
     );
-    let _server = if takes_long { rebuilds::serve_meanwhile(session)? } else { None };
-    let answer = session.ask(request.clone(), &mut |row| output.row(&row))?;
-    output.answer(&answer);
-    Ok(if found_something(&request, &answer) { FAILED } else { 0 })
+    let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != After::Continue);
+    let _server = if takes_long || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
+    let answer = session.ask(request.clone(), &mut |row| output.row(&row));
+    if let Ok(answer) = &answer {
+        output.answer(answer);
+        if begins_rebuild && !session.is_remote() {
+            return rebuilds::watch(session, std::slice::from_ref(&answer["rebuild"]), output);
+        }
+    }
+    if takes_long {
+        rebuilds::wait_for_others(session)?;
+    }
+    Ok(if found_something(&request, &answer?) { FAILED } else { 0 })
+}
+
+/// Needs no data directory: without the events of one, it works in a temporary one.
+fn verify_plugin(
+    cli: &Cli,
+    file: &Path,
+    events: Option<&Path>,
+    source: Option<&str>,
+    output: &Output,
+) -> Result<u8, ControlError> {
+    let source = match (events, source) {
+        (Some(events), _) => format!("file:{}", absolute(events)?),
+        (None, Some(source)) => absolute_source(source)?,
+        (None, None) => {
+            return Err(ControlError::refused(
+                "there are no events to run the plugin over: name an event file with --events FILE, or a source of the data \
+                 directory with --source log",
+            ));
+        }
+    };
+    let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
+    if source == "log" {
+        return show(&Session::open(cli)?, request, output);
+    }
+    let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
+    show(&Session::Local(Host::open(dir.path(), HostOptions::default())?), request, output)
 }
 
 /// Whether a check found a difference, or something is left undone.
@@ -117,6 +156,7 @@ fn found_something(request: &Request, answer: &serde_json::Value) -> bool {
         Request::ModelVerify { .. } => some("missing") || some("extra") || some("different"),
         Request::DeadLettersRetry { stream: None, .. } => some("parked"),
         Request::DeadLettersRetry { .. } => answer["failures"].as_array().is_some_and(|failures| !failures.is_empty()),
+        Request::PluginVerify { .. } => !answer["difference"].is_null(),
         Request::StoreCheck => answer["problems"].as_array().is_some_and(|problems| !problems.is_empty()),
         _ => false,
     }
@@ -151,6 +191,7 @@ fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, Co
         bar.finish();
         output.answer(&done?);
     }
+    rebuilds::wait_for_others(session)?;
     Ok(0)
 }
 
@@ -170,12 +211,15 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
         }
         PluginCommand::History { name } => Request::PluginHistory { name: name.clone() },
         PluginCommand::Rollback { name } => Request::PluginRollback { name: name.clone() },
-        PluginCommand::List | PluginCommand::Build { .. } | PluginCommand::Check { .. } => Request::PluginList,
+        PluginCommand::List
+        | PluginCommand::Build { .. }
+        | PluginCommand::Check { .. }
+        | PluginCommand::Verify { .. } => Request::PluginList,
     })
 }
 
-fn model_request(command: &ModelCommand) -> Request {
-    match command.clone() {
+fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
+    Ok(match command.clone() {
         ModelCommand::Get { table, key, generation } => {
             Request::ModelGet { name: table.name, table: table.table, key, generation }
         }
@@ -192,10 +236,13 @@ fn model_request(command: &ModelCommand) -> Request {
         }
         ModelCommand::Receipt { name, generation } => Request::ModelReceipt { name, generation },
         ModelCommand::Verify { name, repair } => Request::ModelVerify { name, repair },
-        ModelCommand::AsOf { name, to, label, source } => Request::ModelAsOf { name, to, label, source },
+        ModelCommand::AsOf { name, to, label, source } => {
+            let source = source.as_deref().map(absolute_source).transpose()?;
+            Request::ModelAsOf { name, to, label, source }
+        }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
         ModelCommand::Rollback { name } => Request::ModelRollback { name },
-    }
+    })
 }
 
 fn dead_letters_request(command: &DeadLettersCommand) -> Request {
@@ -206,6 +253,14 @@ fn dead_letters_request(command: &DeadLettersCommand) -> Request {
             Request::DeadLettersRetry { name, stream, out_of_order }
         }
         DeadLettersCommand::Discard { name, stream, .. } => Request::DeadLettersDiscard { name, stream },
+    }
+}
+
+/// A file source by its full path: the host may have another working directory, and the next one too.
+fn absolute_source(source: &str) -> Result<String, ControlError> {
+    match source.strip_prefix("file:") {
+        Some(path) => Ok(format!("file:{}", absolute(Path::new(path))?)),
+        None => Ok(source.to_owned()),
     }
 }
 

@@ -34,9 +34,10 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         return streams(&session, &args.names, stream, output);
     }
     let names = if args.all { installed(&session)? } else { args.names.clone() };
+    let source = args.source.as_deref().map(super::absolute_source).transpose()?;
     let trigger = |name: &String| Trigger {
         name: name.clone(),
-        source: args.source.clone(),
+        source: source.clone(),
         from: args.from.clone(),
         to: args.to.clone(),
         restart: args.restart,
@@ -108,6 +109,7 @@ fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -
         let request = Request::RebuildStream { name: name.clone(), stream: stream.to_owned() };
         output.answer(&session.ask(request, &mut |_| true)?);
     }
+    wait_for_others(session)?;
     Ok(0)
 }
 
@@ -155,7 +157,7 @@ pub(super) fn start_and_watch(
 
 /// Shows progress until the rebuilds that answered `triggered` end, and then until no other terminal's rebuild runs here
 /// either. The answer for each is how it ended, with `trigger`: how it began.
-fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, ControlError> {
+pub(super) fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, ControlError> {
     let names: Vec<_> =
         triggered.iter().filter_map(|answer| answer["projectionName"].as_str().map(str::to_owned)).collect();
     let interrupted = pause_on_signal(session, &names)?;
@@ -188,6 +190,17 @@ fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, 
         }
     }
     Ok(exit_code(&ended, interrupted.is_set()))
+}
+
+/// Waits until no rebuild runs here that another terminal has started meanwhile. A signal pauses them.
+pub(super) fn wait_for_others(session: &Session) -> Result<(), ControlError> {
+    let Session::Local(host) = session else { return Ok(()) };
+    let Some(supervisor) = host.started_supervisor() else { return Ok(()) };
+    if !supervisor.wait_idle(None, Duration::ZERO) {
+        let _interrupted = pause_on_signal(session, &[])?;
+        while !supervisor.wait_idle(None, GLANCE) {}
+    }
+    Ok(())
 }
 
 /// How a rebuild ended, and what to do next where something is left to do.

@@ -3,7 +3,7 @@
 use super::{ControlError, Host, Request, Sink};
 use crate::{
     limits,
-    rebuild::{After, RebuildError, Trigger},
+    rebuild::{After, RebuildError},
     source::event_file::EventFile,
     vocabulary::{Progress, Status, to_json},
 };
@@ -34,9 +34,13 @@ impl Host {
                 let tried = self.supervisor()?.trial(&name, &read_plugin(&file)?, last);
                 value(tried.map_err(|e| about_file(&file, e))?)
             }
+            Request::PluginVerify { file, source } => {
+                let verified = self.supervisor()?.verify_plugin(&read_plugin(&file)?, &source);
+                value(verified.map_err(|e| about_file(&file, e))?)
+            }
             Request::PluginRollback { name } => self.rollback_plugin(&name),
-            Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&self.absolute(trigger))?),
-            Request::Plan(trigger) => value(self.supervisor()?.plan(&self.absolute(trigger))?),
+            Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&trigger)?),
+            Request::Plan(trigger) => value(self.supervisor()?.plan(&trigger)?),
             Request::RebuildStream { name, stream } => value(self.supervisor()?.rebuild_stream(&name, &stream)?),
             Request::Watch { names } => self.watch(&names, sink),
             Request::Status { name } => self.status(&name),
@@ -189,18 +193,6 @@ impl Host {
                 }
             }
         }
-    }
-
-    /// A file source is kept by its full path: the next host may run elsewhere.
-    fn absolute(&self, trigger: Trigger) -> Trigger {
-        let source = trigger.source.map(|source| match source.strip_prefix("file:") {
-            Some(path) => match std::path::absolute(path) {
-                Ok(path) => format!("file:{}", path.display()),
-                Err(_) => source,
-            },
-            None => source,
-        });
-        Trigger { source, ..trigger }
     }
 }
 

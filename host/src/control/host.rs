@@ -82,6 +82,11 @@ impl Host {
         started.as_ref().map_err(Clone::clone)
     }
 
+    /// The rebuilds, where any request has needed them yet.
+    pub fn started_supervisor(&self) -> Option<&Supervisor> {
+        self.inner.supervisor.get()?.as_ref().ok()
+    }
+
     /// Lets the rebuilds that the last host left running when it ended go on.
     ///
     /// # Errors

@@ -77,9 +77,10 @@ impl Host {
             "after": record.after,
             "through": checkpoint.position,
             "events": {
-                "matching": checkpoint.events_processed + record.parked,
+                "matching": record.passed(),
                 "handled": checkpoint.events_processed,
                 "parked": record.parked,
+                "discarded": record.discarded,
                 "filtered": self.filtered(&record)?,
             },
             "ranges": record.ranges,
@@ -101,11 +102,12 @@ impl Host {
             record.after,
             record.checkpoint.position,
         );
-        let matching = record.checkpoint.events_processed + record.parked;
-        Ok(all.map_or(Value::Null, |all| all.saturating_sub(matching).into()))
+        Ok(all.map_or(Value::Null, |all| all.saturating_sub(record.passed()).into()))
     }
 
     pub(super) fn model_generations(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
+        // Settles what a host that was killed left behind, so that nothing is shown as running that is not.
+        self.supervisor()?;
         let owner = self.store().projection(name)?;
         for record in self.store().rebuilds(name)? {
             let role = match Some(record.generation) {

@@ -22,6 +22,7 @@ pub enum Request {
     PluginHistory { name: String },
     PluginSwap { name: String, file: String, after: After },
     PluginTry { name: String, file: String, last: u64 },
+    PluginVerify { file: String, source: String },
     PluginRollback { name: String },
     Rebuild(Trigger),
     Plan(Trigger),

@@ -302,6 +302,7 @@ impl<'a> Work<'a> {
             rows: std::mem::take(&mut self.rows),
             parked: self.layer.parked.clone(),
             unparked: Vec::new(),
+            discarded: 0,
             stages: self.outgoing.published.stages().report(),
         }
     }

@@ -145,7 +145,8 @@ impl<'a> Handlers<'a> {
         let position = chunk.position(index);
         let mut events = self.parking.waiting_through(position);
         events.push(parked);
-        let reached = Reached { position, events: 0, last: chunk.last_of(index + 1) };
+        // The last event that was handled is still the one before.
+        let reached = Reached { position, events: 0, last: None };
         self.member.apply(Vec::new(), events, self.attempt.record.tables.len(), reached);
         Ok(())
     }

@@ -10,15 +10,16 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Position},
 };
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 
 /// What an attempt has set aside.
 pub(super) struct Parking {
     /// Streams that have a parked event; as many as [`limits::PARKED_EVENTS`] at most.
     streams: HashSet<String>,
     parked: u64,
-    /// Events of the chunk in hand that wait behind a parked one, and are not in the overlay yet.
-    waiting: VecDeque<ParkedEvent>,
+    /// Events of the chunk in hand that wait behind a parked one, and are not in the overlay yet. By position: streams are
+    /// parked in the middle of a chunk, and their events then join others that have waited since its beginning.
+    waiting: BTreeMap<Position, ParkedEvent>,
 }
 
 /// Whether an event with this failure can be set aside: its handler is at fault, and not source, store or host.
@@ -31,7 +32,7 @@ impl Parking {
     /// Goes on with what the generation has parked already.
     pub(super) fn load(store: &Store, generation: &Generation, parked: u64) -> Result<Parking, StoreError> {
         let streams = if parked == 0 { HashSet::new() } else { store.parked_streams(generation)? };
-        Ok(Parking { streams, parked, waiting: VecDeque::new() })
+        Ok(Parking { streams, parked, waiting: BTreeMap::new() })
     }
 
     /// The chunk without the events whose streams are parked; those wait from here on.
@@ -44,7 +45,7 @@ impl Parking {
             match chunk.event(index) {
                 Some(event) if self.streams.contains(event.stream) => {
                     let waiting = parked_event(&chunk, index, event.stream, None);
-                    self.waiting.push_back(waiting);
+                    self.waiting.insert(waiting.position, waiting);
                 }
                 _ => rest.push(chunk.encoded(index), chunk.position(index)),
             }
@@ -76,9 +77,12 @@ impl Parking {
 
     /// The waiting events up to `position`, which go into the overlay with the events around them.
     pub(super) fn waiting_through(&mut self, position: Position) -> Vec<ParkedEvent> {
-        let count = self.waiting.iter().take_while(|event| event.position <= position).count();
-        self.parked += count as u64;
-        self.waiting.drain(..count).collect()
+        let mut through = Vec::new();
+        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= position) {
+            through.push(first.remove());
+        }
+        self.parked += through.len() as u64;
+        through
     }
 }
 
@@ -88,5 +92,74 @@ fn parked_event(chunk: &Chunk, index: usize, stream: &str, failure: Option<Event
         position: chunk.position(index),
         event: Bytes::copy_from_slice(chunk.encoded(index)),
         failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unspool_frame::Event;
+
+    /// Events on the given streams, at positions from 1 on.
+    fn chunk(streams: &[&str]) -> Chunk {
+        let mut chunk = Chunk::new(Position::START);
+        for (position, stream) in (1..).zip(streams) {
+            let mut frame = Vec::new();
+            let event = Event {
+                position,
+                id: &format!("e{position}"),
+                stream,
+                kind: "Fine",
+                timestamp: 0,
+                schema_version: 1,
+                data: &[0xc0],
+                metadata: &[0xc0],
+            };
+            event.encode(&mut frame);
+            chunk.push(&frame, Position::number(position));
+        }
+        chunk
+    }
+
+    fn positions(events: &[ParkedEvent]) -> Vec<u64> {
+        events.iter().map(|event| event.position.minor).collect()
+    }
+
+    fn failed(stream: &str) -> EventFailure {
+        let failure = EventFailure::permanent(FailureKind::Handler, "no");
+        EventFailure { stream: Some(stream.to_owned()), ..failure }
+    }
+
+    /// A stream that is parked in the middle of a chunk has events between those that have waited since its beginning.
+    /// None may be left behind by a checkpoint that moves over it.
+    #[test]
+    fn waiting_events_go_with_the_checkpoint_that_moves_over_them() {
+        let mut parking = Parking { streams: HashSet::from(["early".to_owned()]), parked: 0, waiting: BTreeMap::new() };
+        let all = chunk(&["fine", "bad", "bad", "fine", "bad", "early", "fine"]);
+        let rest = parking.set_aside(all);
+        assert_eq!(rest.len(), 6);
+        assert!(parking.waiting_through(Position::number(1)).is_empty());
+        assert_eq!(parking.park(&rest, 1, failed("bad")).unwrap().position, Position::number(2));
+        let rest = parking.set_aside(rest.rest(2));
+        assert_eq!(rest.len(), 2);
+        assert_eq!(positions(&parking.waiting_through(Position::number(4))), [3]);
+        assert_eq!(positions(&parking.waiting_through(Position::number(7))), [5, 6]);
+        assert_eq!(parking.parked, 4);
+    }
+
+    #[test]
+    fn an_empty_rest_still_carries_the_checkpoint() {
+        let mut parking = Parking { streams: HashSet::from(["s".to_owned()]), parked: 0, waiting: BTreeMap::new() };
+        let mut all = chunk(&["s", "s"]);
+        all.through = Position::number(9);
+        let rest = parking.set_aside(all);
+        assert_eq!((rest.len(), rest.through), (0, Position::number(9)));
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_parked() {
+        let mut parking = Parking { streams: HashSet::new(), parked: limits::PARKED_EVENTS, waiting: BTreeMap::new() };
+        let refused = parking.park(&chunk(&["s"]), 0, failed("s")).unwrap_err();
+        assert!(refused.message.contains("as many as may be"), "{refused}");
     }
 }

@@ -23,8 +23,8 @@ pub struct Redriven {
     pub failure: Option<EventFailure>,
 }
 
-/// Rows of one generation with what has been changed since: by table and key, `None` where a row is deleted.
-type Changes = BTreeMap<(usize, Bytes), Option<Bytes>>;
+/// Changed rows, by table and key; `None` where a row is deleted.
+pub type Changes = BTreeMap<(usize, Bytes), Option<Bytes>>;
 
 /// Handles a page of parked events of one stream, in order, and commits rows and parked events together.
 ///
@@ -62,28 +62,62 @@ pub fn unpark(
     events: Vec<(String, Position)>,
 ) -> Result<(), StoreError> {
     let mut commit = empty_commit(store, record, plugin_digest)?;
+    commit.discarded = events.len() as u64;
     commit.unparked = events;
     store.commit(&[commit])
 }
 
-/// Replays the events of one stream up to `through` on no rows at all: every row that they touch, as they leave it.
+/// A part of a stream's replay: who handles its events, and up to which position.
+pub type Part = (Plugin, Position);
+
+/// What a replay of one stream came to: every row that it touched, as it left it, and how many events were handled.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// The rows; `None` where it deleted one.
+    pub rows: Changes,
+    /// Its events that were handled.
+    pub events: u64,
+}
+
+/// Replays the events of one stream behind `after` on no rows at all, part by part. What was handled is in `replayed` when
+/// this returns, however it returns.
 ///
 /// # Errors
 /// What the source says, or the first event that cannot be handled.
 pub fn replay_stream(
-    plugin: &Plugin,
     source: &dyn Source,
     stream: &str,
     after: Position,
+    parts: &[Part],
+    replayed: &mut Replayed,
+) -> Result<(), EventFailure> {
+    let rows = Rows::over(None);
+    let mut from = after;
+    let mut done = Ok(());
+    for (plugin, through) in parts {
+        done = done.and_then(|()| replay_part(source, stream, from, plugin, *through, &rows, &mut replayed.events));
+        from = *through;
+    }
+    replayed.rows = rows.changes().clone();
+    done
+}
+
+fn replay_part(
+    source: &dyn Source,
+    stream: &str,
+    after: Position,
+    plugin: &Plugin,
     through: Position,
-) -> Result<(Changes, u64), EventFailure> {
+    rows: &Rows,
+    events: &mut u64,
+) -> Result<(), EventFailure> {
     let unreadable = |e: SourceError| EventFailure::permanent(FailureKind::Source, e.message);
     let matcher = Matcher::new(&plugin.description().event_types);
-    let rows = Rows::over(None);
-    let (mut chunk, mut events) = (Chunk::new(after), 0);
-    let flush = |chunk: &mut Chunk| match handle(plugin, &std::mem::replace(chunk, Chunk::new(after)), &rows) {
-        (_, Some(failure)) => Err(failure),
-        _ => Ok(()),
+    let mut chunk = Chunk::new(after);
+    let mut flush = |chunk: &mut Chunk| {
+        let (handled, failure) = handle(plugin, &std::mem::replace(chunk, Chunk::new(after)), rows);
+        *events += handled as u64;
+        failure.map_or(Ok(()), Err)
     };
     let mut reader = source.read(&matcher, after, through).map_err(unreadable)?;
     while let Some(block) = reader.next().map_err(unreadable)? {
@@ -93,16 +127,13 @@ pub fn replay_stream(
             start = *end as usize;
             if unspool_frame::Event::stream_of(frame) == Some(stream.as_bytes()) {
                 chunk.push(frame, *position);
-                events += 1;
             }
             if chunk.len() >= limits::RETRY_EVENTS || chunk.bytes() >= limits::CHUNK_BYTES {
                 flush(&mut chunk)?;
             }
         }
     }
-    flush(&mut chunk)?;
-    let changes = rows.changes().clone();
-    Ok((changes, events))
+    flush(&mut chunk)
 }
 
 /// Puts the rows of one stream into a generation, in one commit: what `rows` says, and nothing else of what `stale`
@@ -139,6 +170,7 @@ fn empty_commit(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> R
         rows: Vec::new(),
         parked: Vec::new(),
         unparked: Vec::new(),
+        discarded: 0,
         stages: now.stages,
     })
 }

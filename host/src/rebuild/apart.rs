@@ -49,23 +49,24 @@ pub struct TrialReport {
     pub after: Position,
     /// Events parked by the plugin in place, and by the candidate after it tried them.
     pub parked: (u64, u64),
-    /// How the rows of the candidate differ from those of the plugin in place.
+    /// How the rows of the plugin in place differ from those of the candidate: those are what is expected.
     #[serde(flatten)]
     pub comparison: Comparison,
 }
 
 /// How a generation is built apart.
-struct Apart {
-    source: Arc<dyn Source>,
-    source_name: String,
-    plugin: Plugin,
-    segments: Vec<Segment>,
-    after: Position,
-    to: Position,
-    chunk_size: u32,
-    on_error: OnError,
-    purpose: Purpose,
-    label: Option<String>,
+pub(super) struct Apart {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) source_name: String,
+    pub(super) plugin: Plugin,
+    pub(super) segments: Vec<Segment>,
+    pub(super) after: Position,
+    pub(super) to: Position,
+    pub(super) chunk_size: u32,
+    pub(super) chunks_per_call: u32,
+    pub(super) on_error: OnError,
+    pub(super) purpose: Purpose,
+    pub(super) label: Option<String>,
 }
 
 impl Supervisor {
@@ -91,17 +92,21 @@ impl Supervisor {
                 after: record.after,
                 to: record.checkpoint.position,
                 chunk_size: record.chunk_size,
+                chunks_per_call: record.chunks_per_call,
                 on_error: record.on_error,
                 purpose: Purpose::Scratch,
                 label: None,
             },
         )?;
-        let comparison = compare(&self.host.store, &self.generation_of(&shadow)?, &live)?;
+        let comparison = self
+            .generation_of(&shadow)
+            .and_then(|expected| Ok(compare(&self.host.store, &expected, &live)?))
+            .or_else(|e| self.dropping(&shadow, Err(e)))?;
         let repairs = repair && comparison.differs();
-        if repairs {
-            self.host.store.adopt(name, shadow.generation)?;
-        } else {
+        if !repairs {
             self.host.store.drop_generation(name, shadow.generation)?;
+        } else if let Err(e) = self.host.store.adopt(name, shadow.generation, live.number) {
+            return self.dropping(&shadow, Err(e.into()));
         }
         Ok(VerifyReport {
             projection_name: name.to_owned(),
@@ -128,7 +133,8 @@ impl Supervisor {
         let source = self.host.source(&source_name)?;
         let to = end(source.as_ref(), &source_name, to)?;
         let label = label.unwrap_or_else(|| format!("as-of-{to}"));
-        if label.is_empty() || label.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What `--generation` takes for a number, and what looks like one.
+        if label.bytes().all(|byte| byte.is_ascii_digit()) || label.parse::<u64>().is_ok() {
             return Err(RebuildError::Usage(format!(
                 "\"{label}\" is no name: it would read as the number of a generation"
             )));
@@ -150,6 +156,7 @@ impl Supervisor {
                 after: Position::START,
                 to,
                 chunk_size,
+                chunks_per_call: chunks_per_call(None),
                 on_error: OnError::Stop,
                 purpose: Purpose::AsOf,
                 label: Some(label),
@@ -179,6 +186,7 @@ impl Supervisor {
             source: source.clone(),
             source_name: source_name.clone(),
             chunk_size: chunk_size(plugin.description(), None),
+            chunks_per_call: chunks_per_call(None),
             plugin: plugin.clone(),
             segments,
             after: Position::START,
@@ -190,23 +198,31 @@ impl Supervisor {
         let base = self.build_apart(name, apart(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
         let segments = if after > Position::START { vec![segment] } else { Vec::new() };
-        let tried = self.build_apart(name, apart(&candidate, segments));
-        let report = tried.and_then(|tried| {
-            redrive::run(&self.host.store, &candidate, &tried)?;
-            let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
-            let left = self.host.store.rebuild(name, tried.generation)?.parked;
-            self.host.store.drop_generation(name, tried.generation)?;
-            Ok(TrialReport {
-                projection_name: name.to_owned(),
-                current_digest: current.digest().to_owned(),
-                candidate_digest: candidate.digest().to_owned(),
-                after,
-                parked: (base.parked, left),
-                comparison,
-            })
+        let report = self.build_apart(name, apart(&candidate, segments)).and_then(|tried| {
+            let compared = || {
+                redrive::run(&self.host.store, &candidate, &tried)?;
+                let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
+                let left = self.host.store.rebuild(name, tried.generation)?.parked;
+                Ok(TrialReport {
+                    projection_name: name.to_owned(),
+                    current_digest: current.digest().to_owned(),
+                    candidate_digest: candidate.digest().to_owned(),
+                    after,
+                    parked: (base.parked, left),
+                    comparison,
+                })
+            };
+            self.dropping(&tried, compared())
         });
-        self.host.store.drop_generation(name, base.generation)?;
-        report
+        self.dropping(&base, report)
+    }
+
+    /// `result`, after dropping what was built for it.
+    fn dropping<T>(&self, built: &RebuildRecord, result: Result<T, RebuildError>) -> Result<T, RebuildError> {
+        let dropped = self.host.store.drop_generation(&built.checkpoint.projection_name, built.generation);
+        let result = result?;
+        dropped?;
+        Ok(result)
     }
 
     fn generation_of(&self, record: &RebuildRecord) -> Result<Generation, RebuildError> {
@@ -214,7 +230,7 @@ impl Supervisor {
     }
 
     /// Builds a generation to its end, on a thread of its own, and waits for it. One that does not complete is dropped.
-    fn build_apart(&self, name: &str, apart: Apart) -> Result<RebuildRecord, RebuildError> {
+    pub(super) fn build_apart(&self, name: &str, apart: Apart) -> Result<RebuildRecord, RebuildError> {
         let description = apart.plugin.description().clone();
         let new = NewRebuild {
             source: apart.source_name,
@@ -222,7 +238,7 @@ impl Supervisor {
             after: apart.after,
             to: Some(apart.to),
             chunk_size: apart.chunk_size,
-            chunks_per_call: chunks_per_call(None),
+            chunks_per_call: apart.chunks_per_call,
             priority: Priority::Low,
             rate_limit: None,
             promote: false,
@@ -236,7 +252,10 @@ impl Supervisor {
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
         let key = record.checkpoint_id();
-        self.host.begin(&key, record, apart.source, apart.plugin)?;
+        if let Err(e) = self.host.begin(&key, record, apart.source, apart.plugin) {
+            self.host.store.settle(name, created.generation, Status::Cancelled, None, now_ms())?;
+            return self.dropping(&created, Err(e));
+        }
         self.host.wait_for_end(&key);
         self.host.stop(&key, &[Effect::Stop(Status::Cancelled)]);
         let ended = self.host.store.rebuild(name, created.generation)?;

@@ -6,7 +6,7 @@ use crate::{
     pipeline::{self, Attempt, Ended, Published, Stop},
     plugin::Plugin,
     source::Source,
-    store::{AttemptStart, RebuildRecord},
+    store::{AttemptStart, Purpose, RebuildRecord},
     vocabulary::{EventFailure, FailureKind, Matcher, Status, now_ms},
 };
 use std::{
@@ -61,15 +61,13 @@ impl Attempts {
 
     /// The next attempt, and whether it completes the rebuild: one that ends where another plugin's part does, does not.
     fn attempt(&self, mut record: RebuildRecord) -> Result<(Attempt, bool), EventFailure> {
-        let part = record
-            .segments
-            .iter()
-            .find(|part| part.through > record.checkpoint.position && part.through < record.target);
+        let part = record.segments.iter().find(|part| part.through > record.checkpoint.position);
         let (plugin, completes) = match part.cloned() {
             Some(part) => {
-                record.target = part.through;
+                let completes = part.through >= record.target;
+                record.target = part.through.min(record.target);
                 let plugin = self.host.plugin(&part.plugin_digest);
-                (plugin.map_err(|e| EventFailure::permanent(FailureKind::Plugin, e.to_string()))?, false)
+                (plugin.map_err(|e| EventFailure::permanent(FailureKind::Plugin, e.to_string()))?, completes)
             }
             None => (self.plugin.clone(), true),
         };
@@ -118,7 +116,11 @@ impl Attempts {
         }
     }
 
+    /// Whoever asked for something built apart waits for it, and is told.
     fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
+        if record.purpose != Purpose::Rebuild {
+            return;
+        }
         if self.effects(Input::EventFailed).contains(&Effect::Alert) {
             let name = self.name(record);
             let report = alert::describe(name, &record.checkpoint_id(), self.published.position(), failure);
@@ -133,7 +135,9 @@ impl Attempts {
     /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may
     /// refuse too (a full disk): then it still says `running`, and the next host to open it leaves the rebuild paused.
     fn lost(&self, record: &RebuildRecord, failure: EventFailure) {
-        self.host.note_lost(self.name(record), failure.clone());
+        if record.purpose == Purpose::Rebuild {
+            self.host.note_lost(self.name(record), failure.clone());
+        }
         self.give_up(record, failure);
     }
 

@@ -105,9 +105,14 @@ impl Host {
 
     /// The source as `--source` names it.
     pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Source>, RebuildError> {
+        Ok(Arc::new(self.history(name)?))
+    }
+
+    /// The history as `--source` names it.
+    pub(super) fn history(&self, name: &str) -> Result<EventLog, RebuildError> {
         match name.split_once(':') {
-            None if name == "log" => Ok(Arc::new(self.log.clone())),
-            Some(("file", path)) => Ok(Arc::new(self.files.open(Path::new(path))?)),
+            None if name == "log" => Ok(self.log.clone()),
+            Some(("file", path)) => Ok(self.files.open(Path::new(path))?),
             _ => Err(RebuildError::Usage(format!("source {name} is not known; use log, or file:PATH"))),
         }
     }

@@ -7,6 +7,7 @@
 //! | `trigger` | starting and resuming |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
+//! | `determinism` | whether a plugin's rows depend on its events alone |
 //! | `redrive` | retrying and discarding parked events |
 //! | `stream` | rebuilding one stream |
 //! | `progress` | what operators see |
@@ -17,6 +18,7 @@ mod alert;
 mod apart;
 mod attempts;
 mod compare;
+mod determinism;
 mod error;
 mod host;
 mod progress;
@@ -30,6 +32,7 @@ mod watchdog;
 
 pub use apart::{TrialReport, VerifyReport};
 pub use compare::{Comparison, FieldDifference, RowDifference};
+pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
 pub use redrive::RetryReport;
 pub use state::{Answer, Effect, Input, Refusal, State, step};

@@ -47,7 +47,7 @@ fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
         None if record.active_ms > 0 => checkpoint.events_processed as f64 * 1000.0 / record.active_ms as f64,
         None => 0.0,
     };
-    let done = checkpoint.events_processed + parked;
+    let done = checkpoint.events_processed + parked + record.discarded;
     let left = record.total_events.saturating_sub(done);
     let last_run = host.last_run(name).filter(|run| run.generation() == record.generation);
     Progress {

@@ -1,6 +1,6 @@
 //! Retrying parked events: each stream from its first parked event on, in order, until one fails again.
 
-use super::{RebuildError, supervisor::Supervisor};
+use super::{RebuildError, Refusal, supervisor::Supervisor, trigger::same_shape};
 use crate::{
     crash, limits,
     pipeline::{Redriven, redrive},
@@ -20,6 +20,8 @@ pub struct RetryReport {
     pub generation: u64,
     /// Events that have been handled now.
     pub handled: u64,
+    /// Events that have been forgotten now.
+    pub discarded: u64,
     /// Events that are still parked.
     pub parked: u64,
     /// Why, for the first streams that stopped again.
@@ -34,11 +36,15 @@ impl Supervisor {
     /// that is given.
     ///
     /// # Errors
-    /// When it is running or has none parked; and where the projection is not partitioned by stream: then later events of
-    /// other streams have been applied already, and only `out_of_order` makes it do so.
+    /// When it is running or has none parked, or the plugin in place has another shape; and where the projection is not
+    /// partitioned by stream: then later events of other streams have been applied already, and only `out_of_order` makes
+    /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         let _command = self.host.command();
-        let (record, plugin) = self.parked_in(name)?;
+        let (record, plugin) = self.parked_in(name, stream)?;
+        if !same_shape(&record, plugin.description()) {
+            return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
+        }
         if plugin.description().partitioning != Partitioning::Stream && !out_of_order {
             return Err(RebuildError::NotPossible(format!(
                 "{name} is not partitioned by stream: events of other streams that came later have been applied already, and the \
@@ -61,7 +67,7 @@ impl Supervisor {
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
         let _command = self.host.command();
-        let (record, plugin) = self.parked_in(name)?;
+        let (record, plugin) = self.parked_in(name, stream)?;
         let generation = self.host.store.generation(name, record.generation)?;
         let claimed = self.host.store.claim(name, record.generation)?;
         let mut report =
@@ -78,6 +84,7 @@ impl Supervisor {
             if page.is_empty() {
                 break;
             }
+            report.discarded += page.len() as u64;
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
             redrive::unpark(&self.host.store, &claimed, plugin.digest(), unparked)?;
             crash::point("discard.page");
@@ -86,7 +93,8 @@ impl Supervisor {
         Ok(report)
     }
 
-    fn parked_in(&self, name: &str) -> Result<(RebuildRecord, Plugin), RebuildError> {
+    /// The latest rebuild of `name`, which has parked events (of `stream`, where that is given), and the plugin in place.
+    fn parked_in(&self, name: &str, stream: Option<&str>) -> Result<(RebuildRecord, Plugin), RebuildError> {
         let Some(record) = self.host.store.latest_rebuild(name)? else {
             return Err(RebuildError::NotFound(format!(
                 "{name} has never been rebuilt: unspool rebuild {name} starts"
@@ -97,6 +105,16 @@ impl Supervisor {
         }
         if record.parked == 0 {
             return Err(RebuildError::NotFound(format!("{} has no parked events", record.checkpoint_id())));
+        }
+        if let Some(stream) = stream {
+            let generation = self.host.store.generation(name, record.generation)?;
+            let first = self.host.store.parked(&generation, Some((stream, Position::START)), 1, 1)?;
+            if first.first().is_none_or(|event| event.stream != stream) {
+                return Err(RebuildError::NotFound(format!(
+                    "stream {stream} has no parked events in {}; see unspool dead-letters list {name}",
+                    record.checkpoint_id()
+                )));
+            }
         }
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         Ok((record, plugin))

@@ -1,11 +1,19 @@
 //! Rebuilding one stream: its rows are replaced in what readers see, in one commit.
 
-use super::{RebuildError, supervisor::Supervisor, trigger::refuse_other_history};
+use super::{
+    RebuildError, Refusal,
+    supervisor::Supervisor,
+    trigger::{refuse_other_history, same_shape},
+};
 use crate::{
     crash,
-    pipeline::redrive,
+    pipeline::redrive::{self, Changes, Replayed},
+    plugin::Plugin,
+    source::Source,
+    store::{BuiltRange, RebuildRecord},
     vocabulary::{Partitioning, Position},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -36,8 +44,8 @@ impl Supervisor {
     /// they touch is removed.
     ///
     /// # Errors
-    /// Where the projection is not partitioned by stream, nothing is live, the stream is unknown, it has parked events, or
-    /// an event of it cannot be handled.
+    /// Where the projection is not partitioned by stream, nothing is live or it has another shape, the stream is unknown, it
+    /// has parked events, or an event of it cannot be handled.
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         let _command = self.host.command();
         let owner = self.host.store.projection(name)?;
@@ -50,6 +58,9 @@ impl Supervisor {
         }
         let live = self.host.store.live(name)?;
         let record = self.host.store.rebuild(name, live.number)?;
+        if !same_shape(&record, plugin.description()) {
+            return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
+        }
         if self.host.store.parked_streams(&live)?.contains(stream) {
             return Err(RebuildError::NotPossible(format!(
                 "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"
@@ -58,22 +69,21 @@ impl Supervisor {
         let source = self.host.source(&record.source)?;
         refuse_other_history(source.as_ref(), &record)?;
         let (after, through) = (record.after, record.checkpoint.position);
-        let failed = |failure| RebuildError::Apart(format!("stream {stream} of {name}: {failure}"));
-        let (rows, events) =
-            redrive::replay_stream(&plugin, source.as_ref(), stream, after, through).map_err(failed)?;
+        let mut ours = Replayed::default();
+        redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours)
+            .map_err(|failure| RebuildError::Apart(format!("stream {stream} of {name}: {failure}")))?;
+        let Replayed { rows, events } = ours;
         if events == 0 {
             return Err(RebuildError::NotFound(format!(
                 "{} has no event of stream {stream} that {name} handles",
                 record.source
             )));
         }
-        let mut stale = BTreeSet::new();
-        let earlier: BTreeSet<_> = record.ranges.iter().map(|range| range.plugin_digest.as_str()).collect();
-        for digest in earlier.into_iter().filter(|digest| *digest != plugin.digest()) {
-            let earlier = self.host.plugin(digest)?;
-            // Where the earlier plugin fails, it left no more than it had touched until there.
-            if let Ok((touched, _)) = redrive::replay_stream(&earlier, source.as_ref(), stream, after, through) {
-                stale.extend(touched.into_keys().filter(|row| !rows.contains_key(row)));
+        let mut stale = self.stale_rows(&record, source.as_ref(), stream, &plugin, &rows)?;
+        let now = self.host.store.rows(&live)?;
+        for row in std::mem::take(&mut stale) {
+            if std::str::from_utf8(&row.1).is_ok_and(|key| now.get(row.0, key).is_ok_and(|row| row.is_some())) {
+                stale.insert(row);
             }
         }
         let claimed = self.host.store.claim(name, live.number)?;
@@ -90,5 +100,27 @@ impl Supervisor {
             removed,
             position: through,
         })
+    }
+
+    /// Rows of the stream that the plugins which built the generation left, and `plugin` does not touch.
+    fn stale_rows(
+        &self,
+        record: &RebuildRecord,
+        source: &dyn Source,
+        stream: &str,
+        plugin: &Plugin,
+        rows: &Changes,
+    ) -> Result<BTreeSet<(usize, Bytes)>, RebuildError> {
+        if record.ranges.iter().all(|range| range.plugin_digest == plugin.digest()) {
+            return Ok(BTreeSet::new());
+        }
+        let part = |range: &BuiltRange| Ok((self.host.plugin(&range.plugin_digest)?, range.through));
+        let parts: Vec<_> = record.ranges.iter().map(part).collect::<Result<_, RebuildError>>()?;
+        let mut theirs = Replayed::default();
+        // Where they failed, they left what they had touched until there.
+        if let Err(e) = redrive::replay_stream(source, stream, record.after, &parts, &mut theirs) {
+            tracing::debug!(stream, "the plugins before did not get through it either: {e}");
+        }
+        Ok(theirs.rows.into_keys().filter(|row| !rows.contains_key(row)).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Commands about rebuilds: carries out what the state machine says.
 
-use super::{Answer, Effect, Input, RebuildError, State, host::Host, step};
+use super::{Answer, Effect, Input, RebuildError, State, alert, host::Host, step};
 use crate::{
     crash, limits,
     plugin::Engine,
@@ -59,7 +59,7 @@ impl Supervisor {
         options: Options,
     ) -> Result<Supervisor, RebuildError> {
         for record in store.left_running()? {
-            settle_left_running(&store, &record)?;
+            settle_left_running(&store, &record, options.alert.as_deref())?;
             crash::point("recover.settled");
         }
         for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
@@ -165,13 +165,13 @@ fn is_litter(record: &RebuildRecord) -> bool {
 
 /// A host ended in the middle of this rebuild. Once may be anything; again and again at the same place is the rebuild's
 /// own doing, and it would go on for ever.
-fn settle_left_running(store: &Store, record: &RebuildRecord) -> Result<(), RebuildError> {
+fn settle_left_running(store: &Store, record: &RebuildRecord, alert: Option<&str>) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     let refused = |refusal| RebuildError::Refused { name: name.clone(), refusal };
     let (_, _, effects) = step(State::Present(record.status()), Input::HostLost).map_err(refused)?;
     debug_assert_eq!(effects, [Effect::Settle(Status::Paused)]);
     let settled = store.settle_interrupted(record, now_ms())?;
-    if settled.crashes >= limits::CRASHES {
+    if settled.crashes >= limits::CRASHES && settled.purpose == Purpose::Rebuild {
         let failure = EventFailure::permanent(
             FailureKind::Other,
             format!(
@@ -180,8 +180,9 @@ fn settle_left_running(store: &Store, record: &RebuildRecord) -> Result<(), Rebu
                 settled.crashes, settled.checkpoint.position
             ),
         );
-        tracing::error!(projection = name, "left failed: {}", failure.message);
-        store.settle(name, record.generation, Status::Failed, Some(failure), now_ms())?;
+        store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
+        let report = alert::describe(name, &record.checkpoint_id(), settled.checkpoint.position, &failure);
+        alert::raise(alert, name, &report);
     }
     Ok(())
 }

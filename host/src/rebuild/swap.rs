@@ -102,7 +102,7 @@ impl Supervisor {
         let latest = self.host.store.latest_rebuild(name)?;
         let status = latest.as_ref().map(RebuildRecord::status);
         let rebuild = if anew {
-            Some(self.restart_in_turn(&trigger_like(name, latest.as_ref()), segments)?)
+            Some(self.restart_in_turn(&trigger_like(name, latest.as_ref()), latest.as_ref(), segments)?)
         } else if effects.contains(&Effect::Begin) && status == Some(Status::Paused) {
             // Where it reached its end before it could be stopped, there is nothing left to go on with.
             Some(self.resume_in_turn(name)?)
@@ -124,7 +124,7 @@ impl Supervisor {
             added_tables: only_in(&tables(new), &tables(old)),
             removed_tables: only_in(&tables(old), &tables(new)),
             same_shape: fits,
-            next: next_after_swap(name, status, fits, rebuild.is_some()),
+            next: next_after_swap(name, status, fits, anew, rebuild.is_some()),
             rebuild,
         })
     }
@@ -177,14 +177,14 @@ impl Supervisor {
     }
 }
 
-/// A trigger for a rebuild like `record`: the same source, range and manner.
+/// A trigger for a rebuild like `record`: the same source and manner. Its range is known by position.
 fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
     let Some(record) = record else { return Trigger { name: name.to_owned(), ..Trigger::default() } };
     Trigger {
         name: name.to_owned(),
         source: Some(record.source.clone()),
         from: None,
-        to: record.to.map(|to| to.to_string()),
+        to: None,
         restart: true,
         chunk_size: (record.chunks_per_call == 1).then_some(record.chunk_size),
         priority: Some(record.priority),
@@ -206,8 +206,9 @@ fn refuse_silent_shape_change(before: &Description, after: &Description) -> Resu
     Ok(())
 }
 
-fn next_after_swap(name: &str, status: Option<Status>, same_shape: bool, goes_on: bool) -> String {
+fn next_after_swap(name: &str, status: Option<Status>, same_shape: bool, anew: bool, goes_on: bool) -> String {
     match status {
+        _ if anew => "a new generation is being built".to_owned(),
         _ if goes_on => "the rebuild goes on with it".to_owned(),
         Some(Status::Paused | Status::Failed) if same_shape => {
             format!("unspool resume {name} goes on from its checkpoint")

@@ -126,7 +126,7 @@ impl Supervisor {
             source: prepared.source_name.clone(),
             after,
             target: start.target,
-            events: start.total_events - record.map_or(0, |record| record.checkpoint.events_processed + record.parked),
+            events: start.total_events - record.map_or(0, RebuildRecord::passed),
             chunk_size: start.chunk_size,
             plugin_digest: prepared.owner.digest().to_owned(),
             promotes: start.promote,
@@ -141,13 +141,18 @@ impl Supervisor {
         self.carry_out(&prepared, effects, answer, Vec::new())
     }
 
-    /// Starts a new generation whose first parts earlier plugins build. For who holds the command's turn.
+    /// Starts a new generation over the range of `like`, whose first parts earlier plugins build. For who holds the
+    /// command's turn.
     pub(super) fn restart_in_turn(
         &self,
         trigger: &Trigger,
+        like: Option<&RebuildRecord>,
         segments: Vec<Segment>,
     ) -> Result<TriggerAnswer, RebuildError> {
-        let prepared = self.prepare(&Trigger { restart: true, ..trigger.clone() })?;
+        let mut prepared = self.prepare(&Trigger { restart: true, ..trigger.clone() })?;
+        if let Some(like) = like {
+            (prepared.after, prepared.to) = (like.after, like.to);
+        }
         let input = Input::Trigger { restart: true, same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
         self.carry_out(&prepared, effects, answer, segments)
@@ -323,8 +328,7 @@ impl Prepared {
             to: record.to,
             ..self.new_rebuild(Vec::new())
         };
-        let done = record.checkpoint.events_processed + record.parked;
-        attempt_start(source, description, &changed, record.checkpoint.position, done)
+        attempt_start(source, description, &changed, record.checkpoint.position, record.passed())
     }
 }
 

@@ -1,11 +1,11 @@
 //! Watches that rebuilds move: one that stands still while it is behind is logged, and ended where it lasts.
 
-use super::host::Host;
+use super::{alert, host::Host};
 use crate::{
     limits,
     pipeline::Published,
     store::RebuildRecord,
-    vocabulary::{EventFailure, FailureKind, Status, now_ms},
+    vocabulary::{EventFailure, FailureKind, Position, Status, now_ms},
 };
 use std::{
     collections::HashSet,
@@ -16,17 +16,43 @@ use std::{
 /// How often it looks.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How long `record` may stand still: longer where a rate limit makes a chunk take long.
-fn patience(record: &RebuildRecord, base: Duration) -> Duration {
-    let chunk = record
-        .rate_limit
-        .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(f64::from(record.chunk_size) / f64::from(rate.max(1))));
-    base + chunk * 2
+/// What to think of a rebuild that has stood still for some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It is where it should be, or has not stood still for long.
+    Fine,
+    /// It should have moved by now.
+    Stalled,
+    /// It does not come back.
+    Lost,
 }
 
-/// Whether the rebuild of `record` stands still while it is behind.
+/// Judges a rebuild that has been at `position` for `still`, on its way to `target`. Its rate limit makes a chunk take
+/// `chunk` at least.
+fn judge(position: Position, target: Position, chunk: Duration, still: Duration) -> Verdict {
+    let patience = |base: Duration| base + chunk * 2;
+    if position >= target || still <= patience(limits::STALL) {
+        Verdict::Fine
+    } else if still <= patience(limits::STALL_END) {
+        Verdict::Stalled
+    } else {
+        Verdict::Lost
+    }
+}
+
+/// How long a chunk takes at the rate limit; no time at all without one.
+fn chunk_time(chunk_size: u32, rate_limit: Option<u32>) -> Duration {
+    rate_limit.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(f64::from(chunk_size) / f64::from(rate.max(1))))
+}
+
+fn verdict(record: &RebuildRecord, published: &Published) -> Verdict {
+    let chunk = chunk_time(record.chunk_size, record.rate_limit);
+    judge(published.position(), record.target, chunk, published.still_for())
+}
+
+/// Whether the rebuild of `record`, which runs, stands still while it is behind.
 pub(super) fn is_stalled(record: &RebuildRecord, published: &Published) -> bool {
-    published.position() < record.target && published.still_for() > patience(record, limits::STALL)
+    verdict(record, published) != Verdict::Fine
 }
 
 /// Starts the thread. It ends with the host.
@@ -51,28 +77,64 @@ fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
     let Some(published) = host.published(name) else { return };
     // What is built apart is waited for by who asked for it; only rebuilds are watched.
     let Ok(Some(record)) = host.store.latest_rebuild(name) else { return };
-    if record.status() != Status::Running || !is_stalled(&record, &published) {
+    let verdict = verdict(&record, &published);
+    if record.status() != Status::Running || verdict == Verdict::Fine {
         known.remove(name);
         return;
     }
-    let still = published.still_for();
+    let (position, seconds) = (published.position(), published.still_for().as_secs());
     if known.insert(name.to_owned()) {
-        let position = published.position();
-        tracing::error!(
-            projection = name,
-            "stalled: at position {position} for {} s, behind {}",
-            still.as_secs(),
-            record.target
-        );
+        tracing::error!(projection = name, "stalled: at position {position} for {seconds} s, behind {}", record.target);
     }
-    if still > patience(&record, limits::STALL_END) {
-        let message = format!("it has not moved from position {} for {} s", published.position(), still.as_secs());
+    if verdict == Verdict::Lost {
+        let message = format!("it has not moved from position {position} for {seconds} s");
         let failure = EventFailure::permanent(FailureKind::Other, message);
-        tracing::error!(projection = name, "ended: {}", failure.message);
         // The attempt number moves on first: whatever the stuck thread still commits is refused.
-        if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure), now_ms()) {
+        if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
             tracing::error!(projection = name, "its end could not be noted: {e}");
         }
         host.abandon(name);
+        let report = alert::describe(name, &record.checkpoint_id(), position, &failure);
+        alert::raise(host.alert.as_deref(), name, &report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn judged(position: u64, chunk: Duration, still: Duration) -> Verdict {
+        judge(Position::number(position), Position::number(1_000), chunk, still)
+    }
+
+    #[test]
+    fn a_rebuild_that_is_behind_and_stands_still_is_stalled_and_then_lost() {
+        for (still, expected) in [
+            (Duration::ZERO, Verdict::Fine),
+            (limits::STALL, Verdict::Fine),
+            (limits::STALL + SECOND, Verdict::Stalled),
+            (limits::STALL_END, Verdict::Stalled),
+            (limits::STALL_END + SECOND, Verdict::Lost),
+        ] {
+            assert_eq!(judged(999, Duration::ZERO, still), expected, "{still:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_has_arrived_is_left_alone() {
+        assert_eq!(judged(1_000, Duration::ZERO, Duration::MAX), Verdict::Fine);
+    }
+
+    /// At one event a second a chunk of 500 takes more than eight minutes: that is no stall.
+    #[test]
+    fn a_rate_limit_makes_it_patient() {
+        let chunk = chunk_time(500, Some(1));
+        assert_eq!(judged(1, chunk, limits::STALL + 1_000 * SECOND), Verdict::Fine);
+        assert_eq!(judged(1, chunk, limits::STALL + 1_001 * SECOND), Verdict::Stalled);
+        assert_eq!(judged(1, chunk, limits::STALL_END + 1_001 * SECOND), Verdict::Lost);
+        assert_eq!(chunk_time(500, None), Duration::ZERO);
+        assert_eq!(chunk_time(500, Some(0)), 500 * SECOND, "a limit of nothing is one of one");
     }
 }

@@ -42,6 +42,8 @@ pub struct Commit {
     pub parked: Vec<ParkedEvent>,
     /// Events that are no longer set aside: stream and position.
     pub unparked: Vec<(String, Position)>,
+    /// How many of those were not handled.
+    pub discarded: u64,
     /// Where the time went so far.
     pub stages: StageReport,
 }
@@ -70,6 +72,7 @@ impl Store {
 fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let mut record = fenced_record(write, commit)?;
+    let was_ready = record.is_ready();
     for (name, changes) in record.tables.iter().zip(&commit.rows) {
         if changes.is_empty() {
             continue;
@@ -91,6 +94,7 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
     record.parked = change_parked(write, projection, commit, record.parked)?;
     // A digest that was taken of other rows than these says nothing of them.
     record.sealed = None;
+    record.discarded += commit.discarded;
     extend_ranges(&mut record, commit);
     record.stages = commit.stages.clone();
     record.checkpoint = commit.checkpoint.clone();
@@ -100,7 +104,8 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
         record.ended_at = Some(commit.checkpoint.checkpointed_at);
     }
     write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
-    if record.status() == Status::Completed && record.promote && (record.parked == 0 || record.allow_parked) {
+    // Once: whoever switches readers elsewhere afterwards means it.
+    if record.is_ready() && !was_ready && record.promote {
         promote_in(write, projection, commit.generation)?;
     }
     Ok(())
@@ -130,14 +135,16 @@ fn change_parked(
     Ok(table.len()?)
 }
 
-/// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards.
+/// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards. An
+/// attempt has one last commit; what changes a rebuild that has ended claims it anew, and leaves it in its status.
 fn fenced_record(write: &WriteTransaction, commit: &Commit) -> Result<RebuildRecord, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let fenced = || StoreError::Fenced { projection: projection.to_owned(), generation: commit.generation };
     let rebuilds = write.open_table(REBUILDS)?;
     let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
     let record: RebuildRecord = decode(projection, stored.value())?;
-    let held = record.attempt == commit.attempt && matches!(record.status(), Status::Running | Status::Completed);
+    let open = record.status() == Status::Running || record.status() == commit.checkpoint.status;
+    let held = record.attempt == commit.attempt && open;
     if held && record.checkpoint.position <= commit.checkpoint.position { Ok(record) } else { Err(fenced()) }
 }
 
@@ -147,7 +154,9 @@ fn extend_ranges(record: &mut RebuildRecord, commit: &Commit) {
         return;
     }
     match record.ranges.last_mut() {
-        Some(last) if last.plugin_digest == commit.plugin_digest => last.through = through,
+        Some(last) if last.plugin_digest == commit.plugin_digest && last.chunk_size == record.chunk_size => {
+            last.through = through;
+        }
         _ => record.ranges.push(BuiltRange {
             plugin_digest: commit.plugin_digest.clone(),
             after: record.checkpoint.position,

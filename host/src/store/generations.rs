@@ -79,9 +79,7 @@ impl Store {
         let table = self.db.begin_read()?.open_table(REBUILDS)?;
         match table.get((projection, generation))? {
             Some(record) => decode(projection, record.value()),
-            None => Err(StoreError::NotFound(format!(
-                "{projection} has no generation {generation}; see unspool model generations {projection}"
-            ))),
+            None => Err(no_generation(projection, generation)),
         }
     }
 
@@ -157,9 +155,8 @@ impl Store {
     /// When there is no such projection, or the store cannot be written.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
         crash::point("create-generation.before");
-        // The write lock first: nothing that is read here changes before the commit.
         let write = self.db.begin_write()?;
-        let mut owner = self.projection(projection)?;
+        let mut owner = owner_in(&write, projection)?;
         let record = RebuildRecord {
             generation: owner.next_generation,
             source: new.source,
@@ -180,6 +177,7 @@ impl Store {
             on_error: new.on_error,
             allow_parked: new.allow_parked,
             parked: 0,
+            discarded: 0,
             segments: new.segments,
             crashes: 0,
             crashed_at: new.after,
@@ -204,7 +202,7 @@ impl Store {
             },
         };
         if record.purpose == Purpose::Rebuild {
-            for old in self.rebuilds(projection)? {
+            for old in rebuilds_in(&write, projection)? {
                 let kept = owner.live == Some(old.generation) || owner.previous == Some(old.generation);
                 if !kept && old.purpose == Purpose::Rebuild {
                     drop_tables(&write, projection, &old)?;
@@ -320,34 +318,29 @@ impl Store {
         self.update(projection, generation, |record| record.sealed = Some(digest))
     }
 
-    /// Makes a generation that was built apart the one that readers see, and the latest rebuild.
+    /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where it is not complete; [`StoreError::NotFound`] where there is none.
-    pub fn adopt(&self, projection: &str, generation: u64) -> Result<ProjectionRecord, StoreError> {
+    /// [`StoreError::Refused`] where it is not complete, or readers see another one than `live` by now;
+    /// [`StoreError::NotFound`] where there is none.
+    pub fn adopt(&self, projection: &str, generation: u64, live: u64) -> Result<ProjectionRecord, StoreError> {
         crash::point("adopt.before");
-        // The write lock first: nothing that is read here changes before the commit.
         let write = self.db.begin_write()?;
-        let mut record = self.rebuild(projection, generation)?;
+        let mut record = record_in(&write, projection, generation)?;
         if record.status() != Status::Completed {
+            return Err(not_complete(&record));
+        }
+        if owner_in(&write, projection)?.live != Some(live) {
             return Err(StoreError::Refused(format!(
-                "{} is {}, not completed",
-                record.checkpoint_id(),
-                record.status()
+                "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
             )));
         }
         record.purpose = Purpose::Rebuild;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         promote_in(&write, projection, generation)?;
-        let owner = {
-            let mut projections = write.open_table(PROJECTIONS)?;
-            let stored =
-                projections.get(projection)?.map(|stored| decode::<ProjectionRecord>(projection, stored.value()));
-            let mut owner = stored.transpose()?.ok_or_else(|| StoreError::damaged("the projection has gone"))?;
-            owner.latest = Some(generation);
-            projections.insert(projection, encode(&owner)?.as_slice())?;
-            owner
-        };
+        let mut owner = owner_in(&write, projection)?;
+        owner.latest = Some(generation);
+        write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
         crash::point("adopt.written");
         write.commit()?;
         crash::point("adopt.after");
@@ -360,9 +353,8 @@ impl Store {
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
     pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         crash::point("drop.before");
-        // The write lock first: nothing that is read here changes before the commit.
         let write = self.db.begin_write()?;
-        let (owner, record) = (self.projection(projection)?, self.rebuild(projection, generation)?);
+        let (mut owner, record) = (owner_in(&write, projection)?, record_in(&write, projection, generation)?);
         let used = |what: &str| {
             Err(StoreError::Refused(format!(
                 "{} is {what}; it is dropped when another takes its place",
@@ -377,7 +369,6 @@ impl Store {
         }
         drop_tables(&write, projection, &record)?;
         if owner.previous == Some(generation) || owner.latest == Some(generation) {
-            let mut owner = owner;
             owner.previous = owner.previous.filter(|previous| *previous != generation);
             owner.latest = owner.latest.filter(|latest| *latest != generation).or(owner.live);
             write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
@@ -400,9 +391,11 @@ impl Store {
         allow_parked: bool,
     ) -> Result<ProjectionRecord, StoreError> {
         crash::point("promote.before");
-        // The write lock first: nothing that is read here changes before the commit.
         let write = self.db.begin_write()?;
-        let record = self.rebuild(projection, generation)?;
+        let record = record_in(&write, projection, generation)?;
+        if record.status() != Status::Completed {
+            return Err(not_complete(&record));
+        }
         if record.parked > 0 && !allow_parked {
             return Err(StoreError::Refused(format!(
                 "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
@@ -410,17 +403,11 @@ impl Store {
                 record.parked
             )));
         }
-        if record.status() != Status::Completed {
-            return Err(StoreError::Refused(format!(
-                "{} is {}, not completed; readers are only given complete generations",
-                record.checkpoint_id(),
-                record.status()
-            )));
-        }
         promote_in(&write, projection, generation)?;
+        let owner = owner_in(&write, projection)?;
         write.commit()?;
         crash::point("promote.after");
-        self.projection(projection)
+        Ok(owner)
     }
 
     /// Switches readers of `projection` back to the generation they saw before; the two change places.
@@ -442,21 +429,53 @@ impl Store {
         change: impl FnOnce(&mut RebuildRecord),
     ) -> Result<RebuildRecord, StoreError> {
         let write = self.db.begin_write()?;
-        let record = {
-            let mut rebuilds = write.open_table(REBUILDS)?;
-            let stored = rebuilds.get((projection, generation))?.map(|stored| decode(projection, stored.value()));
-            let mut record: RebuildRecord = stored
-                .transpose()?
-                .ok_or_else(|| StoreError::NotFound(format!("{projection} has no generation {generation}")))?;
-            change(&mut record);
-            rebuilds.insert((projection, generation), encode(&record)?.as_slice())?;
-            record
-        };
+        let mut record = record_in(&write, projection, generation)?;
+        change(&mut record);
+        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         crash::point("record.written");
         write.commit()?;
         crash::point("record.after");
         Ok(record)
     }
+}
+
+fn not_complete(record: &RebuildRecord) -> StoreError {
+    StoreError::Refused(format!(
+        "{} is {}, not completed; readers are only given complete generations",
+        record.checkpoint_id(),
+        record.status()
+    ))
+}
+
+// What a change depends on is read in the transaction that makes it: others change the same records meanwhile.
+
+fn owner_in(write: &WriteTransaction, projection: &str) -> Result<ProjectionRecord, StoreError> {
+    match write.open_table(PROJECTIONS)?.get(projection)? {
+        Some(stored) => decode(projection, stored.value()),
+        None => Err(StoreError::NotFound(format!("no projection is named {projection}"))),
+    }
+}
+
+fn record_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+    match write.open_table(REBUILDS)?.get((projection, generation))? {
+        Some(stored) => decode(projection, stored.value()),
+        None => Err(no_generation(projection, generation)),
+    }
+}
+
+fn rebuilds_in(write: &WriteTransaction, projection: &str) -> Result<Vec<RebuildRecord>, StoreError> {
+    let table = write.open_table(REBUILDS)?;
+    let mut records = Vec::new();
+    for entry in table.range((projection, 0)..=(projection, u64::MAX))? {
+        records.push(decode(projection, entry?.1.value())?);
+    }
+    Ok(records)
+}
+
+fn no_generation(projection: &str, generation: u64) -> StoreError {
+    StoreError::NotFound(format!(
+        "{projection} has no generation {generation}; see unspool model generations {projection}"
+    ))
 }
 
 fn drop_tables(write: &WriteTransaction, projection: &str, old: &RebuildRecord) -> Result<(), StoreError> {
@@ -468,4 +487,55 @@ fn drop_tables(write: &WriteTransaction, projection: &str, old: &RebuildRecord) 
     }
     write.open_table(REBUILDS)?.remove((projection, old.generation))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::DataDir, vocabulary::Description};
+    use unspool_frame::{Complexity, Partitioning, TableDescription};
+
+    fn new_scratch() -> NewRebuild {
+        NewRebuild {
+            source: "log".to_owned(),
+            source_identity: "identity".to_owned(),
+            after: Position::START,
+            to: None,
+            chunk_size: 1,
+            priority: Priority::Low,
+            rate_limit: None,
+            promote: false,
+            purpose: Purpose::Scratch,
+            label: None,
+            on_error: OnError::Stop,
+            allow_parked: false,
+            segments: Vec::new(),
+        }
+    }
+
+    /// Verifications and rebuilds make generations of one projection at the same time.
+    #[test]
+    fn no_two_generations_get_the_same_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+        let description = Description {
+            name: "orders".to_owned(),
+            version: 1,
+            event_types: vec!["*".to_owned()],
+            tables: vec![TableDescription { name: "rows".to_owned() }],
+            complexity: Complexity::default(),
+            chunk_size: None,
+            partitioning: Partitioning::default(),
+        };
+        store.install(&description, "digest", b"component", "install", 0).unwrap();
+        let create =
+            || (0..25).map(|_| store.create_generation("orders", new_scratch(), 0).unwrap().generation).collect();
+        let mut numbers: Vec<u64> = std::thread::scope(|scope| {
+            let threads = [scope.spawn(create), scope.spawn(create)];
+            threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().unwrap() }).collect()
+        });
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+        assert_eq!(store.rebuilds("orders").unwrap().len(), 50);
+    }
 }

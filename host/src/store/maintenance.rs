@@ -1,7 +1,8 @@
 //! Backup, check and compaction of the store.
 
 use super::{
-    COMPONENTS, DataDir, FORMAT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError,
+    COMPONENTS, DataDir, FORMAT, Generation, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
+    Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode,
     packed::DICTIONARIES,
@@ -17,11 +18,7 @@ use redb::{
     TableHandle, Value, WriteTransaction,
 };
 use serde::Serialize;
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// What a check has looked at, and what it found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -48,13 +45,14 @@ impl Store {
             return Err(StoreError::Refused(format!("{} exists; a backup overwrites nothing", file.display())));
         }
         let read = self.db.begin_read()?;
-        // Another name than the backup's, whatever that is, and nobody else's.
-        let mut draft = file.as_os_str().to_owned();
+        let mut draft = file.to_owned().into_os_string();
         draft.push(".draft");
-        let draft = PathBuf::from(draft);
+        let draft = std::path::PathBuf::from(draft);
         if draft.exists() {
             fs::remove_file(&draft).map_err(io_error)?;
         }
+        // As private as the data directory.
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(io_error)?;
         let copied = copy_to(&read, &draft).and_then(|()| {
             crash::point("backup.draft");
             Ok(fs::rename(&draft, file).map_err(io_error)?)
@@ -75,14 +73,18 @@ impl Store {
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
             ["meta", "components", "projections", "rebuilds", "dictionaries"].map(str::to_owned).into();
-        for projection in self.projections()? {
-            self.check_projection(&read, &projection, &mut report)?;
+        // All from one transaction: the store goes on meanwhile.
+        for projection in read.open_table(PROJECTIONS)?.iter()? {
+            let (name, record) = projection?;
+            check_projection(&read, &decode(name.value(), record.value())?, &mut report)?;
         }
-        for record in self.all_rebuilds()? {
+        for record in read.open_table(REBUILDS)?.iter()? {
+            let (key, record) = record?;
+            let record: RebuildRecord = decode(key.value().0, record.value())?;
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
             expected.insert(parked_table_name(name, generation));
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
-            self.check_generation(&read, &record, &mut report)?;
+            check_generation(&read, &record, &mut report)?;
         }
         for table in read.list_tables()? {
             if !expected.contains(table.name()) {
@@ -91,108 +93,104 @@ impl Store {
         }
         Ok(report)
     }
+}
 
-    fn check_projection(
-        &self,
-        read: &ReadTransaction,
-        projection: &ProjectionRecord,
-        report: &mut CheckReport,
-    ) -> Result<(), StoreError> {
-        let name = &projection.description.name;
-        let components = read.open_table(COMPONENTS)?;
-        for install in &projection.installs {
-            match components.get(install.digest.as_str())? {
-                Some(bytes) if blake3::hash(bytes.value()).to_hex().as_str() == install.digest => {}
-                Some(_) => {
-                    report.problems.push(format!("{name}: the stored plugin {} has another digest", install.digest))
-                }
-                None => report.problems.push(format!("{name}: the plugin {} is not stored", install.digest)),
-            }
+fn check_projection(
+    read: &ReadTransaction,
+    projection: &ProjectionRecord,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let name = &projection.description.name;
+    let components = read.open_table(COMPONENTS)?;
+    for install in &projection.installs {
+        match components.get(install.digest.as_str())? {
+            Some(bytes) if blake3::hash(bytes.value()).to_hex().as_str() == install.digest => {}
+            Some(_) => report.problems.push(format!("{name}: the stored plugin {} has another digest", install.digest)),
+            None => report.problems.push(format!("{name}: the plugin {} is not stored", install.digest)),
         }
-        let rebuilds = read.open_table(REBUILDS)?;
-        for (role, generation) in
-            [("live", projection.live), ("previous", projection.previous), ("latest", projection.latest)]
-        {
-            let Some(generation) = generation else { continue };
-            match rebuilds.get((name.as_str(), generation))? {
-                None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
-                Some(stored) => {
-                    let record: RebuildRecord = decode(name, stored.value())?;
-                    if role == "live" && record.status() != Status::Completed {
-                        report.problems.push(format!(
-                            "{}: readers see it, and it is {}",
-                            record.checkpoint_id(),
-                            record.status()
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
+    let rebuilds = read.open_table(REBUILDS)?;
+    for (role, generation) in
+        [("live", projection.live), ("previous", projection.previous), ("latest", projection.latest)]
+    {
+        let Some(generation) = generation else { continue };
+        match rebuilds.get((name.as_str(), generation))? {
+            None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
+            Some(stored) => {
+                let record: RebuildRecord = decode(name, stored.value())?;
+                if role == "live" && record.status() != Status::Completed {
+                    report.problems.push(format!(
+                        "{}: readers see it, and it is {}",
+                        record.checkpoint_id(),
+                        record.status()
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
 
-    fn check_generation(
-        &self,
-        read: &ReadTransaction,
-        record: &RebuildRecord,
-        report: &mut CheckReport,
-    ) -> Result<(), StoreError> {
-        report.generations += 1;
-        let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
-        let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
-        let mut after = record.after;
-        for range in &record.ranges {
-            if range.after != after {
-                problem(format!("its receipt has a hole between {after} and {}", range.after));
-            }
-            after = range.through;
+fn check_generation(
+    read: &ReadTransaction,
+    record: &RebuildRecord,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    report.generations += 1;
+    let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
+    let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
+    let mut after = record.after;
+    for range in &record.ranges {
+        if range.after != after {
+            problem(format!("its receipt has a hole between {after} and {}", range.after));
         }
-        if after != record.checkpoint.position {
-            problem(format!("its receipt ends at {after}, its checkpoint stands at {}", record.checkpoint.position));
-        }
-        if record.status() == Status::Completed && record.checkpoint.position < record.target {
-            problem(format!("completed at {}, before its target {}", record.checkpoint.position, record.target));
-        }
-        if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
-            problem("only a failed rebuild has a failure".to_owned());
-        }
-        let (mut readable, generation) = (true, self.generation(name, record.generation)?);
-        let rows = self.rows(&generation)?;
-        for (index, table) in record.tables.iter().enumerate() {
-            let mut after: Option<String> = None;
-            loop {
-                let page = rows.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.clone());
-                report.rows += page.len() as u64;
-                for (key, document) in &page {
-                    if let Err(e) = check_document(document) {
-                        readable = false;
-                        report.problems.push(format!("{id}: {table} row {key}: {e}"));
-                    }
+        after = range.through;
+    }
+    if after != record.checkpoint.position {
+        problem(format!("its receipt ends at {after}, its checkpoint stands at {}", record.checkpoint.position));
+    }
+    if record.status() == Status::Completed && record.checkpoint.position < record.target {
+        problem(format!("completed at {}, before its target {}", record.checkpoint.position, record.target));
+    }
+    if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
+        problem("only a failed rebuild has a failure".to_owned());
+    }
+    let generation = Generation { projection: name.clone(), number: record.generation, tables: record.tables.clone() };
+    let rows = RowSnapshot::open(read, &generation)?;
+    let mut readable = true;
+    for (index, table) in record.tables.iter().enumerate() {
+        let mut after: Option<String> = None;
+        loop {
+            let page = rows.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            report.rows += page.len() as u64;
+            for (key, document) in &page {
+                if let Err(e) = check_document(document) {
+                    readable = false;
+                    report.problems.push(format!("{id}: {table} row {key}: {e}"));
                 }
             }
         }
-        let parked = match read.open_table(parked_table(&parked_table_name(name, record.generation))) {
-            Ok(parked) => parked.len()?,
-            Err(redb::TableError::TableDoesNotExist(_)) => 0,
-            Err(e) => return Err(e.into()),
-        };
-        report.parked += parked;
-        if parked != record.parked {
-            report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
-        }
-        if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-            let found = self.digest(&generation)?;
-            if found != *sealed {
-                report.problems.push(format!(
-                    "{id}: its rows have the digest {}, its receipt says {}",
-                    found.digest, sealed.digest
-                ));
-            }
-        }
-        Ok(())
     }
+    let parked = match read.open_table(parked_table(&parked_table_name(name, record.generation))) {
+        Ok(parked) => parked.len()?,
+        Err(redb::TableError::TableDoesNotExist(_)) => 0,
+        Err(e) => return Err(e.into()),
+    };
+    report.parked += parked;
+    if parked != record.parked {
+        report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
+    }
+    if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
+        let found = rows.digest(&generation)?;
+        if found != *sealed {
+            report
+                .problems
+                .push(format!("{id}: its rows have the digest {}, its receipt says {}", found.digest, sealed.digest));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the pages of the store of `dir`, and gives the space that is free in it back to the disk. Nobody else may have

@@ -94,6 +94,8 @@ pub struct RebuildRecord {
     pub allow_parked: bool,
     /// Events that are parked.
     pub parked: u64,
+    /// Events that were parked and then forgotten: they are never applied.
+    pub discarded: u64,
     /// Parts that other plugins than the current one build, in order: after a swap that went back.
     pub segments: Vec<Segment>,
     /// How often in a row a host ended in the middle of it without its checkpoint having moved in between.
@@ -126,6 +128,16 @@ impl RebuildRecord {
     /// What it is doing.
     pub fn status(&self) -> Status {
         self.checkpoint.status
+    }
+
+    /// Matching events that its checkpoint is behind, whatever became of them.
+    pub fn passed(&self) -> u64 {
+        self.checkpoint.events_processed + self.parked + self.discarded
+    }
+
+    /// Whether readers may be given it without asking again.
+    pub(super) fn is_ready(&self) -> bool {
+        self.status() == Status::Completed && (self.parked == 0 || self.allow_parked)
     }
 
     /// The name of its checkpoint: projection and generation.

@@ -48,19 +48,40 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
-        let read = self.db.begin_read()?;
-        let open = |table: &String| open_rows(&read, &row_table_name(&generation.projection, generation.number, table));
+        RowSnapshot::open(&self.db.begin_read()?, generation)
+    }
+
+    /// The digest of the rows of `generation` as they are now (see [`RowSnapshot::digest`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a document in it is damaged.
+    pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
+        self.rows(generation)?.digest(generation)
+    }
+}
+
+fn open_rows(read: &ReadTransaction, name: &str) -> Result<Option<RowTable>, StoreError> {
+    match read.open_table(row_table(name)) {
+        Ok(rows) => Ok(Some(RowTable { rows, packing: Packing::of(read, name)? })),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl RowSnapshot {
+    /// The rows of `generation` as `read` sees them.
+    pub(super) fn open(read: &ReadTransaction, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        let open = |table: &String| open_rows(read, &row_table_name(&generation.projection, generation.number, table));
         Ok(RowSnapshot { tables: generation.tables.iter().map(open).collect::<Result<_, _>>()? })
     }
 
-    /// The digest of the rows of `generation`: BLAKE3 over, for each table in order of its name, the name and every
+    /// The digest of the rows, which are those of `generation`: BLAKE3 over, for each table in order of its name, the name and every
     /// row's key and canonical document in key order, each behind its length (8 bytes, little-endian). Chunk sizes,
     /// pauses, crashes and the plugin's way to write a map leave no trace in it.
     ///
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
-    pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
-        let snapshot = self.rows(generation)?;
+    pub(super) fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
         let mut hasher = blake3::Hasher::new();
         let mut order: Vec<usize> = (0..generation.tables.len()).collect();
         order.sort_by_key(|&index| &generation.tables[index]);
@@ -73,7 +94,7 @@ impl Store {
             part(generation.tables[index].as_bytes());
             let mut after = None;
             loop {
-                let page = snapshot.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+                let page = self.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
                 let Some((last, _)) = page.last() else { break };
                 after = Some(last.clone());
                 for (key, document) in &page {
@@ -91,17 +112,7 @@ impl Store {
         }
         Ok(RowDigest { digest: hasher.finalize().to_hex().to_string(), rows: count })
     }
-}
 
-fn open_rows(read: &ReadTransaction, name: &str) -> Result<Option<RowTable>, StoreError> {
-    match read.open_table(row_table(name)) {
-        Ok(rows) => Ok(Some(RowTable { rows, packing: Packing::of(read, name)? })),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
-}
-
-impl RowSnapshot {
     /// The document of `key`, or `None` where there is no row.
     ///
     /// # Errors

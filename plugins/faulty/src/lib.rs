@@ -1,13 +1,15 @@
 //! Misbehaves on demand, for the tests of a host: one way per event type. Between the faults it counts the events of each
-//! stream, so that a test can see what was kept. Built with the feature `fixed` it counts every event.
+//! stream, so that a test can see what was kept. Built with the feature `fixed` it counts every event; two more features
+//! make rows wrong where nothing fails (see `Cargo.toml`).
 
 use std::hint::black_box;
 use std::rc::Rc;
 use unspool_sdk::frame::{Chunk, Write, WriteFrame, Writes};
 use unspool_sdk::prelude::*;
-use unspool_sdk::{Outcome, Plugin, Rows};
+use unspool_sdk::{Outcome, Plugin, Projection, Rows, TableDescription};
 
-#[cfg(test)]
+// The kit cuts history in several ways, and does not let such a plugin pass.
+#[cfg(all(test, not(feature = "chunk-dependent")))]
 mod tests;
 
 projection! {
@@ -15,9 +17,11 @@ projection! {
     pub struct Counting;
     name: "faulty",
     version: 1,
+    partitioning: Stream,
     tables: Tables { seen: Seen },
     handlers: {
         "Fine" => count,
+        "Late" => count_late,
         "Error" => fail,
         "Transient" => fail_for_now,
         "Panic" => panic,
@@ -47,11 +51,20 @@ export!(Faulty);
 
 impl Plugin for Faulty {
     fn describe() -> Vec<u8> {
-        Counting::describe()
+        let mut description = Counting::description();
+        if cfg!(feature = "reshaped") {
+            description.version = 2;
+            description.event_types.push("New".into());
+            description.tables.push(TableDescription { name: "more".into() });
+        }
+        description.encode()
     }
 
     fn handle(chunk: &[u8], rows: Rc<dyn Rows>) -> Outcome {
         let mut outcome = Counting::handle(chunk, rows);
+        if cfg!(feature = "chunk-dependent") {
+            outcome.writes = with_chunk_length(&outcome.writes, outcome.handled);
+        }
         if FIXED {
             return outcome;
         }
@@ -69,9 +82,20 @@ impl Plugin for Faulty {
 
 /// The frame with one more write, to a table that the description does not name.
 fn with_foreign_write(frame: &[u8]) -> Vec<u8> {
+    with(frame, &Write { table: "foreign", key: "key", document: Some(&[0x80]) })
+}
+
+/// The frame with a row that says how many events were handled at once: no fold of events could.
+fn with_chunk_length(frame: &[u8], events: u32) -> Vec<u8> {
+    // {"count": events} as MessagePack, with a number of four bytes.
+    let document = [&b"\x81\xa5count\xce"[..], &events.to_be_bytes()].concat();
+    with(frame, &Write { table: "seen", key: "a chunk", document: Some(&document) })
+}
+
+fn with(frame: &[u8], write: &Write<'_>) -> Vec<u8> {
     let mut writes = WriteFrame::with_capacity(frame.len());
     Writes::new(frame).into_iter().flatten().flatten().for_each(|write| writes.add(&write));
-    writes.add(&Write { table: "foreign", key: "key", document: Some(&[0x80]) });
+    writes.add(write);
     writes.finish()
 }
 
@@ -82,8 +106,16 @@ fn count(event: &Event<'_>, tables: &mut Tables) -> Handled {
     Ok(())
 }
 
+fn count_late(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if cfg!(feature = "off-by-one") {
+        count(event, tables)?;
+        tables.seen.entry(&format!("{}, too late", event.stream))?.count += 1;
+    }
+    count(event, tables)
+}
+
 fn fail(event: &Event<'_>, tables: &mut Tables) -> Handled {
-    if FIXED {
+    if FIXED || cfg!(feature = "errors-fixed") {
         return count(event, tables);
     }
     // Left behind on purpose: nothing of a failed event may be kept.

@@ -17,7 +17,15 @@ fn fine_events_are_counted_by_stream() {
     assert_eq!(kit.row("seen", "b"), json!({ "count": 1 }));
 }
 
-#[cfg(not(feature = "fixed"))]
+#[test]
+fn late_events_are_counted_twice_where_they_are_off_by_one() {
+    let folded = Kit::<Faulty>::new().given_all([event("Late"), event("Late")]).fold();
+    let off = cfg!(feature = "off-by-one");
+    assert_eq!(folded.tables["seen"]["stream"], json!({ "count": if off { 4 } else { 2 } }));
+    assert_eq!(folded.tables["seen"].contains_key("stream, too late"), off);
+}
+
+#[cfg(not(any(feature = "fixed", feature = "errors-fixed")))]
 mod broken {
     use super::*;
     use unspool_sdk::FailureKind;

@@ -1,0 +1,312 @@
+//! Whether a plugin's rows depend on anything but its events: it runs several times over the same history, each time in
+//! another manner, in a store of its own that is thrown away.
+
+use super::{
+    RebuildError,
+    apart::Apart,
+    compare::{RowDifference, compare},
+    host::Host,
+    supervisor::{Options, Supervisor},
+    trigger::{attempt_start, chunk_size},
+};
+use crate::{
+    disk::DiskError,
+    plugin::Plugin,
+    source::{Source, file::FileSources, log::EventLog},
+    store::{DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Store, StoreError},
+    vocabulary::{Matcher, Position, Status, now_ms},
+};
+use serde::Serialize;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// What checking a plugin for determinism found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeterminismReport {
+    /// What the plugin describes.
+    pub projection_name: String,
+    /// The plugin.
+    pub plugin_digest: String,
+    /// Its events in the history.
+    pub events: u64,
+    /// The manners in which it ran; the first is what the others are compared with.
+    pub runs: Vec<Run>,
+    /// Where the first run that differs does so; absent where none does.
+    pub difference: Option<Divergence>,
+}
+
+/// One run over the history.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// The manner.
+    pub manner: String,
+    /// The digest of its rows.
+    pub digest: String,
+    /// Its events that could not be handled, with those of their streams behind them.
+    pub parked: u64,
+    /// Whether rows and parked events are those of the first run.
+    pub same: bool,
+}
+
+/// Where two runs part.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Divergence {
+    /// The manner in which it shows.
+    pub manner: String,
+    /// Up to the event before this one, both runs come to the same rows.
+    pub event_id: Option<String>,
+    /// Its position.
+    pub position: Position,
+    /// The first rows that differ up to there: `expected` is what the first run has.
+    pub first: Vec<RowDifference>,
+}
+
+/// A manner of going through a history.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// Chunks of this many events.
+    Chunks(u32),
+    /// The same again: every chunk meets an instance in place of one that was thrown away.
+    Again(u32),
+    /// Chunks of this many events, with a host that dies in the middle, and another that goes on.
+    Crash(u32),
+}
+
+impl std::fmt::Display for Manner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Manner::Chunks(1) => f.write_str("one event at a time"),
+            Manner::Chunks(size) => write!(f, "chunks of {size}"),
+            Manner::Again(size) => write!(f, "chunks of {size}, again"),
+            Manner::Crash(size) => write!(f, "chunks of {size}, with a crash in the middle"),
+        }
+    }
+}
+
+impl Supervisor {
+    /// Runs the plugin in `component` over all of `source` in several manners, and compares the rows. The store of this
+    /// host is not touched.
+    ///
+    /// # Errors
+    /// When the plugin is not accepted, the source cannot be read, or a run does not come to its end.
+    pub fn verify_plugin(&self, component: &[u8], source: &str) -> Result<DeterminismReport, RebuildError> {
+        let plugin = self.host.engine.load(component)?;
+        let log = self.host.history(source)?;
+        let dir = tempfile::tempdir()?;
+        let usual = chunk_size(plugin.description(), None);
+        let mut bench = Bench::open(&self.host, dir.path(), log, plugin)?;
+        let name = bench.plugin.description().name.clone();
+        bench.supervisor.install(component)?;
+        let to = bench.log.ceiling()?;
+        let matcher = Matcher::new(&bench.plugin.description().event_types);
+        let mut report = DeterminismReport {
+            projection_name: name,
+            plugin_digest: bench.plugin.digest().to_owned(),
+            events: bench.log.count(&matcher, Position::START, to)?,
+            runs: Vec::new(),
+            difference: None,
+        };
+        let first = bench.run(Manner::Chunks(usual), to)?;
+        report.runs.push(bench.result(Manner::Chunks(usual), &first, &first)?);
+        let others = [1, 7, 5000].into_iter().filter(|size| *size != usual).map(Manner::Chunks);
+        for manner in others.chain([Manner::Again(usual), Manner::Crash(usual)]) {
+            let record = bench.run(manner, to)?;
+            let run = bench.result(manner, &record, &first)?;
+            let differs = !run.same;
+            report.runs.push(run);
+            bench.drop(&record)?;
+            if differs && report.difference.is_none() {
+                report.difference = Some(bench.divergence(Manner::Chunks(usual), manner, &matcher, to)?);
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// A supervisor of its own, on a store that is thrown away.
+struct Bench<'a> {
+    host: &'a Host,
+    dir: &'a Path,
+    log: EventLog,
+    plugin: Plugin,
+    supervisor: Supervisor,
+}
+
+impl<'a> Bench<'a> {
+    fn open(host: &'a Host, dir: &'a Path, log: EventLog, plugin: Plugin) -> Result<Bench<'a>, RebuildError> {
+        let supervisor = open(host, dir, &log)?;
+        Ok(Bench { host, dir, log, plugin, supervisor })
+    }
+
+    fn store(&self) -> &Store {
+        &self.supervisor.host.store
+    }
+
+    fn name(&self) -> &str {
+        &self.plugin.description().name
+    }
+
+    /// Builds a generation up to `to`.
+    fn run(&mut self, manner: Manner, to: Position) -> Result<RebuildRecord, RebuildError> {
+        match manner {
+            Manner::Chunks(size) | Manner::Again(size) => self.supervisor.build_apart(
+                self.name(),
+                Apart {
+                    source: std::sync::Arc::new(self.log.clone()),
+                    source_name: "log".to_owned(),
+                    plugin: self.plugin.clone(),
+                    segments: Vec::new(),
+                    after: Position::START,
+                    to,
+                    chunk_size: size,
+                    chunks_per_call: 1,
+                    on_error: OnError::Park,
+                    // Kept when the store is opened again; what is scratch is not.
+                    purpose: Purpose::AsOf,
+                    label: None,
+                },
+            ),
+            Manner::Crash(size) => self.run_with_a_crash(size, to),
+        }
+    }
+
+    /// Builds the first half, leaves the store as a host does that dies there, and lets another one go on.
+    fn run_with_a_crash(&mut self, size: u32, to: Position) -> Result<RebuildRecord, RebuildError> {
+        let (name, description) = (self.name().to_owned(), self.plugin.description().clone());
+        let matcher = Matcher::new(&description.event_types);
+        let events = self.log.count(&matcher, Position::START, to)?;
+        let middle = self.log.back(&matcher, to, events.div_ceil(2))?;
+        let new = NewRebuild {
+            source: "log".to_owned(),
+            source_identity: self.log.identity().to_owned(),
+            after: Position::START,
+            to: Some(to),
+            chunk_size: size,
+            chunks_per_call: 1,
+            priority: Priority::Low,
+            rate_limit: None,
+            promote: false,
+            purpose: Purpose::Rebuild,
+            label: None,
+            on_error: OnError::Park,
+            allow_parked: true,
+            segments: Vec::new(),
+        };
+        let half = NewRebuild { to: Some(middle), ..new.clone() };
+        let start = attempt_start(&self.log, &description, &half, Position::START, 0)?;
+        let generation = self.store().create_generation(&name, new, now_ms())?.generation;
+        let record = self.store().begin_attempt(&name, generation, &start)?;
+        let source = std::sync::Arc::new(self.log.clone());
+        self.supervisor.host.begin(&name, record, source, self.plugin.clone())?;
+        self.supervisor.host.wait_for_end(&name);
+        self.completed(&name, generation)?;
+        self.store().settle(&name, generation, Status::Running, None, now_ms())?;
+        self.reopen()?;
+        self.supervisor.resume(&name)?;
+        self.supervisor.host.wait_for_end(&name);
+        self.completed(&name, generation)
+    }
+
+    fn completed(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
+        let record = self.store().rebuild(name, generation)?;
+        match (&record.checkpoint.error, record.status()) {
+            (_, Status::Completed) => Ok(record),
+            (Some(failure), _) => Err(RebuildError::Apart(format!("{name} could not be run: {failure}"))),
+            (None, status) => Err(RebuildError::Apart(format!("{name} could not be run: it was {status}"))),
+        }
+    }
+
+    /// Closes the store, and opens it again.
+    fn reopen(&mut self) -> Result<(), RebuildError> {
+        // An empty store elsewhere stands in meanwhile: there is one supervisor at any time.
+        let elsewhere = tempfile::tempdir()?;
+        let stand_in = open(self.host, elsewhere.path(), &self.log)?;
+        drop(std::mem::replace(&mut self.supervisor, stand_in));
+        self.supervisor = open(self.host, self.dir, &self.log)?;
+        Ok(())
+    }
+
+    fn result(&self, manner: Manner, record: &RebuildRecord, first: &RebuildRecord) -> Result<Run, RebuildError> {
+        let generation = |record: &RebuildRecord| self.store().generation(self.name(), record.generation);
+        let digest = self.store().digest(&generation(record)?)?;
+        let same = digest == self.store().digest(&generation(first)?)? && record.parked == first.parked;
+        Ok(Run { manner: manner.to_string(), digest: digest.digest, parked: record.parked, same })
+    }
+
+    fn drop(&self, record: &RebuildRecord) -> Result<(), RebuildError> {
+        Ok(self.store().drop_generation(self.name(), record.generation)?)
+    }
+
+    /// Halves the history until one event is left, up to which two manners differ while they agree before it.
+    fn divergence(
+        &mut self,
+        usual: Manner,
+        manner: Manner,
+        matcher: &Matcher,
+        to: Position,
+    ) -> Result<Divergence, RebuildError> {
+        let (mut agree, mut differ) = (Position::START, to);
+        loop {
+            let between = self.log.count(matcher, agree, differ)?;
+            if between <= 1 {
+                break;
+            }
+            let middle = self.log.back(matcher, differ, between / 2)?;
+            if self.rows_that_differ(usual, manner, middle)?.is_some() {
+                differ = middle;
+            } else {
+                agree = middle;
+            }
+        }
+        let mut event = None;
+        let mut reader = self.log.read(matcher, agree, differ)?;
+        while let Some(block) = reader.next()? {
+            if let Some((_, position)) = block.ends.first() {
+                let id = unspool_frame::Event::decode(&mut &block.bytes[..]).map(|event| event.id.to_owned());
+                event = Some((id.ok(), *position));
+                break;
+            }
+        }
+        let (event_id, position) = event.unwrap_or((None, differ));
+        let first = self.rows_that_differ(usual, manner, differ)?.unwrap_or_default();
+        Ok(Divergence { manner: manner.to_string(), event_id, position, first })
+    }
+
+    /// The rows in which the two manners differ up to `to`: `None` where they agree, and in what they parked too.
+    fn rows_that_differ(
+        &mut self,
+        usual: Manner,
+        manner: Manner,
+        to: Position,
+    ) -> Result<Option<Vec<RowDifference>>, RebuildError> {
+        let (one, other) = (self.run(usual, to)?, self.run(manner, to)?);
+        let generation = |record: &RebuildRecord| self.store().generation(self.name(), record.generation);
+        let comparison = compare(self.store(), &generation(&one)?, &generation(&other)?)?;
+        let differs = comparison.differs() || one.parked != other.parked;
+        self.drop(&one)?;
+        self.drop(&other)?;
+        Ok(differs.then_some(comparison.first))
+    }
+}
+
+/// A supervisor on the store in `dir`, which may take a moment to be let go of.
+fn open(host: &Host, dir: &Path, log: &EventLog) -> Result<Supervisor, RebuildError> {
+    const LET_GO: Duration = Duration::from_secs(5);
+    let data = DataDir::open(dir).map_err(StoreError::from)?;
+    let until = Instant::now() + LET_GO;
+    let store = loop {
+        match Store::open(&data) {
+            Err(StoreError::Disk(DiskError::InUse(_))) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => break opened?,
+        }
+    };
+    let files = FileSources::new(data.files_dir());
+    Supervisor::start(store, log.clone(), files, host.engine.clone(), Options::default())
+}

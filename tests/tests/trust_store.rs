@@ -1,0 +1,179 @@
+//! The store is copied while it is used, checked as a whole, and gives its space back.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt};
+use unspool_tests::{
+    data::Data,
+    history, oracle,
+    plugins::{plugin, plugin_with},
+    store_file,
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
+
+fn with_orders(events: u64) -> (Data, Vec<Value>) {
+    let data = Data::new(BINARY);
+    let lines = history::orders(events, 61);
+    data.import(&data.file("orders.ndjson", &lines));
+    data.install(&plugin("order-summary"));
+    (data, history::events(&lines))
+}
+
+#[test]
+fn a_backup_of_a_store_in_use_is_a_store_from_which_everything_goes_on() {
+    let (data, events) = with_orders(6_000);
+    data.install(&plugin("faulty"));
+    let to = events[99]["id"].as_str().unwrap();
+    data.ok(["rebuild", "order-summary", "--to", to]);
+    let early = data.rows("order-summary/orders");
+    let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "2000"]);
+    data.wait_for_host();
+    data.wait_for("order-summary", |status| {
+        status["checkpointId"] == "order-summary/2" && status["position"].as_u64().unwrap() >= 1_000
+    });
+    let copy = data.scratch("copy.redb");
+    let command = ["store".as_ref(), "backup".as_ref(), copy.as_os_str()];
+    let written = data.json(command);
+    let metadata = fs::metadata(&copy).unwrap();
+    assert_eq!((&written["bytes"], metadata.permissions().mode() & 0o777), (&json!(metadata.len()), 0o600));
+    data.run(command).refused(3, &["copy.redb", "overwrites nothing"]);
+    let now = data.json(["status", "order-summary"]);
+    assert_eq!(now["status"], "running", "the rebuild goes on meanwhile");
+    rebuild.signal(Signal::INT);
+    assert_eq!(rebuild.end().exit, Some(130));
+    let before = fs::read(&copy).unwrap();
+    data.run(command).refused(3, &["overwrites nothing"]);
+    assert_eq!(fs::read(&copy).unwrap(), before);
+
+    let restored = Data::new(BINARY);
+    fs::create_dir(restored.path()).unwrap();
+    fs::copy(data.path().join("log.redb"), restored.path().join("log.redb")).unwrap();
+    fs::copy(&copy, restored.path().join("store.redb")).unwrap();
+    let checked = restored.json(["store", "check"]);
+    assert_eq!((&checked["problems"], &checked["generations"]), (&json!([]), &json!(2)));
+    assert_eq!(restored.rows("order-summary/orders"), early);
+    let left = restored.json(["status", "order-summary"]);
+    assert_eq!(left["status"], "paused");
+    let position = left["position"].as_u64().unwrap();
+    assert!((1_000..=now["position"].as_u64().unwrap()).contains(&position));
+    let ended = restored.json(["resume", "order-summary"]);
+    assert_eq!((&ended["status"], &ended["trigger"]["status"]), (&json!("completed"), &json!("resumed")));
+    assert_eq!(restored.rows("order-summary/orders"), oracle::orders(&events).0);
+    assert_eq!(restored.list(["plugin", "list"]).len(), 2);
+}
+
+#[test]
+fn parked_events_are_part_of_a_backup() {
+    let data = parked();
+    let copy = data.scratch("copy.redb");
+    data.json(["store".as_ref(), "backup".as_ref(), copy.as_os_str()]);
+    let before = data.list(["dead-letters", "list", "faulty"]);
+    fs::rename(&copy, data.path().join("store.redb")).unwrap();
+    assert_eq!(data.list(["dead-letters", "list", "faulty"]), before);
+    let checked = data.json(["store", "check"]);
+    assert_eq!((&checked["problems"], &checked["parked"]), (&json!([]), &json!(before.len())));
+    let nowhere = data.scratch("no/such/folder.redb");
+    data.run(["store".as_ref(), "backup".as_ref(), nowhere.as_os_str()]).refused(2, &["folder.redb"]);
+}
+
+/// A complete `faulty` with parked events.
+fn parked() -> Data {
+    let data = Data::new(BINARY);
+    data.import(&data.file("events.ndjson", history::mixed(800, &[(500, "Error")])));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty", "--on-error", "park", "--allow-parked"]);
+    data
+}
+
+/// The problems of a store that `spoil` has spoilt.
+#[track_caller]
+fn problems(spoil: impl FnOnce(&Data)) -> Vec<String> {
+    let data = parked();
+    let clean = data.json(["store", "check"]);
+    assert_eq!((&clean["problems"], &clean["rows"], &clean["parked"]), (&json!([]), &json!(40), &json!(8)));
+    spoil(&data);
+    let found = data.exits(1, ["store", "check"]);
+    found["problems"].as_array().unwrap().iter().map(|problem| problem.as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_one(problems: &[String], words: &[&str]) {
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    for word in words {
+        assert!(problems[0].contains(word), "no {word:?} in {problems:#?}");
+    }
+}
+
+#[test]
+fn a_check_finds_what_was_changed_behind_the_products_back() {
+    let row = |data: &Data| store_file::set_rows(data, "rows/faulty/1/seen", &[("s07", Some(json!({ "count": 21 })))]);
+    assert_one(&problems(row), &["faulty/1", "digest", "receipt"]);
+    let gone = |data: &Data| store_file::set_rows(data, "rows/faulty/1/seen", &[("s07", None)]);
+    assert_one(&problems(gone), &["faulty/1", "digest"]);
+    let orphan = |data: &Data| store_file::set_rows(data, "rows/faulty/9/seen", &[("s07", Some(json!({})))]);
+    assert_one(&problems(orphan), &["rows/faulty/9/seen", "belongs to no generation"]);
+    assert_one(&problems(store_file::remove_components), &["faulty", "is not stored"]);
+    let ahead = |data: &Data| store_file::change_record(data, "faulty", 1, "/checkpoint/position", json!([0, 801]));
+    assert_one(&problems(ahead), &["faulty/1", "receipt ends at 800", "stands at 801"]);
+    let lost = |data: &Data| store_file::change_record(data, "faulty", 1, "/parked", json!(9));
+    assert_one(&problems(lost), &["faulty/1", "8 events are parked", "says 9"]);
+    let early = |data: &Data| store_file::change_record(data, "faulty", 1, "/target", json!([0, 900]));
+    assert_one(&problems(early), &["faulty/1", "completed at 800", "target 900"]);
+}
+
+/// What is checked is one state of the store, however much it changes meanwhile.
+#[test]
+fn a_check_of_a_store_in_use_finds_nothing() {
+    let data = Data::new(BINARY);
+    let others: Vec<_> = (0..4_000).filter(|number| number % 100 == 7).map(|number| (number, "Error")).collect();
+    data.import(&data.file("events.ndjson", history::mixed(4_000, &others)));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty", "--to", "7"]);
+    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "5", "--rate-limit", "2500"]);
+    data.wait_for_host();
+    data.wait_for("faulty", |status| status["checkpointId"] == "faulty/2");
+    let mut checks = 0;
+    while data.json(["status", "faulty"])["status"] == "running" {
+        assert_eq!(data.json(["store", "check"])["problems"], json!([]));
+        checks += 1;
+    }
+    assert!(checks > 3, "{checks}");
+    rebuild.end();
+}
+
+#[test]
+fn compaction_gives_the_space_of_dropped_generations_back() {
+    let (data, events) = with_orders(60_000);
+    data.ok(["rebuild", "order-summary"]);
+    for name in ["a", "b", "c", "d"] {
+        data.ok(["model", "as-of", "order-summary", "--to", "60000", "--name", name]);
+    }
+    for name in ["a", "b", "c", "d"] {
+        data.ok(["model", "drop", "order-summary", name]);
+    }
+    let bytes = || fs::metadata(data.path().join("store.redb")).unwrap().len();
+    let before = bytes();
+    let host = data.serve();
+    data.run(["store", "compact"]).refused(3, &["a host is running"]);
+    host.kill();
+    assert_eq!(data.json(["store", "compact"])["compacted"], true);
+    assert!(bytes() < before / 2, "{} of {before}", bytes());
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+    assert_eq!(data.json(["store", "check"])["problems"], json!([]));
+}
+
+/// Whoever asks a process that works on something of its own is not left alone when that is done.
+#[test]
+fn a_rebuild_from_another_terminal_outlives_the_command_in_which_it_runs() {
+    let (data, events) = with_orders(40_000);
+    data.ok(["rebuild", "order-summary"]);
+    data.install(&plugin_with("faulty", &["fixed"]));
+    data.import(&data.file("events.ndjson", history::mixed(2_000, &[])));
+    let verify = data.start(["model", "verify", "order-summary"]);
+    data.wait_for_host();
+    let ended = data.json(["rebuild", "faulty", "--rate-limit", "800"]);
+    assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(2_000)));
+    assert_eq!(verify.end().exit, Some(0));
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+}
