@@ -502,6 +502,7 @@ mod tests {
             after: Position::START,
             to: None,
             chunk_size: 1,
+            chunks_per_call: 1,
             priority: Priority::Low,
             rate_limit: None,
             promote: false,

@@ -118,7 +118,8 @@ mod tests {
             let packing = Packing { dictionary: Some(dictionary.into()) };
             let mut space = Vec::new();
             let stored = packing.pack(&document, &mut space).to_vec();
-            prop_assert_eq!(packing.unpack(&stored).unwrap().as_ref(), document.as_slice());
+            let unpacked = packing.unpack(&stored).unwrap().into_owned();
+            prop_assert_eq!(unpacked, document);
         }
 
         #[test]
