@@ -6,6 +6,9 @@
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::path::{Path, PathBuf};
 
+/// What a file of ours may stand on instead of a file of the system: reads, writes and syncs of bytes at offsets.
+pub use redb::StorageBackend;
+
 /// Facts about a file: name -> bytes.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -92,7 +95,26 @@ pub(crate) fn open(
     cache_bytes: usize,
     create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Database, DiskError> {
-    let opened = redb::Builder::new().set_cache_size(cache_bytes).create(path);
+    ready(redb::Builder::new().set_cache_size(cache_bytes).create(path), path, format, create)
+}
+
+/// [`open`] over a `backend`, which errors call `name`.
+pub(crate) fn open_on(
+    backend: impl StorageBackend,
+    name: &Path,
+    format: u32,
+    cache_bytes: usize,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Database, DiskError> {
+    ready(redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend), name, format, create)
+}
+
+fn ready(
+    opened: Result<Database, redb::DatabaseError>,
+    path: &Path,
+    format: u32,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Database, DiskError> {
     let db = opened.map_err(|e| DiskError::opening(path, e))?;
     let found = match db.begin_read()?.open_table(META) {
         Ok(meta) => match meta.get(FORMAT)? {

@@ -62,6 +62,7 @@ pub struct AttemptStart {
     pub allow_parked: bool,
 }
 
+/// A change that depends on what is stored reads it while it holds the only write lock.
 impl Store {
     /// The rebuild that fills or filled `generation`.
     ///
@@ -148,6 +149,8 @@ impl Store {
     /// # Errors
     /// When there is no such projection, or the store cannot be written.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
+        // Before anything is read: a rebuild that completes meanwhile switches readers, and this must not switch them back.
+        let write = self.db.begin_write()?;
         let mut owner = self.projection(projection)?;
         let record = RebuildRecord {
             generation: owner.next_generation,
@@ -191,7 +194,6 @@ impl Store {
                 error: None,
             },
         };
-        let write = self.db.begin_write()?;
         if record.purpose == Purpose::Rebuild {
             for old in self.rebuilds(projection)? {
                 let kept = owner.live == Some(old.generation) || owner.previous == Some(old.generation);
@@ -311,6 +313,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] where it is not complete; [`StoreError::NotFound`] where there is none.
     pub fn adopt(&self, projection: &str, generation: u64) -> Result<ProjectionRecord, StoreError> {
+        let write = self.db.begin_write()?;
         let mut record = self.rebuild(projection, generation)?;
         if record.status() != Status::Completed {
             return Err(StoreError::Refused(format!(
@@ -320,7 +323,6 @@ impl Store {
             )));
         }
         record.purpose = Purpose::Rebuild;
-        let write = self.db.begin_write()?;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         promote_in(&write, projection, generation)?;
         let owner = {
@@ -341,6 +343,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
     pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        let write = self.db.begin_write()?;
         let (owner, record) = (self.projection(projection)?, self.rebuild(projection, generation)?);
         let used = |what: &str| {
             Err(StoreError::Refused(format!(
@@ -354,7 +357,6 @@ impl Store {
         if record.status() == Status::Running {
             return used("being built");
         }
-        let write = self.db.begin_write()?;
         drop_tables(&write, projection, &record)?;
         if owner.previous == Some(generation) || owner.latest == Some(generation) {
             let mut owner = owner;
@@ -376,6 +378,7 @@ impl Store {
         generation: u64,
         allow_parked: bool,
     ) -> Result<ProjectionRecord, StoreError> {
+        let write = self.db.begin_write()?;
         let record = self.rebuild(projection, generation)?;
         if record.parked > 0 && !allow_parked {
             return Err(StoreError::Refused(format!(
@@ -391,7 +394,6 @@ impl Store {
                 record.status()
             )));
         }
-        let write = self.db.begin_write()?;
         promote_in(&write, projection, generation)?;
         write.commit()?;
         self.projection(projection)
