@@ -11,6 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What a file of ours may stand on instead of a file of the system: reads, writes and syncs of bytes at offsets.
+pub use redb::StorageBackend;
+
 /// Facts about a file: name -> bytes.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -133,6 +136,27 @@ pub(crate) fn open(
         Err(DiskError::Foreign(_)) if empty_if_unborn(path).unwrap_or(false) => create_or_open()?,
         opened => opened?,
     };
+    ready(db, path, format, create)
+}
+
+/// [`open`] over a `backend`, which errors call `name`.
+pub(crate) fn open_on(
+    backend: impl StorageBackend,
+    name: &Path,
+    format: u32,
+    cache_bytes: usize,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Database, DiskError> {
+    let opened = redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend);
+    ready(opened.map_err(|e| DiskError::opening(name, e))?, name, format, create)
+}
+
+fn ready(
+    db: Database,
+    path: &Path,
+    format: u32,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Database, DiskError> {
     let found = match db.begin_read()?.open_table(META) {
         Ok(meta) => match meta.get(FORMAT)? {
             Some(value) => Some(value.value().try_into().map_or(u32::MAX, u32::from_le_bytes)),

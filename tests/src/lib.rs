@@ -1,8 +1,12 @@
 //! What the tests stand on: data directories that are driven through the command line, plugins built once, generated
-//! histories, and oracles that share no code with the product.
+//! histories, oracles that share no code with the product, and machines in memory whose disks fail.
 
 pub mod data;
+pub mod disk;
+pub mod fuzz;
 pub mod history;
+pub mod machine;
 pub mod oracle;
 pub mod plugins;
+pub mod random;
 pub mod store_file;

@@ -260,6 +260,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
             rows: vec![vec![row.clone()]],
             parked: Vec::new(),
             unparked: Vec::new(),
+            discarded: 0,
             stages: dead.stages.clone(),
         };
         let store = open();

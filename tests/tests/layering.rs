@@ -29,7 +29,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
-        if !path.file_stem().is_some_and(|name| name == "tests") {
+        if path.file_stem().is_none_or(|name| name != "tests") {
             found.extend(files(&path));
         }
     }

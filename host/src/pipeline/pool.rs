@@ -3,7 +3,7 @@
 use crate::limits;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Five places. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
+/// A number of places. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
 /// itself is made for the chunk, on the rebuild's own thread: handing chunks to threads of the pool would cost two
 /// switches a chunk, and the thread's priority would have to follow the rebuild's.
 #[derive(Clone)]
@@ -15,9 +15,10 @@ pub struct InstancePool {
 pub(super) struct Place<'a>(&'a InstancePool);
 
 impl InstancePool {
-    /// A pool of [`limits::POOL_INSTANCES`] places.
-    pub fn new() -> InstancePool {
-        InstancePool { free: Arc::new((Mutex::new(limits::POOL_INSTANCES), Condvar::new())) }
+    /// A pool of `places` places: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
+    pub fn new(places: usize) -> InstancePool {
+        let places = places.clamp(1, limits::POOL_INSTANCES);
+        InstancePool { free: Arc::new((Mutex::new(places), Condvar::new())) }
     }
 
     pub(super) fn take(&self) -> Place<'_> {
@@ -31,7 +32,7 @@ impl InstancePool {
 
 impl Default for InstancePool {
     fn default() -> Self {
-        InstancePool::new()
+        InstancePool::new(limits::POOL_INSTANCES)
     }
 }
 

@@ -1,4 +1,5 @@
 mod guest;
+mod hostile;
 
 use super::wit::WIT;
 use super::*;

@@ -1,6 +1,6 @@
 //! What all rebuilds of a host share, and the threads on which they run.
 
-use super::{Answer, Effect, Input, RebuildError, State, attempts::Attempts, step};
+use super::{Answer, Effect, Input, Options, RebuildError, State, attempts::Attempts, step};
 use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
@@ -48,12 +48,12 @@ impl Host {
         log: EventLog,
         files: FileSources,
         engine: Engine,
-        alert: Option<String>,
+        options: Options,
     ) -> std::io::Result<Host> {
         Ok(Host {
             committer: Committer::start(store.clone())?,
-            pool: InstancePool::new(),
-            alert,
+            pool: InstancePool::new(options.places),
+            alert: options.alert,
             store,
             log,
             files,

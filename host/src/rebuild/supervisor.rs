@@ -12,10 +12,18 @@ use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 
 /// What a host is told when it starts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// A line for `sh -c` that gets every failure as JSON on its standard input.
     pub alert: Option<String>,
+    /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
+    pub places: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { alert: None, places: limits::POOL_INSTANCES }
+    }
 }
 
 /// The answer to a cancel.
@@ -66,7 +74,7 @@ impl Supervisor {
             store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
         }
         files.prune(&store.unfinished_histories()?)?;
-        let host = Arc::new(Host::new(store, log, files, engine, options.alert)?);
+        let host = Arc::new(Host::new(store, log, files, engine, options)?);
         super::watchdog::start(&host)?;
         Ok(Supervisor { host })
     }
@@ -83,7 +91,7 @@ impl Supervisor {
     /// Stops a rebuild so that it can go on later. Durable when this returns.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or the store did not take its end.
     pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
         let _command = self.host.command();
         let latest = self.host.store.latest_rebuild(name)?;
@@ -91,6 +99,10 @@ impl Supervisor {
         self.host.stop(name, effects);
         // It may have reached its end first: then there is nothing to pause, as the state machine says.
         let latest = self.host.store.latest_rebuild(name)?;
+        if latest.as_ref().is_some_and(|record| record.status() == Status::Running) {
+            let why = self.host.lost(name).map_or_else(String::new, |failure| format!(": {failure}"));
+            return Err(std::io::Error::other(format!("the end of the rebuild of {name} is not durable{why}")).into());
+        }
         self.host.decide(name, &latest, Input::Pause).map(drop)
     }
 
@@ -105,15 +117,20 @@ impl Supervisor {
             Err(StoreError::NotFound(_)) => return Ok(CancelAnswer::NotFound { projection_name }),
             latest => latest?,
         };
-        let (answer, effects) = self.host.decide(name, &latest, Input::Cancel)?;
+        let (mut answer, mut effects) = self.host.decide(name, &latest, Input::Cancel)?;
         self.host.stop(name, effects);
+        let latest = self.host.store.latest_rebuild(name)?;
+        let ended = latest.as_ref().map(RebuildRecord::status);
+        if answer == Answer::Cancelled && ended != Some(Status::Cancelled) {
+            // It has come to another end first, which is given up where that is possible.
+            (answer, effects) = self.host.decide(name, &latest, Input::Cancel)?;
+        }
         if let (Some(record), Some(Effect::Settle(status))) = (&latest, effects.first()) {
             self.host.store.settle(name, record.generation, *status, None, now_ms())?;
         }
-        let ended = self.host.store.latest_rebuild(name)?.map(|record| record.status());
         Ok(match answer {
             Answer::NotFound => CancelAnswer::NotFound { projection_name },
-            Answer::Cancelled if ended == Some(Status::Cancelled) => CancelAnswer::Cancelled { projection_name },
+            Answer::Cancelled => CancelAnswer::Cancelled { projection_name },
             _ => CancelAnswer::NotRunning { projection_name },
         })
     }

@@ -70,6 +70,7 @@ pub struct AttemptStart {
     pub allow_parked: bool,
 }
 
+/// A change that depends on what is stored reads it while it holds the only write lock.
 impl Store {
     /// The rebuild that fills or filled `generation`.
     ///

@@ -33,10 +33,10 @@ pub use records::{
 };
 pub use rows::{Generation, RowSnapshot};
 
-use crate::disk;
-use redb::{Database, TableDefinition};
+use crate::disk::{self, DiskError};
+use redb::{Database, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The version of the layout above. A store of a newer one is refused.
 const FORMAT: u32 = 1;
@@ -57,14 +57,26 @@ impl Store {
     /// # Errors
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
-        let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, |write| {
-            write.open_table(COMPONENTS)?;
-            write.open_table(PROJECTIONS)?;
-            write.open_table(REBUILDS)?;
-            Ok(())
-        })?;
+        let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
         Ok(Store { db: Arc::new(db) })
     }
+
+    /// [`Store::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(backend: impl disk::StorageBackend) -> Result<Store, StoreError> {
+        let name = Path::new("the store's backend");
+        let db = disk::open_on(backend, name, FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
+        Ok(Store { db: Arc::new(db) })
+    }
+}
+
+fn create_tables(write: &WriteTransaction) -> Result<(), DiskError> {
+    write.open_table(COMPONENTS)?;
+    write.open_table(PROJECTIONS)?;
+    write.open_table(REBUILDS)?;
+    Ok(())
 }
 
 fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {

@@ -27,7 +27,7 @@ use crate::{
     vocabulary::{Event, Matcher, Position},
 };
 use block::{Section, Summary};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
 
@@ -80,16 +80,21 @@ impl EventLog {
 
     /// Opens or creates a log; `known` is its identity, where that is known from elsewhere.
     pub(super) fn open_as(path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
-        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, |write| {
-            write.open_table(KINDS)?;
-            write.open_table(INDEX)?;
-            write.open_table(SECTIONS)?;
-            write.open_table(IDS)?;
-            let mut identity = [0; 16];
-            getrandom::fill(&mut identity).map_err(|e| DiskError::Write(e.to_string()))?;
-            write.open_table(disk::META)?.insert("identity", identity.as_slice())?;
-            Ok(())
-        })?;
+        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, create_tables)?;
+        EventLog::over(db, path, name, known)
+    }
+
+    /// [`EventLog::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
+    ///
+    /// # Errors
+    /// As [`EventLog::open`].
+    pub fn open_on(backend: impl disk::StorageBackend, name: &str) -> Result<EventLog, DiskError> {
+        let path = Path::new(name);
+        let db = disk::open_on(backend, path, FORMAT, limits::LOG_CACHE_BYTES, create_tables)?;
+        EventLog::over(db, path, name, None)
+    }
+
+    fn over(db: Database, path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
         let identity = match db.begin_read()?.open_table(disk::META)?.get("identity")? {
             Some(bytes) => bytes.value().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
             None => return Err(DiskError::Damaged(format!("{} has no identity", path.display()))),
@@ -212,6 +217,17 @@ impl EventLog {
             self.name
         ))
     }
+}
+
+fn create_tables(write: &WriteTransaction) -> Result<(), DiskError> {
+    write.open_table(KINDS)?;
+    write.open_table(INDEX)?;
+    write.open_table(SECTIONS)?;
+    write.open_table(IDS)?;
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity).map_err(|e| DiskError::Write(e.to_string()))?;
+    write.open_table(disk::META)?.insert("identity", identity.as_slice())?;
+    Ok(())
 }
 
 /// What redb says, as a failure of the source.
