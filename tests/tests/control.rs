@@ -145,17 +145,17 @@ fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
 #[test]
 fn a_plugin_is_swapped_under_a_running_rebuild_between_two_chunks() {
     let data = Data::new(BINARY);
-    let types = ["Fine"; 2_000];
+    let fixed = plugin_with("faulty", &["fixed"]);
+    let types = ["Fine"; 4_000];
     data.import(&data.file("events.ndjson", history::of_types(types)));
     data.install(&plugin("faulty"));
     let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| processed(status) >= 50);
-    let fixed = plugin_with("faulty", &["fixed"]);
     data.ok(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), fixed.as_os_str()]);
     let answer = rebuild.end();
     assert_eq!(answer.exit, Some(0), "{answer:#?}");
-    assert_eq!(data.rows("faulty/seen").len(), 2_000);
+    assert_eq!(data.rows("faulty/seen").len(), 4_000);
     let ranges = data.json(["model", "generations", "faulty"])["ranges"].clone();
     assert_eq!(ranges.as_array().unwrap().len(), 2, "{ranges:#}");
     assert_eq!(ranges[0]["through"], ranges[1]["after"]);

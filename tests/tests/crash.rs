@@ -168,7 +168,7 @@ impl Orders {
 }
 
 /// Slow enough for several commits.
-const SLOW: [&str; 6] = ["rebuild", "order-summary", "--chunk-size", "50", "--rate-limit", "6000"];
+const SLOW: [&str; 6] = ["rebuild", "order-summary", "--chunk-size", "50", "--rate-limit", "2500"];
 const FAST: [&str; 4] = ["rebuild", "order-summary", "--chunk-size", "170"];
 
 #[test]
@@ -409,7 +409,7 @@ fn with_trouble(events: &[Value]) -> Data {
     data
 }
 
-const PARK: [&str; 8] = ["rebuild", "faulty", "--on-error", "park", "--chunk-size", "7", "--rate-limit", "3000"];
+const PARK: [&str; 8] = ["rebuild", "faulty", "--on-error", "park", "--chunk-size", "7", "--rate-limit", "700"];
 
 #[test]
 fn an_event_is_parked_with_the_checkpoint_that_moves_over_it() {
