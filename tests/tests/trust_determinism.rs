@@ -63,6 +63,18 @@ fn a_plugin_whose_rows_depend_on_the_chunks_is_caught_with_the_event_and_the_row
     assert_eq!(difference["first"], json!([row]));
 }
 
+/// Handled side by side, two streams that write one row would leave it to chance which write holds.
+#[test]
+fn two_streams_that_write_one_row_break_what_the_projection_says() {
+    let data = Data::new(BINARY);
+    data.import(&data.file("events.ndjson", history::mixed(700, &[])));
+    data.install(&plugin_with("faulty", &["two-streams"]));
+    data.run(["rebuild", "faulty"]).refused(1, &["partitioned by stream", "two streams write the row a chunk"]);
+    let failed = data.json(["status", "faulty"]);
+    assert_eq!((&failed["status"], &failed["eventsProcessed"]), (&json!("failed"), &json!(0)));
+    assert_eq!(failed["failure"]["eventId"], Value::Null, "no single event is to blame");
+}
+
 /// The difference may begin late, and only where a resume cuts history elsewhere.
 #[test]
 fn events_that_cannot_be_handled_are_set_aside_in_every_manner() {

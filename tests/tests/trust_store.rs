@@ -146,10 +146,11 @@ fn a_check_of_a_store_in_use_finds_nothing() {
 fn compaction_gives_the_space_of_dropped_generations_back() {
     let (data, events) = with_orders(60_000);
     data.ok(["rebuild", "order-summary"]);
-    for name in ["a", "b", "c", "d"] {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    for name in names {
         data.ok(["model", "as-of", "order-summary", "--to", "60000", "--name", name]);
     }
-    for name in ["a", "b", "c", "d"] {
+    for name in names {
         data.ok(["model", "drop", "order-summary", name]);
     }
     let bytes = || fs::metadata(data.path().join("store.redb")).unwrap().len();

@@ -179,10 +179,11 @@ fn a_running_rebuild_is_rewound_in_the_host_that_runs_it() {
     let data = Data::new(BINARY);
     data.import(&data.file("events.ndjson", history::mixed(EVENTS, &LATE)));
     data.install(&plugin_with("faulty", &["off-by-one"]));
+    let right = plugin("faulty");
     let host = data.serve();
     data.ok(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500", "--detach"]);
     data.wait_for("faulty", |status| status["position"].as_u64().unwrap() >= 200);
-    let swapped = data.json(swap(&plugin("faulty"), &["--rewind-to", "e99"]));
+    let swapped = data.json(swap(&right, &["--rewind-to", "e99"]));
     assert_eq!(swapped["rebuild"]["checkpointId"], "faulty/2");
     data.wait_for("faulty", |status| status["status"] == "completed");
     assert_eq!(data.digest("faulty"), right_alone());

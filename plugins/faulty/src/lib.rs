@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 use unspool_sdk::frame::{Chunk, Write, WriteFrame, Writes};
 use unspool_sdk::prelude::*;
-use unspool_sdk::{Outcome, Plugin, Projection, Rows, TableDescription};
+use unspool_sdk::{Outcome, Partitioning, Plugin, Projection, Rows, TableDescription};
 
 // The kit cuts history in several ways, and does not let such a plugin pass.
 #[cfg(all(test, not(feature = "chunk-dependent")))]
@@ -52,6 +52,9 @@ export!(Faulty);
 impl Plugin for Faulty {
     fn describe() -> Vec<u8> {
         let mut description = Counting::description();
+        if cfg!(all(feature = "chunk-dependent", not(feature = "two-streams"))) {
+            description.partitioning = Partitioning::None;
+        }
         if cfg!(feature = "reshaped") {
             description.version = 2;
             description.event_types.push("New".into());
