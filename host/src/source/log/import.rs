@@ -54,6 +54,8 @@ struct Handover {
     events: Vec<Parsed>,
     /// Their contents, one behind the other.
     contents: Vec<u8>,
+    /// What the last of them is compared by.
+    compared: Vec<u8>,
     bytes_read: u64,
 }
 
@@ -143,7 +145,7 @@ impl Kinds {
 
 /// Parses the file, and hands its events over until nobody takes them.
 fn parse(file: &mut EventFile, kinds: &mut Kinds, sender: SyncSender<Handover>) -> Result<(), EventFileError> {
-    let empty = || Handover { events: Vec::new(), contents: Vec::new(), bytes_read: 0 };
+    let empty = || Handover { events: Vec::new(), contents: Vec::new(), compared: Vec::new(), bytes_read: 0 };
     let mut handover = empty();
     while let Some(event) = file.next() {
         let FileEvent { event, position, place } = event?;
@@ -164,8 +166,10 @@ fn parse(file: &mut EventFile, kinds: &mut Kinds, sender: SyncSender<Handover>) 
 
 impl Handover {
     fn push(&mut self, event: &Event, kind: u32, position: Option<u64>, place: Place) {
-        let start = self.contents.len();
         event.at(0).encode_content(&mut self.contents);
+        // An event that is delivered again may come with the time of that delivery: it is the same all the same.
+        self.compared.clear();
+        unspool_frame::Event { timestamp: 0, ..event.at(0) }.encode_content(&mut self.compared);
         self.events.push(Parsed {
             end: self.contents.len(),
             kind,
@@ -173,7 +177,7 @@ impl Handover {
             position,
             place,
             id: id_hash(&event.id),
-            content: hash_128(&self.contents[start..]),
+            content: hash_128(&self.compared),
         });
     }
 }
