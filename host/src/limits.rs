@@ -95,7 +95,7 @@ pub const BLOCKS_PASSED_OVER: usize = 1024;
 pub const SECTIONS_KEPT_BYTES: usize = 24 << 20;
 
 /// Cache of each redb file, in bytes.
-pub const STORE_CACHE_BYTES: usize = 24 << 20;
+pub const STORE_CACHE_BYTES: usize = 12 << 20;
 /// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
 pub const LOG_CACHE_BYTES: usize = 8 << 20;
 
