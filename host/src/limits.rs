@@ -31,10 +31,10 @@ pub const COMMIT_GATHER: Duration = Duration::from_millis(60);
 /// Bytes of rows that make a commit due before its time.
 pub const COMMIT_BYTES: usize = 16 << 20;
 
-/// Memories and tables of one instance together, in bytes, unless the operator says otherwise.
+/// Memories and tables of one instance together, in bytes; what a host is given where it is told nothing else.
 pub const GUEST_MEMORY_BYTES: usize = 64 << 20;
 
-/// The most that an operator may allow one instance; the pool reserves this much address space per memory.
+/// The most that a host may be told to allow one instance; the pool reserves this much address space per memory.
 pub const GUEST_MEMORY_CEILING_BYTES: usize = 1 << 30;
 
 /// Processor time that one chunk may take. Wall-clock time would blame a plugin for a loaded machine.

@@ -5,7 +5,7 @@ use super::wit::WIT;
 use super::*;
 use crate::limits;
 use crate::vocabulary::{EventFailure, FailureKind};
-use guest::{Rows, chunk, component, description, engine, frame, guest, module, never};
+use guest::{Rows, chunk, component, description, engine, guest, module, never};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -438,27 +438,4 @@ fn an_instance_cannot_be_given_more_than_the_ceiling() {
     let options =
         EngineOptions { memory_bytes: limits::GUEST_MEMORY_CEILING_BYTES + 1, ..EngineOptions::new("/nowhere") };
     assert!(matches!(Engine::new(options), Err(PluginError::MemoryCeiling(_))));
-}
-
-/// Prints what loading and calling cost; run with `--ignored --nocapture`.
-#[test]
-#[ignore = "measures, asserts nothing"]
-fn timings() {
-    let dir = tempfile::tempdir().unwrap();
-    let bytes = std::env::var_os("PLUGIN").map_or_else(|| guest(guest::RETURN, &[PUT]), |p| std::fs::read(p).unwrap());
-    let timed = |what: &str, times: u32, f: &mut dyn FnMut()| {
-        let start = Instant::now();
-        (0..times).for_each(|_| f());
-        println!("{what}: {:?}", start.elapsed() / times);
-    };
-    timed("Engine::new", 10, &mut || drop(engine(dir.path())));
-    timed("check", 10, &mut || check(&bytes).unwrap());
-    let engine = engine(dir.path());
-    timed("load, compiling", 1, &mut || drop(engine.load(&bytes).unwrap()));
-    timed("load, from the cache", 100, &mut || drop(engine.load(&bytes).unwrap()));
-    let plugin = engine.load(&bytes).unwrap();
-    timed("handle 15 events", 1000, &mut || {
-        drop(plugin.handle(&chunk(15), Rows::default(), &never()).unwrap());
-    });
-    let _ = frame(&[]);
 }
