@@ -95,12 +95,18 @@ pub const BLOCKS_PASSED_OVER: usize = 1024;
 pub const SECTIONS_KEPT_BYTES: usize = 24 << 20;
 
 /// Cache of each redb file, in bytes.
-pub const STORE_CACHE_BYTES: usize = 12 << 20;
+pub const STORE_CACHE_BYTES: usize = 4 << 20;
 /// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
 pub const LOG_CACHE_BYTES: usize = 8 << 20;
 
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;
+
+/// The same for a source that cannot be reached: about a minute.
+pub const SOURCE_TRIES: u32 = 12;
+
+/// Doublings of the pause between tries; from then on it stays as it is.
+const BACKOFF_DOUBLINGS: u32 = 5;
 
 /// The pause before the second try; it doubles with each further one (see [`backoff`]).
 pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
@@ -108,12 +114,19 @@ pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
 /// The pause after try number `tries`, which failed, counted from 1: doubled each time, and up to half as much again at
 /// random, so that rebuilds that failed together do not return together.
 pub fn backoff(tries: u32) -> Duration {
-    let pause = TRANSIENT_BACKOFF * 2_u32.saturating_pow(tries.saturating_sub(1));
+    let pause = TRANSIENT_BACKOFF * 2_u32.pow(tries.saturating_sub(1).min(BACKOFF_DOUBLINGS));
     let mut random = [0];
     // Without randomness the pause is only less spread out.
     let spread = getrandom::fill(&mut random).map_or(0.0, |()| f64::from(random[0]) / 255.0);
     pause + pause.mul_f64(0.5 * spread)
 }
+
+/// How long a rebuild waits for transactions that were open in a PostgreSQL history when it began; afterwards it says
+/// which they are, and does not begin.
+pub const OPEN_TRANSACTIONS_WAIT: Duration = Duration::from_secs(60);
+
+/// How often a follower looks for new events, where nothing wakes it.
+pub const FOLLOW_POLL: Duration = Duration::from_millis(100);
 
 /// How long a rebuild that is behind may stand still before it is called stalled: several times what a chunk may take.
 pub const STALL: Duration = Duration::from_secs(30);

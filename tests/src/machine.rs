@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use unspool::{
     plugin::{Engine, EngineOptions},
     rebuild::{Options, Supervisor},
-    source::{event_file::EventFile, file::FileSources, log::EventLog},
+    source::{Sources, event_file::EventFile, file::FileSources, log::EventLog},
     store::{Generation, Store},
     vocabulary::{canonical, from_json, to_json},
 };
@@ -96,8 +96,9 @@ impl Factory {
     /// What the supervisor says.
     pub fn start(&self, disk: Disk, store: Store, log: EventLog, places: usize) -> Result<Machine, String> {
         let files = FileSources::new(self.dir.path().join("files"));
+        let sources = Sources::new(log, files, self.dir.path().join("unspool.toml"));
         let options = Options { places, ..Options::default() };
-        let supervisor = Supervisor::start(store.clone(), log, files, self.engine.clone(), options);
+        let supervisor = Supervisor::start(store.clone(), sources, self.engine.clone(), options);
         Ok(Machine { disk, store, supervisor: supervisor.map_err(|e| e.to_string())? })
     }
 

@@ -277,6 +277,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
                 promote: true,
                 on_error: dead.on_error,
                 allow_parked: false,
+                follow: false,
             };
             store.begin_attempt("order-summary", 2, &start).unwrap();
         }

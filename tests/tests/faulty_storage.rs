@@ -196,6 +196,7 @@ fn generation() -> NewRebuild {
         label: None,
         on_error: OnError::Stop,
         allow_parked: false,
+        follow: false,
         segments: Vec::new(),
     }
 }
@@ -211,6 +212,7 @@ fn attempt() -> AttemptStart {
         promote: false,
         on_error: OnError::Stop,
         allow_parked: false,
+        follow: false,
     }
 }
 

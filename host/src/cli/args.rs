@@ -188,7 +188,8 @@ pub struct RebuildArgs {
     /// Every installed projection.
     #[arg(long)]
     pub all: bool,
-    /// Where the events come from: `log`, or `file:PATH` [default: log].
+    /// Where the events come from: `log`, `file:PATH`, `postgres:PRESET?host=...&user=...&dbname=...`, or a name of
+    /// `unspool.toml` [default: log].
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
     /// Begin with this event; the new generation holds nothing of those before it.
@@ -199,7 +200,7 @@ pub struct RebuildArgs {
     pub to: Option<String>,
     /// Replay this stream alone, and replace its rows in what readers see.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
-        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error"
+        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow"
     ])]
     pub stream: Option<String>,
     /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later
@@ -224,6 +225,9 @@ pub struct RebuildArgs {
     /// Leave readers where they are when it completes; `model promote` switches them.
     #[arg(long)]
     pub no_promote: bool,
+    /// Go on with new events once the end of the history is reached, until it is paused or cancelled.
+    #[arg(long, conflicts_with = "to")]
+    pub follow: bool,
     /// Return at once; the host that runs, or a new one in the background, goes on.
     #[arg(long)]
     pub detach: bool,

@@ -78,6 +78,11 @@ impl Rebuilds {
 
 fn rate_and_rest(progress: &Progress) -> String {
     let rate = format!("{:.0} events/s", progress.events_per_second);
+    if let (Some(lag), Status::Running) = (&progress.follow, progress.status)
+        && lag.events == 0
+    {
+        return format!("{rate}, follows");
+    }
     match (progress.status, progress.estimated_remaining_ms) {
         (Status::Running, Some(left)) => format!("{rate}, {:.1} s left", left as f64 / 1000.0),
         (Status::Running, None) => rate,

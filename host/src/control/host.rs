@@ -5,7 +5,7 @@ use crate::{
     limits,
     plugin::{Engine, EngineOptions},
     rebuild::{Options, Supervisor},
-    source::{file::FileSources, log::EventLog},
+    source::{Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
 };
 use std::{
@@ -77,7 +77,10 @@ impl Host {
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
             let options = Options { alert: options.alert.clone(), ..Options::default() };
-            Ok(Supervisor::start(store.clone(), log.clone(), FileSources::new(dir.files_dir()), engine, options)?)
+            let files = FileSources::new(dir.files_dir());
+            files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
+            let sources = Sources::new(log.clone(), files, dir.settings_file());
+            Ok(Supervisor::start(store.clone(), sources, engine, options)?)
         });
         started.as_ref().map_err(Clone::clone)
     }

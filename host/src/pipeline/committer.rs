@@ -256,6 +256,7 @@ struct Work<'a> {
     rows: Vec<Vec<RowChange>>,
     row_count: usize,
     checkpoint: Checkpoint,
+    taken: Instant,
     active_ms: u64,
     ends: bool,
 }
@@ -280,12 +281,14 @@ impl<'a> Work<'a> {
             checkpoint.error = error.clone();
         }
         let rows = layer.changes();
+        let taken = Instant::now();
         Some(Work {
             outgoing,
             row_count: rows.iter().map(Vec::len).sum(),
             rows,
             checkpoint,
-            active_ms: state.since.elapsed().as_millis() as u64,
+            active_ms: (taken - state.since).as_millis() as u64,
+            taken,
             ends: state.ending.is_some(),
             layer,
         })
@@ -313,7 +316,8 @@ impl<'a> Work<'a> {
         self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.outgoing.state();
         state.checkpoint = self.checkpoint.clone();
-        state.since = Instant::now();
+        // Handling went on while this was committed.
+        state.since = self.taken;
         state.ended = self.ends;
     }
 

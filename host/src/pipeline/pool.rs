@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 /// switches a chunk, and the thread's priority would have to follow the rebuild's.
 #[derive(Clone)]
 pub struct InstancePool {
+    places: usize,
     free: Arc<(Mutex<usize>, Condvar)>,
 }
 
@@ -18,7 +19,13 @@ impl InstancePool {
     /// A pool of `places` places: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
     pub fn new(places: usize) -> InstancePool {
         let places = places.clamp(1, limits::POOL_INSTANCES);
-        InstancePool { free: Arc::new((Mutex::new(places), Condvar::new())) }
+        InstancePool { places, free: Arc::new((Mutex::new(places), Condvar::new())) }
+    }
+
+    /// How many chunks are being handled at this moment.
+    pub(super) fn taken(&self) -> usize {
+        let (free, _) = &*self.free;
+        self.places.saturating_sub(*free.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn take(&self) -> Place<'_> {

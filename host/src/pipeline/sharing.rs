@@ -63,13 +63,15 @@ impl Sharing {
 
     /// Handles `chunk` in parts; `None` where it is to be handled in one call instead.
     pub(super) fn handle(&self, attempt: &Attempt, chunk: &Chunk, rows: impl Fn() -> ChunkRows) -> Option<Outcome> {
-        if chunk.len() < limits::SHARED_EVENTS {
+        // Cores that other rebuilds' chunks keep busy gain nothing from smaller parts.
+        let instances = self.instances.saturating_sub(attempt.pool.taken());
+        if chunk.len() < limits::SHARED_EVENTS || instances < 2 {
             return None;
         }
-        let mut parts: Vec<Chunk> = (0..self.instances).map(|_| Chunk::new(chunk.through)).collect();
+        let mut parts: Vec<Chunk> = (0..instances).map(|_| Chunk::new(chunk.through)).collect();
         for index in 0..chunk.len() {
             let stream = unspool_frame::Event::stream_of(chunk.encoded(index))?;
-            let part = (self.hash.hash_one(stream) % self.instances as u64) as usize;
+            let part = (self.hash.hash_one(stream) % instances as u64) as usize;
             parts[part].push(chunk.encoded(index), chunk.position(index));
         }
         let (done, outcomes) = channel();

@@ -69,6 +69,17 @@ pub(super) struct Apart {
     pub(super) label: Option<String>,
 }
 
+/// What readers see must stand still while it is compared or changed.
+pub(super) fn refuse_moving(record: &RebuildRecord) -> Result<(), RebuildError> {
+    if record.status() != Status::Running {
+        return Ok(());
+    }
+    let name = &record.checkpoint.projection_name;
+    Err(RebuildError::NotPossible(format!(
+        "what readers of {name} see follows its history and moves on: unspool pause {name} first, and resume it afterwards"
+    )))
+}
+
 impl Supervisor {
     /// Builds the model of `name` anew up to the exact position of what readers see, and compares row by row. With
     /// `repair`, readers are switched to what was built where it differs; otherwise that is dropped.
@@ -78,6 +89,7 @@ impl Supervisor {
     pub fn verify(&self, name: &str, repair: bool) -> Result<VerifyReport, RebuildError> {
         let live = self.host.store.live(name)?;
         let record = self.host.store.rebuild(name, live.number)?;
+        refuse_moving(&record)?;
         let source = self.host.source(&record.source)?;
         refuse_other_history(source.as_ref(), &record)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
@@ -246,6 +258,7 @@ impl Supervisor {
             label: apart.label,
             on_error: apart.on_error,
             allow_parked: true,
+            follow: false,
             segments: apart.segments,
         };
         let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;

@@ -5,14 +5,32 @@ use crate::{
     crash, limits,
     pipeline::{self, Attempt, Ended, Published, Stop},
     plugin::Plugin,
-    source::Source,
-    store::{AttemptStart, Purpose, RebuildRecord},
+    source::{Source, SourceError},
+    store::{AttemptStart, Purpose, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Status, now_ms},
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// How waiting for the history to go on ended.
+enum Following {
+    /// It has: this is claimed for the next attempt.
+    Further(Box<RebuildRecord>),
+    Stopped,
+    Failed(EventFailure),
+}
+
+/// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
+/// for as long as a server takes to start again; a follower waits for it as long as it takes.
+fn patience(record: &RebuildRecord, failure: &EventFailure) -> u32 {
+    match failure.kind {
+        FailureKind::Source if record.follow => u32::MAX,
+        FailureKind::Source => limits::SOURCE_TRIES,
+        _ => limits::TRANSIENT_TRIES,
+    }
+}
 
 /// What every attempt of a rebuild has in common.
 pub(super) struct Attempts {
@@ -35,7 +53,15 @@ impl Attempts {
                 Err(failure) => return self.give_up(&record, failure),
             };
             match pipeline::run(attempt) {
-                Ended::Completed if completes => return self.completed(&record),
+                Ended::Completed if completes && !record.follow => return self.completed(&record),
+                Ended::Completed if completes => match self.follow(&record) {
+                    Following::Further(further) => {
+                        (record, tries) = (*further, 1);
+                        continue;
+                    }
+                    Following::Stopped => return self.settle(&record, self.stop.status(), None),
+                    Following::Failed(failure) => return self.give_up(&record, failure),
+                },
                 // A part is done; the next one goes on.
                 Ended::Completed => {}
                 Ended::Stopped(_) => return,
@@ -43,7 +69,7 @@ impl Attempts {
                 Ended::Lost(failure) => return self.lost(&record, failure),
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
-                    if tries > limits::TRANSIENT_TRIES {
+                    if tries > patience(&record, &failure) {
                         return self.give_up(&record, EventFailure { transient: false, ..failure });
                     }
                     tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
@@ -71,6 +97,7 @@ impl Attempts {
             }
             None => (self.plugin.clone(), true),
         };
+        let record_follows = record.follow;
         let attempt = Attempt {
             record,
             source: self.source.clone(),
@@ -81,7 +108,7 @@ impl Attempts {
             pool: self.host.pool.clone(),
             stop: self.stop.clone(),
             published: self.published.clone(),
-            completes,
+            completes: completes && !record_follows,
         };
         Ok((attempt, completes))
     }
@@ -97,9 +124,74 @@ impl Attempts {
             promote: record.promote,
             on_error: record.on_error,
             allow_parked: record.allow_parked,
+            follow: record.follow,
         };
-        let claimed = self.host.store.begin_attempt(self.name(record), record.generation, &start);
+        self.claim(record, &start)
+    }
+
+    fn claim(&self, record: &RebuildRecord, start: &AttemptStart) -> Result<RebuildRecord, EventFailure> {
+        let claimed = self.host.store.begin_attempt(self.name(record), record.generation, start);
         claimed.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))
+    }
+
+    /// Readers get what was built, and the history is waited for: until it has gone on.
+    fn follow(&self, record: &RebuildRecord) -> Following {
+        let name = self.name(record);
+        let lost = |e: StoreError| EventFailure::permanent(FailureKind::Store, e.to_string());
+        if let Err(e) = self.host.store.promote_follower(name, record.generation) {
+            return Following::Failed(lost(e));
+        }
+        let mut tries = 0;
+        while !self.stop.is_raised() {
+            match self.further(record) {
+                Ok(Some(start)) => {
+                    return match self.claim(record, &start) {
+                        Ok(record) => Following::Further(Box::new(record)),
+                        Err(failure) => Following::Failed(failure),
+                    };
+                }
+                Ok(None) => {
+                    tries = 0;
+                    self.source.wait(limits::FOLLOW_POLL);
+                }
+                // A follower waits for its source as long as it takes.
+                Err(failure) if failure.transient => {
+                    tries += 1;
+                    tracing::warn!(projection = name, tries, "retrying: {failure}");
+                    self.pause_before_try(tries);
+                }
+                Err(failure) => return Following::Failed(failure),
+            }
+        }
+        Following::Stopped
+    }
+
+    /// What the next attempt starts with, where the history has gone on.
+    fn further(&self, record: &RebuildRecord) -> Result<Option<AttemptStart>, EventFailure> {
+        let source = |e: SourceError| EventFailure {
+            transient: e.transient,
+            ..EventFailure::permanent(FailureKind::Source, e.message)
+        };
+        let settled = self.source.settled().map_err(source)?;
+        if settled <= record.target {
+            return Ok(None);
+        }
+        let matcher = Matcher::new(&self.plugin.description().event_types);
+        let new = self.source.count(&matcher, record.target, settled).map_err(source)?;
+        let now = self.host.store.rebuild(self.name(record), record.generation);
+        let now = now.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))?;
+        Ok(Some(AttemptStart {
+            target: settled,
+            total_events: now.passed() + new,
+            chunk_size: now.chunk_size,
+            chunks_per_call: now.chunks_per_call,
+            priority: now.priority,
+            rate_limit: now.rate_limit,
+            promote: now.promote,
+            on_error: now.on_error,
+            allow_parked: now.allow_parked,
+            follow: true,
+        }))
     }
 
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.

@@ -12,13 +12,14 @@ use super::{
 use crate::{
     disk::DiskError,
     plugin::Plugin,
-    source::{Source, file::FileSources, log::EventLog},
+    source::Source,
     store::{DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Store, StoreError},
     vocabulary::{Matcher, Position, Status, now_ms},
 };
 use serde::Serialize;
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -96,18 +97,18 @@ impl Supervisor {
     /// When the plugin is not accepted, the source cannot be read, or a run does not come to its end.
     pub fn verify_plugin(&self, component: &[u8], source: &str) -> Result<DeterminismReport, RebuildError> {
         let plugin = self.host.engine.load(component)?;
-        let log = self.host.history(source)?;
+        let history = self.host.source(source)?;
         let dir = tempfile::tempdir()?;
         let usual = chunk_size(plugin.description(), None);
-        let mut bench = Bench::open(&self.host, dir.path(), log, plugin)?;
+        let mut bench = Bench::open(&self.host, dir.path(), (source, history), plugin)?;
         let name = bench.plugin.description().name.clone();
         bench.supervisor.install(component)?;
-        let to = bench.log.ceiling()?;
+        let to = bench.source.ceiling()?;
         let matcher = Matcher::new(&bench.plugin.description().event_types);
         let mut report = DeterminismReport {
             projection_name: name,
             plugin_digest: bench.plugin.digest().to_owned(),
-            events: bench.log.count(&matcher, Position::START, to)?,
+            events: bench.source.count(&matcher, Position::START, to)?,
             runs: Vec::new(),
             difference: None,
         };
@@ -132,15 +133,21 @@ impl Supervisor {
 struct Bench<'a> {
     host: &'a Host,
     dir: &'a Path,
-    log: EventLog,
+    source_name: String,
+    source: Arc<dyn Source>,
     plugin: Plugin,
     supervisor: Supervisor,
 }
 
 impl<'a> Bench<'a> {
-    fn open(host: &'a Host, dir: &'a Path, log: EventLog, plugin: Plugin) -> Result<Bench<'a>, RebuildError> {
-        let supervisor = open(host, dir, &log)?;
-        Ok(Bench { host, dir, log, plugin, supervisor })
+    fn open(
+        host: &'a Host,
+        dir: &'a Path,
+        (source_name, source): (&str, Arc<dyn Source>),
+        plugin: Plugin,
+    ) -> Result<Bench<'a>, RebuildError> {
+        let supervisor = open(host, dir)?;
+        Ok(Bench { host, dir, source_name: source_name.to_owned(), source, plugin, supervisor })
     }
 
     fn store(&self) -> &Store {
@@ -157,8 +164,8 @@ impl<'a> Bench<'a> {
             Manner::Chunks(size) | Manner::Again(size) => self.supervisor.build_apart(
                 self.name(),
                 Apart {
-                    source: std::sync::Arc::new(self.log.clone()),
-                    source_name: "log".to_owned(),
+                    source: self.source.clone(),
+                    source_name: self.source_name.clone(),
                     plugin: self.plugin.clone(),
                     segments: Vec::new(),
                     after: Position::START,
@@ -179,11 +186,11 @@ impl<'a> Bench<'a> {
     fn run_with_a_crash(&mut self, size: u32, to: Position) -> Result<RebuildRecord, RebuildError> {
         let (name, description) = (self.name().to_owned(), self.plugin.description().clone());
         let matcher = Matcher::new(&description.event_types);
-        let events = self.log.count(&matcher, Position::START, to)?;
-        let middle = self.log.back(&matcher, to, events.div_ceil(2))?;
+        let events = self.source.count(&matcher, Position::START, to)?;
+        let middle = self.source.back(&matcher, to, events.div_ceil(2))?;
         let new = NewRebuild {
-            source: "log".to_owned(),
-            source_identity: self.log.identity().to_owned(),
+            source: self.source_name.clone(),
+            source_identity: self.source.identity().to_owned(),
             after: Position::START,
             to: Some(to),
             chunk_size: size,
@@ -195,13 +202,14 @@ impl<'a> Bench<'a> {
             label: None,
             on_error: OnError::Park,
             allow_parked: true,
+            follow: false,
             segments: Vec::new(),
         };
         let half = NewRebuild { to: Some(middle), ..new.clone() };
-        let start = attempt_start(&self.log, &description, &half, Position::START, 0)?;
+        let start = attempt_start(self.source.as_ref(), &description, &half, Position::START, 0)?;
         let generation = self.store().create_generation(&name, new, now_ms())?.generation;
         let record = self.store().begin_attempt(&name, generation, &start)?;
-        let source = std::sync::Arc::new(self.log.clone());
+        let source = self.source.clone();
         self.supervisor.host.begin(&name, record, source, self.plugin.clone())?;
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)?;
@@ -225,9 +233,9 @@ impl<'a> Bench<'a> {
     fn reopen(&mut self) -> Result<(), RebuildError> {
         // An empty store elsewhere stands in meanwhile: there is one supervisor at any time.
         let elsewhere = tempfile::tempdir()?;
-        let stand_in = open(self.host, elsewhere.path(), &self.log)?;
+        let stand_in = open(self.host, elsewhere.path())?;
         drop(std::mem::replace(&mut self.supervisor, stand_in));
-        self.supervisor = open(self.host, self.dir, &self.log)?;
+        self.supervisor = open(self.host, self.dir)?;
         Ok(())
     }
 
@@ -252,11 +260,11 @@ impl<'a> Bench<'a> {
     ) -> Result<Divergence, RebuildError> {
         let (mut agree, mut differ) = (Position::START, to);
         loop {
-            let between = self.log.count(matcher, agree, differ)?;
+            let between = self.source.count(matcher, agree, differ)?;
             if between <= 1 {
                 break;
             }
-            let middle = self.log.back(matcher, differ, between / 2)?;
+            let middle = self.source.back(matcher, differ, between / 2)?;
             if self.rows_that_differ(usual, manner, middle)?.is_some() {
                 differ = middle;
             } else {
@@ -264,7 +272,7 @@ impl<'a> Bench<'a> {
             }
         }
         let mut event = None;
-        let mut reader = self.log.read(matcher, agree, differ)?;
+        let mut reader = self.source.read(matcher, agree, differ)?;
         while let Some(block) = reader.next()? {
             if let Some((_, position)) = block.ends.first() {
                 let id = unspool_frame::Event::decode(&mut &block.bytes[..]).map(|event| event.id.to_owned());
@@ -295,7 +303,7 @@ impl<'a> Bench<'a> {
 }
 
 /// A supervisor on the store in `dir`, which may take a moment to be let go of.
-fn open(host: &Host, dir: &Path, log: &EventLog) -> Result<Supervisor, RebuildError> {
+fn open(host: &Host, dir: &Path) -> Result<Supervisor, RebuildError> {
     const LET_GO: Duration = Duration::from_secs(5);
     let data = DataDir::open(dir).map_err(StoreError::from)?;
     let until = Instant::now() + LET_GO;
@@ -307,6 +315,5 @@ fn open(host: &Host, dir: &Path, log: &EventLog) -> Result<Supervisor, RebuildEr
             opened => break opened?,
         }
     };
-    let files = FileSources::new(data.files_dir());
-    Supervisor::start(store, log.clone(), files, host.engine.clone(), Options::default())
+    Supervisor::start(store, host.sources.clone(), host.engine.clone(), Options::default())
 }

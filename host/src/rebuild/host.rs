@@ -5,13 +5,12 @@ use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
     plugin::{Engine, Plugin},
-    source::{Source, file::FileSources, log::EventLog},
+    source::{Source, Sources},
     store::{RebuildRecord, Store},
     vocabulary::{EventFailure, Status},
 };
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -22,8 +21,7 @@ pub(super) struct Host {
     pub(super) committer: Committer,
     pub(super) pool: InstancePool,
     pub(super) alert: Option<String>,
-    pub(super) log: EventLog,
-    pub(super) files: FileSources,
+    pub(super) sources: Sources,
     pub(super) engine: Engine,
     /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
     running: Mutex<HashMap<String, Running>>,
@@ -43,20 +41,13 @@ struct Running {
 }
 
 impl Host {
-    pub(super) fn new(
-        store: Store,
-        log: EventLog,
-        files: FileSources,
-        engine: Engine,
-        options: Options,
-    ) -> std::io::Result<Host> {
+    pub(super) fn new(store: Store, sources: Sources, engine: Engine, options: Options) -> std::io::Result<Host> {
         Ok(Host {
             committer: Committer::start(store.clone())?,
             pool: InstancePool::new(options.places),
             alert: options.alert,
             store,
-            log,
-            files,
+            sources,
             engine,
             running: Mutex::default(),
             ended: Condvar::new(),
@@ -105,16 +96,7 @@ impl Host {
 
     /// The source as `--source` names it.
     pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Source>, RebuildError> {
-        Ok(Arc::new(self.history(name)?))
-    }
-
-    /// The history as `--source` names it.
-    pub(super) fn history(&self, name: &str) -> Result<EventLog, RebuildError> {
-        match name.split_once(':') {
-            None if name == "log" => Ok(self.log.clone()),
-            Some(("file", path)) => Ok(self.files.open(Path::new(path))?),
-            _ => Err(RebuildError::Usage(format!("source {name} is not known; use log, or file:PATH"))),
-        }
+        Ok(self.sources.open(name)?)
     }
 
     /// The plugin with this digest.

@@ -3,7 +3,7 @@
 use super::{RebuildError, host::Host, supervisor::Supervisor, watchdog::is_stalled};
 use crate::{
     store::RebuildRecord,
-    vocabulary::{Progress, Status, percent},
+    vocabulary::{Lag, Progress, Status, now_ms, percent},
 };
 
 impl Supervisor {
@@ -69,6 +69,13 @@ fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
         retries,
         parked,
         allow_parked: record.allow_parked,
+        follow: record.follow.then(|| Lag {
+            events: left,
+            ms: match checkpoint.last_event_timestamp {
+                Some(last) if left > 0 => now_ms().saturating_sub(last).max(0).unsigned_abs(),
+                _ => 0,
+            },
+        }),
         stalled: running.is_some_and(|published| is_stalled(&record, &published)),
         stages: last_run.map_or(record.stages, |run| run.stages().report()),
         error: checkpoint.error.as_ref().map(ToString::to_string),

@@ -2,6 +2,7 @@
 
 use super::{
     RebuildError, Refusal,
+    apart::refuse_moving,
     supervisor::Supervisor,
     trigger::{refuse_other_history, same_shape},
 };
@@ -61,6 +62,7 @@ impl Supervisor {
         if !same_shape(&record, plugin.description()) {
             return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
         }
+        refuse_moving(&record)?;
         if self.host.store.parked_streams(&live)?.contains(stream) {
             return Err(RebuildError::NotPossible(format!(
                 "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"

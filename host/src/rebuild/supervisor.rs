@@ -4,7 +4,7 @@ use super::{Answer, Effect, Input, RebuildError, State, alert, host::Host, step}
 use crate::{
     crash, limits,
     plugin::Engine,
-    source::{file::FileSources, log::EventLog},
+    source::Sources,
     store::{Purpose, RebuildRecord, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
@@ -59,13 +59,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// When the store cannot be written, or the system gives no thread.
-    pub fn start(
-        store: Store,
-        log: EventLog,
-        files: FileSources,
-        engine: Engine,
-        options: Options,
-    ) -> Result<Supervisor, RebuildError> {
+    pub fn start(store: Store, sources: Sources, engine: Engine, options: Options) -> Result<Supervisor, RebuildError> {
         for record in store.left_running()? {
             settle_left_running(&store, &record, options.alert.as_deref())?;
             crash::point("recover.settled");
@@ -73,8 +67,7 @@ impl Supervisor {
         for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
             store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
         }
-        files.prune(&store.unfinished_histories()?)?;
-        let host = Arc::new(Host::new(store, log, files, engine, options)?);
+        let host = Arc::new(Host::new(store, sources, engine, options)?);
         super::watchdog::start(&host)?;
         Ok(Supervisor { host })
     }

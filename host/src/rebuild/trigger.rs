@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct Trigger {
     /// The projection.
     pub name: String,
-    /// `log` (the default) or `file:PATH`. An unfinished rebuild keeps its own.
+    /// `log` (the default), `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`. An unfinished rebuild keeps its own.
     pub source: Option<String>,
     /// The first event, by id; from the first of the source where absent.
     pub from: Option<String>,
@@ -35,6 +35,9 @@ pub struct Trigger {
     pub on_error: Option<OnError>,
     /// Count the rebuild as done, and promote it, with parked events too.
     pub allow_parked: bool,
+    /// Go on with new events once the end of the history is reached.
+    #[serde(default)]
+    pub follow: bool,
 }
 
 /// The answer to a trigger.
@@ -305,6 +308,7 @@ impl Prepared {
             label: None,
             on_error: trigger.on_error.unwrap_or_default(),
             allow_parked: trigger.allow_parked,
+            follow: trigger.follow,
             segments,
         }
     }
@@ -325,6 +329,7 @@ impl Prepared {
             promote: record.promote && !trigger.no_promote,
             on_error: trigger.on_error.unwrap_or(record.on_error),
             allow_parked: record.allow_parked || trigger.allow_parked,
+            follow: record.follow || trigger.follow,
             to: record.to,
             ..self.new_rebuild(Vec::new())
         };
@@ -371,6 +376,7 @@ pub(super) fn attempt_start(
         promote: wanted.promote,
         on_error: wanted.on_error,
         allow_parked: wanted.allow_parked,
+        follow: wanted.follow,
     })
 }
 

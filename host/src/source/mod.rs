@@ -3,8 +3,13 @@
 pub mod event_file;
 pub mod file;
 pub mod log;
+pub mod postgres;
+mod sources;
+
+pub use sources::Sources;
 
 use crate::vocabulary::{EventBlock, Matcher, Position};
+use std::time::Duration;
 
 /// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
 pub trait Source: Send + Sync {
@@ -16,6 +21,19 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
     fn ceiling(&self) -> Result<Position, SourceError>;
+
+    /// Up to where the history is settled at this moment, without waiting for anything: what a follower may read.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn settled(&self) -> Result<Position, SourceError> {
+        self.ceiling()
+    }
+
+    /// Returns when there may be more to read, after `timeout` at the latest.
+    fn wait(&self, timeout: Duration) {
+        std::thread::sleep(timeout);
+    }
 
     /// How many events with `after < position <= through` match.
     ///

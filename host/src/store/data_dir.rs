@@ -14,11 +14,14 @@ use std::{
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
+/// | `unspool.toml` | what operators have settled: named sources |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
 /// | `control.sock` | the socket of the running host |
 /// | `host.log` | what a detached host says |
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
+
+const SETTINGS: &str = "unspool.toml";
 
 const OURS: [&str; 2] = ["store.redb", "log.redb"];
 
@@ -33,7 +36,9 @@ impl DataDir {
             Ok(entries) => {
                 let names: Vec<_> =
                     entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
-                if !names.is_empty() && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
+                // An operator may settle things before the first start.
+                let only_settings = names.iter().all(|name| name == SETTINGS);
+                if !only_settings && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
                     return Err(DiskError::Foreign(path.to_owned()));
                 }
             }
@@ -63,6 +68,11 @@ impl DataDir {
     /// Where event files that are sources are indexed.
     pub fn files_dir(&self) -> PathBuf {
         self.0.join("files")
+    }
+
+    /// What operators have settled, where they have.
+    pub fn settings_file(&self) -> PathBuf {
+        self.0.join(SETTINGS)
     }
 
     /// Where compiled plugins are cached.

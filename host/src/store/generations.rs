@@ -43,6 +43,8 @@ pub struct NewRebuild {
     pub on_error: OnError,
     /// See [`RebuildRecord::allow_parked`].
     pub allow_parked: bool,
+    /// See [`RebuildRecord::follow`].
+    pub follow: bool,
     /// See [`RebuildRecord::segments`].
     pub segments: Vec<Segment>,
 }
@@ -68,6 +70,8 @@ pub struct AttemptStart {
     pub on_error: OnError,
     /// See [`RebuildRecord::allow_parked`].
     pub allow_parked: bool,
+    /// See [`RebuildRecord::follow`].
+    pub follow: bool,
 }
 
 /// A change that depends on what is stored reads it while it holds the only write lock.
@@ -177,6 +181,7 @@ impl Store {
             label: new.label,
             on_error: new.on_error,
             allow_parked: new.allow_parked,
+            follow: new.follow,
             parked: 0,
             discarded: 0,
             segments: new.segments,
@@ -241,6 +246,7 @@ impl Store {
             record.promote = start.promote;
             record.on_error = start.on_error;
             record.allow_parked = start.allow_parked;
+            record.follow = start.follow;
             record.ended_at = None;
             record.interrupted = false;
             record.checkpoint.status = Status::Running;
@@ -411,6 +417,20 @@ impl Store {
         Ok(owner)
     }
 
+    /// Switches readers to a generation that has reached the end of its history and follows it from now on, where it is to
+    /// be promoted and lacks no event that it may not lack.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn promote_follower(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        let write = self.db.begin_write()?;
+        let record = record_in(&write, projection, generation)?;
+        if record.promote && (record.parked == 0 || record.allow_parked) {
+            promote_in(&write, projection, generation)?;
+        }
+        Ok(write.commit()?)
+    }
+
     /// Switches readers of `projection` back to the generation they saw before; the two change places.
     ///
     /// # Errors
@@ -511,6 +531,7 @@ mod tests {
             label: None,
             on_error: OnError::Stop,
             allow_parked: false,
+            follow: false,
             segments: Vec::new(),
         }
     }

@@ -92,6 +92,9 @@ pub struct RebuildRecord {
     pub on_error: OnError,
     /// Whether it counts as done with parked events in it.
     pub allow_parked: bool,
+    /// Whether it goes on with new events once it has reached the end of its history.
+    #[serde(default)]
+    pub follow: bool,
     /// Events that are parked.
     pub parked: u64,
     /// Events that were parked and then forgotten: they are never applied.

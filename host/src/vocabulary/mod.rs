@@ -13,7 +13,7 @@ pub use document::{DocumentError, canonical, check_document, from_json, split_do
 pub use event::{Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
 pub use position::Position;
-pub use progress::{Progress, StageReport, percent};
+pub use progress::{Lag, Progress, StageReport, percent};
 pub use projection::{InvalidDescription, Matcher, validate};
 pub use unspool_frame::{Complexity, Description, Partitioning};
 

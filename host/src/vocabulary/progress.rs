@@ -35,6 +35,9 @@ pub struct Progress {
     pub parked: u64,
     /// Whether it counts as done with parked events.
     pub allow_parked: bool,
+    /// How far a rebuild that follows its history is behind it; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<Lag>,
     /// It runs and is behind, but has not moved for longer than it should take (see `limits::STALL`).
     pub stalled: bool,
     /// Where the time went.
@@ -45,6 +48,15 @@ pub struct Progress {
     /// The failure in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventFailure>,
+}
+
+/// How far a follower is behind what is settled of its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// Matching events that have not been handled yet.
+    pub events: u64,
+    /// The age of the last event that was handled, in milliseconds; 0 where none is waiting.
+    pub ms: u64,
 }
 
 /// The time of the stages in milliseconds, as operators see it. The stage that works most and waits least is what limits

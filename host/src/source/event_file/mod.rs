@@ -36,6 +36,8 @@ mod message_pack;
 mod ours;
 mod time;
 
+pub(super) use time::Moment;
+
 #[cfg(test)]
 mod tests;
 

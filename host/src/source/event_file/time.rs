@@ -4,16 +4,16 @@ use super::error::shortened;
 use jiff::Timestamp;
 
 /// A point in time.
-pub(super) struct Moment {
+pub(in crate::source) struct Moment {
     /// Milliseconds since 1970, rounded down.
-    pub(super) milliseconds: i64,
+    pub(in crate::source) milliseconds: i64,
     /// Whether rounding lost nothing.
     pub(super) exact: bool,
 }
 
 impl Moment {
     /// The time that `text` says; otherwise what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Moment, String> {
+    pub(in crate::source) fn parse(text: &str) -> Result<Moment, String> {
         if !is_rfc_3339(text.as_bytes()) {
             return Err(format!("the text \"{}\"", shortened(text)));
         }

@@ -1,0 +1,212 @@
+//! Up to where a history is settled: nothing that commits later stands at or below.
+//!
+//! A writer takes its number within a transaction and commits later, out of order. Two proofs are used, neither of which
+//! depends on how the writer works:
+//!
+//! - **No hole**: behind a settled position, numbers that follow each other without a gap are all there already.
+//! - **Nobody left**: after the greatest number was read, all transactions that were open then have ended. Whoever might
+//!   still fill a hole below it was one of them; so the holes that are left stay empty for good.
+//!
+//! Every open transaction holds a lock on its own virtual transaction id, which any role may see in `pg_locks`; prepared
+//! ones are in `pg_prepared_xacts`. A sequence that hands out numbers to *sessions* (`CACHE` above 1, or an increment that
+//! a program counts up in memory) would defeat both proofs, and is refused when the source is opened.
+
+use super::{
+    failed,
+    layout::{Layout, Ordering},
+    settings::Settings,
+};
+use crate::{limits, source::SourceError, vocabulary::Position};
+use postgres::Client;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+/// Numbers that are looked at in one search for a hole.
+const SEARCHED: i64 = 10_000;
+
+/// How often it is looked whether transactions have ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// What is known of the end of a history.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Settled up to here.
+    reached: Position,
+    /// The end of the history at some moment, and who was at work then and is still.
+    candidate: Option<Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    end: Position,
+    open: HashSet<String>,
+}
+
+/// A history whose end is looked at.
+pub(super) struct End<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) layout: &'a Layout,
+    pub(super) client: &'a mut Client,
+}
+
+impl Settled {
+    /// Looks again, without waiting, up to where the history is settled.
+    pub(super) fn look(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
+        let found = match history.layout.ordering {
+            Ordering::Serialised => history.greatest()?,
+            Ordering::Transaction => history.below_open_transactions()?,
+            Ordering::Gaps => self.past_holes(history)?,
+        };
+        self.reached = self.reached.max(found);
+        Ok(self.reached)
+    }
+
+    /// Waits until everything that stands in the history now is settled, however long transactions that are open now
+    /// take, and says up to where that is.
+    pub(super) fn wait(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
+        let until = Instant::now() + limits::OPEN_TRANSACTIONS_WAIT;
+        let mut open = match history.layout.ordering {
+            Ordering::Serialised => return self.look(history),
+            Ordering::Transaction | Ordering::Gaps => Candidate { end: history.greatest()?, open: history.open()? },
+        };
+        while !open.open.is_empty() {
+            if Instant::now() >= until {
+                return Err(history.still_open(&open.open));
+            }
+            std::thread::sleep(GLANCE);
+            let now = history.open()?;
+            open.open.retain(|transaction| now.contains(transaction));
+        }
+        if history.layout.ordering == Ordering::Gaps {
+            self.reached = self.reached.max(open.end);
+            return Ok(self.reached);
+        }
+        // Transactions of other databases may hold the oldest snapshot back a little longer.
+        loop {
+            let reached = self.look(history)?;
+            if reached >= open.end {
+                return Ok(reached);
+            }
+            if Instant::now() >= until {
+                return Err(history.still_open(&HashSet::new()));
+            }
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    fn past_holes(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
+        let without_hole = history.without_hole(self.reached)?;
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.end <= without_hole) {
+            self.candidate = None;
+        }
+        let candidate = match self.candidate.take() {
+            Some(mut candidate) => {
+                let now = history.open()?;
+                candidate.open.retain(|transaction| now.contains(transaction));
+                candidate
+            }
+            None => {
+                let end = history.greatest()?;
+                if end <= without_hole {
+                    return Ok(without_hole);
+                }
+                // In this order: whoever holds a number below the end is among those that are open afterwards.
+                Candidate { end, open: history.open()? }
+            }
+        };
+        if candidate.open.is_empty() {
+            let passed = candidate.end.minor.saturating_sub(without_hole.minor);
+            tracing::debug!(
+                source = history.settings.name,
+                "no transaction is left that could fill a hole among the {passed} positions up to {}",
+                candidate.end
+            );
+            return Ok(candidate.end);
+        }
+        self.candidate = Some(candidate);
+        Ok(without_hole)
+    }
+}
+
+impl End<'_> {
+    fn query(&mut self, query: &str) -> Result<Vec<postgres::Row>, SourceError> {
+        self.client.query(query, &[]).map_err(|e| failed(self.settings, &e))
+    }
+
+    /// The greatest position of any row.
+    fn greatest(&mut self) -> Result<Position, SourceError> {
+        self.last("")
+    }
+
+    /// The greatest position of a transaction below which none is open.
+    fn below_open_transactions(&mut self) -> Result<Position, SourceError> {
+        let transaction = self.layout.transaction.clone().unwrap_or_default();
+        self.last(&format!("WHERE {transaction} < pg_snapshot_xmin(pg_current_snapshot())"))
+    }
+
+    fn last(&mut self, condition: &str) -> Result<Position, SourceError> {
+        let Layout { table, number, transaction, .. } = self.layout;
+        let query = match transaction {
+            None => format!("SELECT '0', {number}::int8 FROM {table} {condition} ORDER BY {number} DESC LIMIT 1"),
+            Some(transaction) => format!(
+                "SELECT {transaction}::text, {number}::int8 FROM {table} {condition} \
+                 ORDER BY {transaction} DESC, {number} DESC LIMIT 1"
+            ),
+        };
+        let rows = self.query(&query)?;
+        let Some(row) = rows.first() else { return Ok(Position::START) };
+        let (major, minor): (String, i64) = (row.get(0), row.get(1));
+        Ok(Position { major: major.parse().unwrap_or(0), minor: minor.try_into().unwrap_or(0) })
+    }
+
+    /// How far numbers follow each other behind `position`.
+    fn without_hole(&mut self, position: Position) -> Result<Position, SourceError> {
+        let Layout { table, number, .. } = self.layout;
+        let after = i64::try_from(position.minor).unwrap_or(i64::MAX);
+        let query =
+            format!("SELECT {number}::int8 FROM {table} WHERE {number} > {after} ORDER BY {number} LIMIT {SEARCHED}");
+        let mut reached = after;
+        for row in self.query(&query)? {
+            let number: i64 = row.get(0);
+            if number != reached + 1 {
+                break;
+            }
+            reached = number;
+        }
+        Ok(Position::number(reached.try_into().unwrap_or(0)))
+    }
+
+    /// The transactions of this database that are open, other than our own.
+    fn open(&mut self) -> Result<HashSet<String>, SourceError> {
+        let query = "SELECT lock.virtualtransaction FROM pg_locks AS lock JOIN pg_stat_activity AS session USING (pid) \
+                     WHERE lock.locktype = 'virtualxid' AND lock.pid <> pg_backend_pid() \
+                     AND session.datname = current_database() \
+                     AND session.backend_type IS DISTINCT FROM 'autovacuum worker' \
+                     AND session.backend_type IS DISTINCT FROM 'walsender' \
+                     UNION ALL SELECT 'prepared: ' || gid FROM pg_prepared_xacts WHERE database = current_database()";
+        Ok(self.query(query)?.iter().map(|row| row.get(0)).collect())
+    }
+
+    fn still_open(&mut self, open: &HashSet<String>) -> SourceError {
+        let query = "SELECT virtualtransaction, pid FROM pg_locks WHERE locktype = 'virtualxid' ORDER BY pid";
+        let sessions = self.query(query).unwrap_or_default();
+        let named: Vec<String> = sessions
+            .iter()
+            .filter(|row| open.contains(row.get::<_, &str>(0)))
+            .map(|row| format!("the session with pid {}", row.get::<_, i32>(1)))
+            .chain(open.iter().filter(|transaction| transaction.starts_with("prepared: ")).cloned())
+            .collect();
+        let who = if named.is_empty() { "one that is not visible".to_owned() } else { named.join(", ") };
+        SourceError {
+            transient: true,
+            ..SourceError::permanent(format!(
+                "{}: transactions that may still add events below the end of the history have been open for {} s: {who}; \
+                 end them, or try again later",
+                self.settings.name,
+                limits::OPEN_TRANSACTIONS_WAIT.as_secs()
+            ))
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Reading a range: one COPY after another on a connection and a thread of their own, so that the server, the network and
+//! the handlers work at the same time. Each COPY is short: none holds a snapshot for hours, which would keep the server
+//! from cleaning up, and other readers from moving on.
+
+use super::{connect, failed, layout::Layout, layout::of_types, rows::COLUMNS, rows::Rows, settings::Settings};
+use crate::{
+    source::{Reader, SourceError},
+    vocabulary::{EventBlock, Matcher, Position},
+};
+use bytes::Bytes;
+use postgres::{CancelToken, NoTls, binary_copy::BinaryCopyOutIter, fallible_iterator::FallibleIterator, types::Type};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Rows of one COPY.
+const ROWS: usize = 50_000;
+
+/// Events and bytes after which a block is handed over.
+const BLOCK_EVENTS: usize = 1_000;
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Blocks that wait for who reads them.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What a reader reads.
+pub(super) struct Scan {
+    pub(super) settings: Settings,
+    pub(super) layout: Layout,
+    pub(super) selected: String,
+    pub(super) types: Vec<Type>,
+    pub(super) matcher: Matcher,
+    pub(super) after: Position,
+    pub(super) through: Position,
+}
+
+type Block = Result<EventBlock, SourceError>;
+
+/// Takes blocks from the thread that reads.
+pub(super) struct PostgresReader {
+    blocks: Receiver<Block>,
+    through: Position,
+    ended: bool,
+}
+
+impl PostgresReader {
+    /// Starts the thread. It has the priority of the one that calls, and ends soon after this is dropped.
+    pub(super) fn start(scan: Scan) -> Result<PostgresReader, SourceError> {
+        let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
+        let through = scan.through;
+        let spawned = std::thread::Builder::new().name("postgres".into()).spawn(move || {
+            if let Err(e) = scan.run(&sender) {
+                drop(sender.send(Err(e)));
+            }
+        });
+        match spawned {
+            Ok(_) => Ok(PostgresReader { blocks, through, ended: false }),
+            Err(e) => Err(SourceError {
+                transient: true,
+                ..SourceError::permanent(format!("the thread that reads PostgreSQL does not start: {e}"))
+            }),
+        }
+    }
+}
+
+impl Reader for PostgresReader {
+    fn next(&mut self) -> Result<Option<EventBlock>, SourceError> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.blocks.recv() {
+            Ok(block) => {
+                let block = block?;
+                self.ended = block.through >= self.through;
+                Ok(Some(block))
+            }
+            Err(_) => Err(SourceError::permanent("the thread that reads PostgreSQL has ended by a panic")),
+        }
+    }
+}
+
+impl Scan {
+    fn run(&self, out: &SyncSender<Block>) -> Result<(), SourceError> {
+        let mut client = connect(&self.settings)?;
+        let mut after = self.after;
+        // An empty range needs no query, and has an end all the same.
+        while after < self.through {
+            match self.batch(&mut client, after, out)? {
+                Batch::Full(reached) => after = reached,
+                Batch::Last => break,
+                Batch::Unwanted => return Ok(()),
+            }
+        }
+        drop(out.send(Ok(EventBlock { through: self.through.max(self.after), ..EventBlock::default() })));
+        Ok(())
+    }
+
+    /// Reads the next rows, and hands them over.
+    fn batch(
+        &self,
+        client: &mut postgres::Client,
+        after: Position,
+        out: &SyncSender<Block>,
+    ) -> Result<Batch, SourceError> {
+        let Scan { settings, layout, selected, types, .. } = self;
+        let within = layout.within(after, self.through) + &of_types(layout, &self.matcher);
+        let query = format!(
+            "COPY (SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {ROWS}) TO STDOUT (FORMAT binary)",
+            layout.from,
+            layout.place()
+        );
+        let cancel = client.cancel_token();
+        let reader = client.copy_out(&query).map_err(|e| failed(settings, &e))?;
+        let raw = vec![Type::BYTEA; COLUMNS];
+        let (mut rows, converter) = (BinaryCopyOutIter::new(reader, &raw), Rows::new(&settings.name, layout, types));
+        let (mut count, mut reached) = (0, after);
+        let mut block = Growing::default();
+        while let Some(row) = rows.next().map_err(|e| failed(settings, &e))? {
+            let position = converter.append(&row, &mut block.bytes)?;
+            if position <= reached {
+                return Err(SourceError::permanent(format!(
+                    "{}: position {position} comes after {reached}; positions must be unique",
+                    settings.name
+                )));
+            }
+            (count, reached) = (count + 1, position);
+            if !block.push(position, settings)? {
+                continue;
+            }
+            // Not behind the end of the range: a block that ends there is the last one.
+            if reached < self.through && out.send(Ok(block.take())).is_err() {
+                stop(&cancel);
+                return Ok(Batch::Unwanted);
+            }
+        }
+        if !block.ends.is_empty() && out.send(Ok(block.take())).is_err() {
+            return Ok(Batch::Unwanted);
+        }
+        Ok(if count < ROWS { Batch::Last } else { Batch::Full(reached) })
+    }
+}
+
+/// Asks the server to end what nobody waits for any more; where it does not hear, it sees the connection close.
+fn stop(cancel: &CancelToken) {
+    if let Err(e) = cancel.cancel_query(NoTls) {
+        tracing::debug!("a query is not cancelled, its connection closes: {e}");
+    }
+}
+
+enum Batch {
+    /// There may be more behind this position.
+    Full(Position),
+    Last,
+    /// Nobody takes blocks any more.
+    Unwanted,
+}
+
+/// A block that rows are added to.
+#[derive(Default)]
+struct Growing {
+    bytes: Vec<u8>,
+    ends: Vec<(u32, Position)>,
+}
+
+impl Growing {
+    /// Ends the event that was appended last; whether the block is full.
+    fn push(&mut self, position: Position, settings: &Settings) -> Result<bool, SourceError> {
+        let end = u32::try_from(self.bytes.len())
+            .map_err(|_| SourceError::permanent(format!("{}: the event at {position} is too large", settings.name)))?;
+        self.ends.push((end, position));
+        Ok(self.ends.len() >= BLOCK_EVENTS || self.bytes.len() >= BLOCK_BYTES)
+    }
+
+    fn take(&mut self) -> EventBlock {
+        let through = self.ends.last().map_or(Position::START, |(_, position)| *position);
+        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        EventBlock { bytes, ends: std::mem::take(&mut self.ends), through }
+    }
+}
