@@ -229,3 +229,32 @@ fn process_map_of(shared: &Path, name: &str) {
         }
     }
 }
+
+/// An event near the limit of 64 MiB, among small ones. An instance needs several times its size.
+#[test]
+fn a_large_event_is_imported_and_handled() {
+    let large = "x".repeat(60 << 20);
+    let event = |id: &str, stream: &str, data: Value| {
+        json!({ "id": id, "stream": stream, "type": "Any", "timestamp": 1, "data": data, "metadata": null }).to_string() + "\n"
+    };
+    let lines = event("a", "s", json!({})) + &event("b", "s", json!({ "large": large })) + &event("c", "s", json!({}));
+    let data = Data::new(BINARY);
+    data.import(&data.file("large.ndjson", lines));
+    data.install(&plugin("process-map"));
+    let refused = data.exits(1, ["rebuild", "process-map"]);
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("memory") && error.contains("--memory"), "{error}");
+    let ended = data.json(["--memory", "512", "resume", "process-map"]);
+    assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(3)));
+    assert_eq!(data.rows("process-map/cases")["s"]["events"], json!(3));
+}
+
+/// A chunk size that an operator asks for holds, up to the bytes that a call may have.
+#[test]
+fn chunks_of_a_hundred_thousand_events_give_the_same_rows() {
+    let (data, _) = with_orders(120_000, 5);
+    data.ok(["rebuild", "order-summary"]);
+    let usual = data.digest("order-summary");
+    data.ok(["rebuild", "order-summary", "--chunk-size", "100000"]);
+    assert_eq!(data.digest("order-summary"), usual);
+}

@@ -17,6 +17,10 @@ pub struct Cli {
     /// A command that gets the failure of a rebuild as JSON on its standard input; one line for `sh -c`.
     #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
     pub alert: Option<String>,
+    /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual.
+    #[arg(long, global = true, env = "UNSPOOL_MEMORY", default_value_t = 64, value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub memory: u64,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -1,7 +1,10 @@
 //! Who carries requests out: the host that runs on the data directory, or this process.
 
 use super::args::Cli;
-use crate::control::{Client, ControlError, Host, HostOptions, Request, Sink};
+use crate::{
+    control::{Client, ControlError, Host, HostOptions, Request, Sink},
+    limits,
+};
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -28,7 +31,7 @@ impl Session {
             if Client::connect(&socket).is_some() {
                 return Ok(Session::Remote(socket));
             }
-            match Host::open(&cli.data, HostOptions { alert: cli.alert.clone(), ..HostOptions::default() }) {
+            match Host::open(&cli.data, options(cli)) {
                 Ok(host) => return Ok(Session::Local(host)),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
                 Err(e) if e.in_use && Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
@@ -51,4 +54,10 @@ impl Session {
             },
         }
     }
+}
+
+/// What a host in this process is told.
+fn options(cli: &Cli) -> HostOptions {
+    let memory_bytes = usize::try_from(cli.memory << 20).unwrap_or(limits::GUEST_MEMORY_BYTES);
+    HostOptions { alert: cli.alert.clone(), memory_bytes, ..HostOptions::default() }
 }

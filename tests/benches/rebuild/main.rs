@@ -6,6 +6,7 @@
 //! between medians of the same run, on the same machine, in turn.
 
 mod histories;
+mod loss;
 mod native;
 mod product;
 mod report;
@@ -26,6 +27,8 @@ pub struct Options {
 
 impl Options {
     fn parse() -> Options {
+        // A busy program, where this process was started as one.
+        loss::be_busy_if_told();
         let mut options = Options { events: 1_000_000, rounds: 5, only: None, json: false };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
@@ -68,6 +71,15 @@ fn main() {
     }
     if options.wants("several") {
         product::several(&options, &histories, &mut report);
+    }
+    if options.wants("shared") {
+        product::shared(&options, &histories, &mut report);
+    }
+    if options.wants("lag") {
+        loss::lag(&options, &histories, &mut report);
+    }
+    if options.wants("priority") {
+        loss::priority(&options, &histories, &mut report);
     }
     if options.wants("memory") {
         product::memory(&histories, &mut report);

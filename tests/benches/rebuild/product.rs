@@ -13,6 +13,10 @@ use std::{
     process::{Child, Stdio},
     time::{Duration, Instant},
 };
+use unspool::{
+    source::{Source, log::EventLog},
+    vocabulary::{Matcher, Position},
+};
 use unspool_tests::plugins::{plugin, source};
 
 /// A durable rebuild of `order-summary` from the embedded log.
@@ -65,7 +69,7 @@ pub fn several(options: &Options, histories: &Histories, report: &mut Report) {
     let mut names = Vec::new();
     for number in 1..=5 {
         let name = format!("order-summary-{number}");
-        let component = renamed(histories, &name);
+        let component = renamed(histories, &name, |source| source);
         run(&data, &["plugin", "install", &component]);
         names.push(name);
     }
@@ -77,13 +81,27 @@ pub fn several(options: &Options, histories: &Histories, report: &mut Report) {
     report.ratio("fiveRatio", "five", "one");
 }
 
-/// `order-summary` under another name of the same length as the others: built from a copy of its source.
-fn renamed(histories: &Histories, name: &str) -> String {
+/// A projection that is partitioned by stream, whose chunks several instances handle, against the same one that does not
+/// say so.
+pub fn shared(options: &Options, histories: &Histories, report: &mut Report) {
+    let data = histories.data(options.events);
+    let alone = |source: String| source.replace("partitioning: Stream,", "");
+    run(&data, &["plugin", "install", &renamed(histories, "order-summary-alone", alone)]);
+    for _ in 0..options.rounds {
+        report.rate("partitioned", options.events, || run(&data, &["rebuild", "order-summary"]));
+        report.rate("unpartitioned", options.events, || run(&data, &["rebuild", "order-summary-alone"]));
+    }
+    report.ratio("partitionedRatio", "partitioned", "unpartitioned");
+}
+
+/// `order-summary` under another name, built from a copy of its source that `change` has changed.
+fn renamed(histories: &Histories, name: &str, change: impl Fn(String) -> String) -> String {
     let package = histories.scratch(name);
     copy(&source("order-summary"), &package);
     let library = package.join("src/lib.rs");
     let text = fs::read_to_string(&library).expect("the plugin's source");
-    fs::write(&library, text.replace("\"order-summary\"", &format!("\"{name}\""))).expect("a copy");
+    let text = change(text.replace("\"order-summary\"", &format!("\"{name}\"")));
+    fs::write(&library, text).expect("a copy");
     let sdk = source("../plugin-sdk").canonicalize().expect("the SDK");
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[lib]\ncrate-type = [\"cdylib\"]\n\
@@ -141,6 +159,19 @@ fn peak_memory(mut child: Child) -> u64 {
     peak
 }
 
+/// The id of the event at `position` of a log.
+fn event_id(data: &Path, position: u64) -> String {
+    let log = EventLog::open(&data.join("log.redb"), "the benchmark's log").expect("the log opens");
+    let (before, through) = (Position::number(position - 1), Position::number(position));
+    let mut reader = log.read(&Matcher::All, before, through).expect("the log is readable");
+    while let Some(block) = reader.next().expect("the log is readable") {
+        if !block.bytes.is_empty() {
+            return unspool_frame::Event::decode(&mut &block.bytes[..]).expect("an event").id.to_owned();
+        }
+    }
+    panic!("no event at {position}");
+}
+
 /// From the command to its end for a rebuild of one chunk: at the beginning of the history, and at its end.
 pub fn start(options: &Options, histories: &Histories, report: &mut Report) {
     let data = histories.data(options.events);
@@ -148,5 +179,12 @@ pub fn start(options: &Options, histories: &Histories, report: &mut Report) {
         let started = Instant::now();
         run(&data, &["rebuild", "order-summary", "--to", "500"]);
         report.add("startMs", started.elapsed().as_secs_f64() * 1e3);
+    }
+    let long = histories.data(5_000_000);
+    let near_the_end = event_id(&long, 4_999_501);
+    for _ in 0..options.rounds * 3 {
+        let started = Instant::now();
+        run(&long, &["rebuild", "order-summary", "--from", &near_the_end]);
+        report.add("startAt5mMs", started.elapsed().as_secs_f64() * 1e3);
     }
 }

@@ -38,6 +38,13 @@ impl Report {
         samples[samples.len() / 2]
     }
 
+    /// Adds the greatest sample of a figure as one of its own.
+    pub fn most(&mut self, name: &'static str, of: &str) {
+        let samples = self.figures.iter().find(|(known, _)| *known == of).map(|(_, samples)| samples.as_slice());
+        let most = samples.unwrap_or_default().iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        self.add(name, most);
+    }
+
     /// Adds the ratio of two medians.
     pub fn ratio(&mut self, name: &'static str, of: &str, to: &str) {
         let ratio = self.median(of) / self.median(to);

@@ -181,13 +181,13 @@ fn emmett(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
 
 /// eventsourcing (Python): `eventsourcing/postgres.py`. Inserts lock the table, so that ids are in the order of commits.
 fn eventsourcing(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
-    settings.refuse_others(&["schema", "table"])?;
+    settings.refuse_others(&["schema", "table", "types"])?;
     let schema = settings.option("schema").unwrap_or("public");
     let table = in_schema(schema, settings.option("table").unwrap_or("stored_events"));
     let layout = Layout {
         id: "originator_id::text || ':' || originator_version".to_owned(),
         stream: "originator_id".to_owned(),
-        kind: "topic".to_owned(),
+        kind: type_name(settings, "topic")?,
         data: "state".to_owned(),
         metadata: None,
         time_in_data: Some(&["timestamp", "_data_"]),
@@ -266,7 +266,7 @@ fn eventuous(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError>
 /// Axon: `AbstractEventEntry` of version 4, whose column names follow Hibernate's naming; `version=5` for
 /// `AggregateEventEntry`.
 fn axon(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
-    settings.refuse_others(&["schema", "table", "version", "naming"])?;
+    settings.refuse_others(&["schema", "table", "version", "naming", "types"])?;
     let schema = settings.option("schema").unwrap_or("public");
     let five = match settings.option("version") {
         None | Some("4") => false,
@@ -289,6 +289,7 @@ fn axon(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
         Layout {
             id: "identifier".to_owned(),
             stream: name("aggregate_identifier"),
+            kind: type_name(settings, "type")?,
             data: "payload".to_owned(),
             time: Some("timestamp".to_owned()),
             schema_version: Some("version".to_owned()),
@@ -298,7 +299,7 @@ fn axon(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
         Layout {
             id: name("event_identifier"),
             stream: name("aggregate_identifier"),
-            kind: name("payload_type"),
+            kind: type_name(settings, &name("payload_type"))?,
             data: "payload".to_owned(),
             metadata: Some(name("meta_data")),
             time: Some(name("time_stamp")),
@@ -307,6 +308,18 @@ fn axon(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
         }
     };
     Ok(layout)
+}
+
+/// The event type where the store has the name of a class: whole, or with `types=short` what stands behind the last
+/// `.`, `:` or `$` of it.
+fn type_name(settings: &Settings, column: &str) -> Result<String, SourceError> {
+    match settings.option("types") {
+        None | Some("full") => Ok(column.to_owned()),
+        Some("short") => Ok(format!("regexp_replace({column}, '^.*[.:$]', '')")),
+        Some(other) => {
+            Err(SourceError::permanent(format!("{}: types={other} is not known; it is full or short", settings.name)))
+        }
+    }
 }
 
 fn in_schema(schema: &str, table: &str) -> String {

@@ -1,0 +1,93 @@
+//! What a rebuild costs others: work that a kill loses, and time that it takes from a busy machine.
+
+use crate::{
+    Options,
+    histories::{Histories, command, run},
+    report::Report,
+};
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use unspool::store::{DataDir, Store};
+use unspool_tests::random::Random;
+
+/// Tells this program to be the busy one.
+const BUSY: &str = "UNSPOOL_BENCH_BUSY";
+
+/// Megabytes that the busy program hashes.
+const BUSY_MEGABYTES: usize = 12_000;
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// How much handling a `kill -9` loses: from when the work of the last durable commit was handed over to the kill, at
+/// moments spread over the run.
+pub fn lag(options: &Options, histories: &Histories, report: &mut Report) {
+    let data = histories.data(options.events);
+    let mut random = Random::new(11);
+    for _ in 0..options.rounds * 4 {
+        let mut child = command(&data, &["rebuild", "order-summary", "--restart"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        std::thread::sleep(Duration::from_millis(400 + random.below(500)));
+        child.kill().expect("it can be killed");
+        let killed = now_ms();
+        child.wait().expect("it ends");
+        let store = Store::open(&DataDir::open(&data).expect("the directory")).expect("the store opens");
+        let record = store.latest_rebuild("order-summary").expect("the store is readable").expect("a rebuild");
+        if record.checkpoint.events_processed > 0 && record.status() == unspool::vocabulary::Status::Running {
+            report.add("commitLagMs", (killed - record.checkpoint.checkpointed_at) as f64);
+        }
+    }
+    report.most("commitLagMaxMs", "commitLagMs");
+}
+
+/// How much slower one busy program per core is while a rebuild runs beside them, at the low priority that rebuilds have.
+pub fn priority(options: &Options, histories: &Histories, report: &mut Report) {
+    let data = histories.data(5_000_000);
+    run(&data, &["rebuild", "order-summary", "--to", "500", "--restart"]);
+    for _ in 0..options.rounds {
+        report.add("busyAloneMs", busy());
+        let mut child = command(&data, &["rebuild", "order-summary", "--restart"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        std::thread::sleep(Duration::from_millis(300));
+        report.add("busyBesideRebuildMs", busy());
+        assert!(child.try_wait().expect("the process is ours").is_none(), "the rebuild was over too early");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+    report.ratio("busySlowdown", "busyBesideRebuildMs", "busyAloneMs");
+}
+
+/// Runs a busy program on every core; the time until the last one is done, in milliseconds.
+fn busy() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let program = std::env::current_exe().expect("this program");
+    let started = Instant::now();
+    let children: Vec<_> =
+        (0..cores).map(|_| Command::new(&program).env(BUSY, "1").spawn().expect("it runs")).collect();
+    for mut child in children {
+        assert!(child.wait().expect("it ends").success());
+    }
+    started.elapsed().as_secs_f64() * 1e3
+}
+
+/// Works for some seconds and ends, where this process is the busy program.
+pub fn be_busy_if_told() {
+    if std::env::var_os(BUSY).is_none() {
+        return;
+    }
+    let block = vec![7_u8; 1 << 20];
+    let mut hasher = blake3::Hasher::new();
+    for _ in 0..BUSY_MEGABYTES {
+        hasher.update(&block);
+    }
+    std::process::exit(i32::from(hasher.finalize().as_bytes()[0] == 0 && block.is_empty()));
+}

@@ -1,0 +1,292 @@
+//! Histories in PostgreSQL, read from a real server: the rows are those of the same events in the embedded log; nothing is
+//! skipped while writers overlap, and nothing lost when connections are.
+
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use unspool_tests::{
+    data::{Data, Rows},
+    history,
+    plugins::plugin,
+    postgres::{Database, Proxy, Server, Stop, shared},
+    stores::{Preset, fill, noise, writers},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
+
+/// A source in a database, as `--source` names it; `options` begin with `&`.
+fn source(preset: Preset, url: &str, options: &str) -> String {
+    let options = match preset {
+        Preset::Generic => format!("&table=events&metadata=metadata&time=time{options}"),
+        Preset::Eventsourcing => format!("&table=orders_events&types=short{options}"),
+        Preset::Marten => format!("{}{options}", ""),
+        _ => options.to_owned(),
+    };
+    format!("postgres:{}?{}{options}", preset.name(), connection(url))
+}
+
+/// The parts of `scheme://user@host:port/database`.
+fn connection(url: &str) -> String {
+    let (user, rest) = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).expect("a URL");
+    let (address, database) = rest.split_once('/').expect("a database");
+    let (host, port) = address.split_once(':').expect("a port");
+    let database = database.split('?').next().expect("a database");
+    format!("host={host}&port={port}&user={user}&dbname={database}")
+}
+
+fn filled<'a>(server: &'a Server, preset: Preset, name: &str, lines: &[u8]) -> Database<'a> {
+    let database = server.database(name);
+    let mut client = database.client();
+    client.batch_execute(preset.schema()).expect("the schema loads");
+    fill(&mut client, preset, lines);
+    database
+}
+
+fn with_order_summary() -> Data {
+    let data = Data::new(BINARY);
+    data.install(&plugin("order-summary"));
+    data
+}
+
+/// The rows without what a store has of its own: positions.
+fn without_versions(mut rows: Rows) -> Rows {
+    rows.values_mut().for_each(|row| drop(row.as_object_mut().and_then(|row| row.remove("version"))));
+    rows
+}
+
+fn rebuilt_from_the_log(lines: &[u8]) -> Rows {
+    let data = with_order_summary();
+    data.import(&data.file("orders.ndjson", lines));
+    data.ok(["rebuild", "order-summary"]);
+    without_versions(data.rows("order-summary/orders"))
+}
+
+#[test]
+fn every_store_gives_the_rows_that_the_log_gives() {
+    let lines = history::orders(3_000, 11);
+    let expected = rebuilt_from_the_log(&lines);
+    for preset in Preset::ALL {
+        let database = filled(shared(), preset, &format!("rows_{}", preset.name().replace('-', "_")), &lines);
+        noise(&mut database.client(), preset);
+        let data = with_order_summary();
+        let source = source(preset, &database.url(), "");
+        let ended = data.json(["rebuild", "order-summary", "--source", &source]);
+        assert_eq!(ended["eventsProcessed"], json!(3_000), "{}: {ended:#}", preset.name());
+        assert_eq!(without_versions(data.rows("order-summary/orders")), expected, "{}", preset.name());
+    }
+}
+
+/// A transaction that took its number before the rebuild began, and commits later, belongs to what is rebuilt.
+#[test]
+fn a_rebuild_waits_for_transactions_that_are_open() {
+    for preset in [Preset::Generic, Preset::Emmett] {
+        let name = format!("open_{}", preset.name());
+        let database = filled(shared(), preset, &name, &history::orders(500, 3));
+        let (mut early, mut late, mut watcher) = (database.client(), database.client(), database.client());
+        let insert = |id: &str| match preset {
+            Preset::Emmett => format!(
+                "INSERT INTO emt_messages (stream_id, stream_position, partition, message_schema_version, message_id, \
+                 message_type, message_data, message_metadata, transaction_id) \
+                 VALUES ('{id}', 1, 'emt:default', '1', '{id}', 'Late', '{{}}', '{{}}', pg_current_xact_id())"
+            ),
+            _ => format!("INSERT INTO events (id, stream, type, data) VALUES ('{id}', '{id}', 'Late', '{{}}')"),
+        };
+        let mut open = early.transaction().unwrap();
+        open.batch_execute(&insert("early")).unwrap();
+        late.batch_execute(&insert("late")).unwrap();
+
+        let data = Data::new(BINARY);
+        data.install(&plugin("process-map"));
+        let rebuild = data.start(["--json", "rebuild", "process-map", "--source", &source(preset, &database.url(), "")]);
+        let asks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'unspool' AND query LIKE '%virtualxid%' \
+                    AND datname = current_database()";
+        while watcher.query_one(asks, &[]).unwrap().get::<_, i64>(0) == 0 {
+            std::thread::yield_now();
+        }
+        open.commit().unwrap();
+        let ended = rebuild.end().json();
+        assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(502)), "{ended:#}");
+    }
+}
+
+/// Eight writers whose transactions overlap, end in another order than they began, and partly roll back: every event is
+/// applied once, in order. A reader who only asks for greater numbers loses some.
+#[test]
+fn a_follower_applies_every_event_of_overlapping_writers_once() {
+    let total: u64 = std::env::var("UNSPOOL_FOLLOW").ok().and_then(|total| total.parse().ok()).unwrap_or(600);
+    for preset in [Preset::Generic, Preset::Emmett, Preset::MessageDb] {
+        let name = format!("follow_{}", preset.name().replace('-', "_"));
+        let database = filled(shared(), preset, &name, &history::orders(200, 5));
+        let data = Data::new(BINARY);
+        data.install(&plugin("process-map"));
+        let _host = data.serve();
+        let source = source(preset, &database.url(), "");
+        data.ok(["rebuild", "process-map", "--source", &source, "--follow", "--detach"]);
+        let finished = AtomicBool::new(false);
+        let (written, seen_by_the_naive) = std::thread::scope(|scope| {
+            let naive = scope.spawn(|| naive_reader(&database, preset, &finished));
+            let written = writers(&database.url(), preset, 8, total, 17);
+            finished.store(true, Ordering::SeqCst);
+            (written, naive.join().unwrap())
+        });
+        let all = 200 + written.committed.len() as u64;
+        let status = data.wait_for("process-map", |status| {
+            assert_eq!(status["status"], "running", "{status:#}");
+            status["eventsProcessed"] == all
+        });
+        assert_eq!(status["follow"], json!({ "events": 0, "ms": 0 }));
+        assert_eq!(data.rows("process-map/activities")["Appended"]["count"], json!(written.committed.len()));
+        let mut per_stream = BTreeMap::<&str, u64>::new();
+        for event in &written.committed {
+            *per_stream.entry(&event.stream).or_default() += 1;
+        }
+        let cases = data.rows("process-map/cases");
+        for (stream, events) in per_stream {
+            assert_eq!(cases[stream]["events"], json!(events), "{}: {stream}", preset.name());
+        }
+        if preset == Preset::Generic {
+            assert!(seen_by_the_naive < all, "the naive reader lost nothing: the writers do not overlap");
+        }
+        data.ok(["pause", "process-map"]);
+    }
+}
+
+/// Reads as people do who trust a sequence: whatever is greater than the last.
+fn naive_reader(database: &Database<'_>, preset: Preset, finished: &AtomicBool) -> u64 {
+    let (table, number) = match preset {
+        Preset::Emmett => ("emt_messages", "global_position"),
+        Preset::MessageDb => ("message_store.messages", "global_position"),
+        _ => ("events", "position"),
+    };
+    let (mut client, mut last, mut seen) = (database.client(), 0_i64, 0);
+    let query = format!("SELECT {number} FROM {table} WHERE {number} > $1 ORDER BY {number}");
+    loop {
+        let no_more = finished.load(Ordering::SeqCst);
+        let rows = client.query(&query, &[&last]).unwrap();
+        seen += rows.len() as u64;
+        last = rows.last().map_or(last, |row| row.get(0));
+        if no_more && rows.is_empty() {
+            return seen;
+        }
+    }
+}
+
+#[test]
+fn a_lost_connection_loses_and_doubles_nothing() {
+    let lines = history::orders(20_000, 23);
+    let database = filled(shared(), Preset::MessageDb, "cut", &lines);
+    let proxy = Proxy::new(shared().port());
+    let source = source(Preset::MessageDb, &proxy.url(&database.url()), "");
+    let data = with_order_summary();
+    // Somewhere within the rows.
+    proxy.cut_after(3_000_000);
+    let rebuild = data.start(["--json", "rebuild", "order-summary", "--source", &source, "--chunk-size", "200"]);
+    proxy.wait_for_cuts(1);
+    proxy.heal();
+    let ended = rebuild.end().json();
+    assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(20_000)), "{ended:#}");
+    assert_eq!(without_versions(data.rows("order-summary/orders")), rebuilt_from_the_log(&lines));
+}
+
+#[test]
+fn a_server_that_starts_again_is_read_on() {
+    let mut server = Server::new();
+    let (url, port) = {
+        let database = filled(&server, Preset::Generic, "again", &history::orders(300, 29));
+        (database.url(), server.port())
+    };
+    assert!(url.contains(&port.to_string()));
+    let data = Data::new(BINARY);
+    data.install(&plugin("process-map"));
+    let _host = data.serve();
+    data.ok(["rebuild", "process-map", "--source", &source(Preset::Generic, &url, ""), "--follow", "--detach"]);
+    data.wait_for("process-map", |status| status["eventsProcessed"] == 300);
+    server.restart(Stop::Immediate);
+    let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    client.batch_execute("INSERT INTO events (id, stream, type, data) VALUES ('x', 'x', 'After', '{}')").unwrap();
+    let status = data.wait_for("process-map", |status| status["eventsProcessed"] == 301);
+    assert_eq!(status["status"], "running");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name() {
+    let server = shared();
+    let database = filled(server, Preset::Generic, "refused", &history::orders(10, 1));
+    let mut admin = database.client();
+    server.role("reader", Some("secret"));
+    let as_reader = source(Preset::Generic, &database.url_of("reader"), "");
+    let data = with_order_summary();
+    let try_with = |source: &str, password: Option<&str>| {
+        let mut command = data.command(["--json", "rebuild", "order-summary", "--source", source]);
+        command.env_remove("PGPASSWORD").env("PGPASSFILE", "/nonexistent");
+        if let Some(password) = password {
+            command.env("PGPASSWORD", password);
+        }
+        unspool_tests::data::Answer::from(command.output().unwrap())
+    };
+    try_with(&as_reader, Some("wrong")).refused(3, &["password authentication failed", "PGPASSWORD"]);
+    try_with(&as_reader, None).refused(3, &["password", "PGPASSWORD"]);
+    try_with(&as_reader, Some("secret")).refused(3, &["permission denied for table events", "GRANT SELECT"]);
+    admin.batch_execute("GRANT SELECT ON events TO reader").unwrap();
+    assert_eq!(try_with(&as_reader, Some("secret")).json()["eventsProcessed"], json!(10));
+
+    let url = database.url();
+    let refused = |source: &str, words: &[&str]| try_with(source, None).refused(3, words);
+    refused(&source(Preset::Marten, &url, ""), &["mt_events", "does not exist", "right database, schema and preset"]);
+    refused(&source(Preset::Generic, &url, "&id=uuid"), &["column \"uuid\" does not exist"]);
+    refused(&source(Preset::Generic, &url, "&position=type"), &["the position (\"type\") is of type text", "an integer"]);
+    refused(&source(Preset::Generic, &url, "&colour=red"), &["has no option colour; it has: table"]);
+    refused(&source(Preset::Generic, &format!("{url}_missing"), ""), &["refused_missing", "CREATE DATABASE"]);
+    refused("postgres:oracle?host=127.0.0.1&user=u", &["there is no preset oracle; there are: generic, message-db"]);
+    refused("postgres:generic?host=127.0.0.1&user=u&password=p", &["PGPASSFILE"]);
+    refused("elsewhere", &["source elsewhere is not known", "unspool.toml"]);
+    admin.batch_execute("ALTER SEQUENCE events_position_seq CACHE 20").unwrap();
+    refused(&source(Preset::Generic, &url, ""), &["CACHE 20", "ALTER SEQUENCE events_position_seq CACHE 1"]);
+    admin.batch_execute("ALTER SEQUENCE events_position_seq CACHE 1").unwrap();
+
+    admin.batch_execute("ALTER TABLE events ALTER data TYPE bytea USING '\\x789c0000'").unwrap();
+    let bad = try_with(&source(Preset::Generic, &url, ""), None);
+    assert_eq!(bad.exit, Some(1), "{bad:#?}");
+    let error = bad.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("compressed with zlib, not JSON") && error.contains("at position 1"), "{error}");
+}
+
+/// Ranges by id, position and time; counts and receipts; a source named in the settings; the position beyond the head.
+#[test]
+fn a_named_source_has_ranges_like_the_log() {
+    let lines = history::orders(400, 31);
+    let database = filled(shared(), Preset::MessageDb, "named", &lines);
+    let data = with_order_summary();
+    let settings = format!(
+        "[sources.shop]\npreset = 'message-db'\nconnection = '{}'\n",
+        database.url()
+    );
+    std::fs::write(data.path().join("unspool.toml"), settings).unwrap();
+    let events = history::events(&lines);
+    let log = with_order_summary();
+    log.import(&log.file("orders.ndjson", &lines));
+    let time = jiff_time(events[200]["timestamp"].as_i64().unwrap());
+    for to in ["123", &time] {
+        data.ok(["rebuild", "order-summary", "--source", "shop", "--to", to, "--restart"]);
+        log.ok(["rebuild", "order-summary", "--to", to, "--restart"]);
+        let rows = without_versions(data.rows("order-summary/orders"));
+        assert_eq!(rows, without_versions(log.rows("order-summary/orders")), "--to {to}");
+    }
+    let receipt = data.json(["model", "receipt", "order-summary"]);
+    assert_eq!(receipt["source"], "shop");
+    let verified: Value = data.json(["model", "verify", "order-summary"]);
+    assert_eq!(verified["differing"].as_u64().unwrap_or(0), 0, "{verified:#}");
+
+    // The store is put back to an earlier backup: what was built is ahead of it.
+    data.ok(["rebuild", "order-summary", "--source", "shop", "--follow", "--restart", "--detach"]);
+    data.wait_for("order-summary", |status| status["eventsProcessed"] == 400);
+    data.ok(["pause", "order-summary"]);
+    database.client().batch_execute("DELETE FROM message_store.messages WHERE global_position > 300").unwrap();
+    data.run(["resume", "order-summary"]).refused(2, &["it ends at 300, before 400", "rebuild --restart"]);
+}
+
+fn jiff_time(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds).unwrap().to_string()
+}
