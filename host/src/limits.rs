@@ -99,6 +99,19 @@ pub const STORE_CACHE_BYTES: usize = 4 << 20;
 /// See [`STORE_CACHE_BYTES`]; the log is read in order and needs little.
 pub const LOG_CACHE_BYTES: usize = 8 << 20;
 
+/// Columns of an exported table, beside the key. What engines take; documents with more fields are maps, not records, and
+/// each column costs the writer a buffer.
+pub const EXPORT_COLUMNS: usize = 1000;
+
+/// Bytes of rows that an export gathers before it hands them to the Parquet writer; the first row always fits.
+pub const EXPORT_BATCH_BYTES: usize = 4 << 20;
+
+/// Rows of a row group of Parquet, and their encoded bytes, which are held until it is complete. Readers share work out by
+/// row groups; larger ones only cost memory.
+pub const EXPORT_GROUP_ROWS: usize = 100_000;
+/// See [`EXPORT_GROUP_ROWS`].
+pub const EXPORT_GROUP_BYTES: usize = 32 << 20;
+
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;
 

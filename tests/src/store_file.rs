@@ -13,18 +13,23 @@ fn open(data: &Data) -> Database {
 
 /// Puts, replaces or removes rows of `rows/PROJECTION/GENERATION/TABLE`.
 pub fn set_rows(data: &Data, table: &str, rows: &[(&str, Option<Value>)]) {
+    let encoded = |document: &Value| rmp_serde::to_vec_named(document).expect("a document encodes");
+    let rows = rows.iter().map(|(key, document)| (*key, document.as_ref().map(encoded)));
+    set_stored(data, table, rows);
+}
+
+/// The same with documents as they are stored, whether they are documents or not.
+pub fn set_stored<K: AsRef<str>>(data: &Data, table: &str, rows: impl IntoIterator<Item = (K, Option<Vec<u8>>)>) {
     let store = open(data);
     let write = store.begin_write().expect("a transaction");
     {
         let definition: TableDefinition<'_, &str, Bytes> = TableDefinition::new(table);
         let mut table = write.open_table(definition).expect("the table");
         for (key, document) in rows {
+            let key = key.as_ref();
             match document {
-                Some(document) => {
-                    let bytes = rmp_serde::to_vec_named(document).expect("a document encodes");
-                    drop(table.insert(*key, bytes.as_slice()).expect("a row"));
-                }
-                None => assert!(table.remove(*key).expect("a row").is_some(), "there is a row {key}"),
+                Some(bytes) => drop(table.insert(key, bytes.as_slice()).expect("a row")),
+                None => assert!(table.remove(key).expect("a row").is_some(), "there is a row {key}"),
             }
         }
     }

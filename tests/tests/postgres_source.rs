@@ -99,7 +99,8 @@ fn a_rebuild_waits_for_transactions_that_are_open() {
 
         let data = Data::new(BINARY);
         data.install(&plugin("process-map"));
-        let rebuild = data.start(["--json", "rebuild", "process-map", "--source", &source(preset, &database.url(), "")]);
+        let rebuild =
+            data.start(["--json", "rebuild", "process-map", "--source", &source(preset, &database.url(), "")]);
         let asks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'unspool' AND query LIKE '%virtualxid%' \
                     AND datname = current_database()";
         while watcher.query_one(asks, &[]).unwrap().get::<_, i64>(0) == 0 {
@@ -236,7 +237,10 @@ fn what_cannot_be_read_is_refused_by_name() {
     let refused = |source: &str, words: &[&str]| try_with(source, None).refused(3, words);
     refused(&source(Preset::Marten, &url, ""), &["mt_events", "does not exist", "right database, schema and preset"]);
     refused(&source(Preset::Generic, &url, "&id=uuid"), &["column \"uuid\" does not exist"]);
-    refused(&source(Preset::Generic, &url, "&position=type"), &["the position (\"type\") is of type text", "an integer"]);
+    refused(
+        &source(Preset::Generic, &url, "&position=type"),
+        &["the position (\"type\") is of type text", "an integer"],
+    );
     refused(&source(Preset::Generic, &url, "&colour=red"), &["has no option colour; it has: table"]);
     refused(&source(Preset::Generic, &format!("{url}_missing"), ""), &["refused_missing", "CREATE DATABASE"]);
     refused("postgres:oracle?host=127.0.0.1&user=u", &["there is no preset oracle; there are: generic, message-db"]);
@@ -259,10 +263,7 @@ fn a_named_source_has_ranges_like_the_log() {
     let lines = history::orders(400, 31);
     let database = filled(shared(), Preset::MessageDb, "named", &lines);
     let data = with_order_summary();
-    let settings = format!(
-        "[sources.shop]\npreset = 'message-db'\nconnection = '{}'\n",
-        database.url()
-    );
+    let settings = format!("[sources.shop]\npreset = 'message-db'\nconnection = '{}'\n", database.url());
     std::fs::write(data.path().join("unspool.toml"), settings).unwrap();
     let events = history::events(&lines);
     let log = with_order_summary();

@@ -235,7 +235,8 @@ fn process_map_of(shared: &Path, name: &str) {
 fn a_large_event_is_imported_and_handled() {
     let large = "x".repeat(60 << 20);
     let event = |id: &str, stream: &str, data: Value| {
-        json!({ "id": id, "stream": stream, "type": "Any", "timestamp": 1, "data": data, "metadata": null }).to_string() + "\n"
+        json!({ "id": id, "stream": stream, "type": "Any", "timestamp": 1, "data": data, "metadata": null }).to_string()
+            + "\n"
     };
     let lines = event("a", "s", json!({})) + &event("b", "s", json!({ "large": large })) + &event("c", "s", json!({}));
     let data = Data::new(BINARY);

@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::store::{OnError, Priority};
+use crate::{
+    export::Format,
+    store::{OnError, Priority},
+};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -262,6 +265,47 @@ impl std::str::FromStr for TableName {
     }
 }
 
+/// Names a read model or one table of it: `NAME`, `NAME/TABLE`.
+#[derive(Debug, Clone)]
+pub struct ModelName {
+    /// The projection.
+    pub name: String,
+    /// The table; `None` for all of them.
+    pub table: Option<String>,
+}
+
+impl std::str::FromStr for ModelName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('/') {
+            return Ok(ModelName { name: text.to_owned(), table: None });
+        }
+        let TableName { name, table } = text.parse()?;
+        Ok(ModelName { name, table: Some(table) })
+    }
+}
+
+/// `model export ...`
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// PROJECTION/TABLE, or PROJECTION for all its tables.
+    #[arg(value_name = "PROJECTION[/TABLE]")]
+    pub model: ModelName,
+    /// How rows are written.
+    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
+    pub format: Format,
+    /// A new file, or a directory to get a file TABLE.FORMAT for each table; `-` is standard output [default: -].
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// Another generation than the live one, by number or name.
+    #[arg(long)]
+    pub generation: Option<String>,
+}
+
 /// `model ...`
 #[derive(Debug, Clone, Subcommand)]
 pub enum ModelCommand {
@@ -289,14 +333,8 @@ pub enum ModelCommand {
         #[arg(long)]
         generation: Option<String>,
     },
-    /// All rows in key order, one `{"key","value"}` a line.
-    Export {
-        /// PROJECTION/TABLE.
-        table: TableName,
-        /// Another generation than the live one, by number or name.
-        #[arg(long)]
-        generation: Option<String>,
-    },
+    /// All rows in key order, for other engines.
+    Export(ExportArgs),
     /// The digest of all rows.
     Digest {
         /// The projection.

@@ -2,6 +2,7 @@
 
 mod args;
 pub mod demo;
+mod export;
 mod output;
 mod plugins;
 mod progress;
@@ -84,6 +85,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Pause { name } => show(&session()?, Request::Pause { name: name.clone() }, output),
         Command::Resume { name, detach } => rebuilds::resume(cli, name, *detach, output),
         Command::Cancel { name } => rebuilds::cancel(&session()?, name, output),
+        Command::Model(ModelCommand::Export(args)) => export::export(&session()?, args, output),
         Command::Model(command) => show(&session()?, model_request(command)?, output),
         Command::DeadLetters(command) => show(&session()?, dead_letters_request(command), output),
         Command::Store(StoreCommand::Compact) => compact(cli, output),
@@ -226,9 +228,7 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
         ModelCommand::Scan { table, prefix, limit, generation } => {
             Request::ModelScan { name: table.name, table: table.table, prefix, limit: Some(limit), generation }
         }
-        ModelCommand::Export { table, generation } => {
-            Request::ModelScan { name: table.name, table: table.table, prefix: String::new(), limit: None, generation }
-        }
+        ModelCommand::Export(args) => export::request(&args),
         ModelCommand::Digest { name, generation } => Request::ModelDigest { name, generation },
         ModelCommand::Generations { name } => Request::ModelGenerations { name },
         ModelCommand::Promote { name, generation, allow_parked } => {

@@ -62,6 +62,9 @@ impl Host {
             Request::ModelScan { name, table, prefix, limit, generation } => {
                 self.model_scan(&name, &table, &prefix, limit, generation.as_deref(), sink)
             }
+            Request::ModelExport { name, table, generation, columns } => {
+                self.model_export(&name, table.as_deref(), generation.as_deref(), columns, sink)
+            }
             Request::ModelDigest { name, generation } => self.model_digest(&name, generation.as_deref()),
             Request::ModelGenerations { name } => self.model_generations(&name, sink),
             Request::ModelReceipt { name, generation } => self.model_receipt(&name, generation.as_deref()),

@@ -7,6 +7,7 @@ mod execute;
 mod host;
 mod models;
 mod request;
+mod rows;
 mod socket;
 
 pub use host::{Host, HostOptions};

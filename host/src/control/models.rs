@@ -19,35 +19,6 @@ impl Host {
         }
     }
 
-    pub(super) fn model_scan(
-        &self,
-        name: &str,
-        table: &str,
-        prefix: &str,
-        limit: Option<u64>,
-        generation: Option<&str>,
-        sink: &mut Sink<'_>,
-    ) -> Answer {
-        let (generation, index) = self.table(name, table, generation)?;
-        // One snapshot for the whole scan: readers see one state, even when another generation is promoted meanwhile.
-        let rows = self.store().rows(&generation)?;
-        let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut after: Option<String> = None;
-        while left > 0 {
-            let page = rows.scan(index, prefix, after.as_deref(), left, limits::SCAN_BYTES)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            left -= page.len();
-            for (key, document) in page {
-                let document = shown(name, table, &key, &document)?;
-                if !sink(json!({ "key": key, "value": document })) {
-                    return Ok(Value::Null);
-                }
-            }
-        }
-        Ok(Value::Null)
-    }
-
     pub(super) fn model_digest(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.generation(name, generation)?;
         let found = self.store().digest(&generation)?;
@@ -201,7 +172,7 @@ impl Host {
     }
 
     /// The generation with this number or name; the live one where none is given.
-    fn generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
+    pub(super) fn generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
         let Some(wanted) = wanted else { return Ok(self.store().live(name)?) };
         let number = match wanted.parse() {
             Ok(number) => number,
@@ -218,15 +189,15 @@ impl Host {
         Ok(self.store().generation(name, number)?)
     }
 
-    fn table(&self, name: &str, table: &str, number: Option<&str>) -> Result<(Generation, usize), ControlError> {
+    pub(super) fn table(
+        &self,
+        name: &str,
+        table: &str,
+        number: Option<&str>,
+    ) -> Result<(Generation, usize), ControlError> {
         let generation = self.generation(name, number)?;
-        match generation.tables.iter().position(|known| known == table) {
-            Some(index) => Ok((generation, index)),
-            None => Err(ControlError::not_possible(format!(
-                "{name} has no table {table}; it has: {}",
-                generation.tables.join(", ")
-            ))),
-        }
+        let index = index_of(&generation, table)?;
+        Ok((generation, index))
     }
 }
 
@@ -234,7 +205,15 @@ fn never_built(name: &str) -> StoreError {
     StoreError::NotFound(format!("{name} has no read model yet: unspool rebuild {name} builds one"))
 }
 
-fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Answer {
+/// Which of the generation's tables is called `table`.
+pub(super) fn index_of(generation: &Generation, table: &str) -> Result<usize, ControlError> {
+    generation.tables.iter().position(|known| known == table).ok_or_else(|| {
+        let (name, tables) = (&generation.projection, generation.tables.join(", "));
+        ControlError::not_possible(format!("{name} has no table {table}; it has: {tables}"))
+    })
+}
+
+pub(super) fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Answer {
     to_json(document).map_err(|e| ControlError::failed(format!("{name}/{table} row {key}: {e}")))
 }
 

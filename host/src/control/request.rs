@@ -35,6 +35,7 @@ pub enum Request {
     Cancel { name: String },
     ModelGet { name: String, table: String, key: String, generation: Option<String> },
     ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<String> },
+    ModelExport { name: String, table: Option<String>, generation: Option<String>, columns: bool },
     ModelDigest { name: String, generation: Option<String> },
     ModelGenerations { name: String },
     ModelReceipt { name: String, generation: Option<String> },

@@ -15,7 +15,7 @@ pub(super) enum Ended {
     Stopped,
     #[error("the handler used up its {} ms of processor time; it loops, or its chunk is too large", .0.as_millis())]
     Deadline(Duration),
-    #[error("the handler asked for {} of memory in all; it may have {}", mebibytes(*.wanted), mebibytes(*.limit))]
+    #[error("the handler asked for {} of memory in all; it may have {}; --memory MIB allows more", mebibytes(*.wanted), mebibytes(*.limit))]
     Memory { wanted: usize, limit: usize },
     #[error("{0}")]
     Failed(EventFailure),

@@ -1,0 +1,117 @@
+//! Requests for many rows: `scan` and `export`.
+
+use super::{
+    ControlError, Host, Sink,
+    execute::value,
+    models::{index_of, shown},
+};
+use crate::{
+    export::Survey,
+    limits,
+    store::{Generation, RowSnapshot},
+};
+use serde_json::{Value, json};
+
+type Answer = Result<Value, ControlError>;
+
+impl Host {
+    pub(super) fn model_scan(
+        &self,
+        name: &str,
+        table: &str,
+        prefix: &str,
+        limit: Option<u64>,
+        generation: Option<&str>,
+        sink: &mut Sink<'_>,
+    ) -> Answer {
+        let (generation, index) = self.table(name, table, generation)?;
+        // One snapshot for the whole scan: readers see one state, even when another generation is promoted meanwhile.
+        let rows = self.store().rows(&generation)?;
+        let table = Table { generation: &generation, rows: &rows, index };
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        table.each(prefix, limit, &mut |key, document| Ok(sink(json!({ "key": key, "value": document }))))?;
+        Ok(Value::Null)
+    }
+
+    /// Gives each table as `{"table","generation","columns"}`, then its rows. Columns are found in all rows of the table
+    /// before the first is given; without `columns` there are none. The answer says how many rows there were.
+    pub(super) fn model_export(
+        &self,
+        name: &str,
+        table: Option<&str>,
+        generation: Option<&str>,
+        columns: bool,
+        sink: &mut Sink<'_>,
+    ) -> Answer {
+        let generation = self.generation(name, generation)?;
+        let tables = match table {
+            Some(table) => vec![index_of(&generation, table)?],
+            None => (0..generation.tables.len()).collect(),
+        };
+        // One snapshot for all tables and both passes. What is in the store afterwards was in it then: a generation that
+        // was dropped in between would look empty.
+        let rows = self.store().rows(&generation)?;
+        self.store().rebuild(name, generation.number)?;
+        let mut count: u64 = 0;
+        for index in tables {
+            let table = Table { generation: &generation, rows: &rows, index };
+            let columns = if columns { value(table.survey()?.columns())? } else { json!([]) };
+            let head = json!({ "table": table.name(), "generation": generation.number, "columns": columns });
+            let goes_on = sink(head)
+                && table.each("", usize::MAX, &mut |key, document| {
+                    count += 1;
+                    Ok(sink(json!({ "key": key, "value": document })))
+                })?;
+            if !goes_on {
+                return Ok(Value::Null);
+            }
+        }
+        Ok(json!({ "projectionName": name, "generation": generation.number, "rows": count }))
+    }
+}
+
+/// One table of a generation, as one snapshot sees it.
+struct Table<'a> {
+    generation: &'a Generation,
+    rows: &'a RowSnapshot,
+    index: usize,
+}
+
+impl Table<'_> {
+    fn name(&self) -> &str {
+        &self.generation.tables[self.index]
+    }
+
+    /// Gives up to `limit` rows whose key starts with `prefix` to `visit`, until that answers `false`; then so does this.
+    fn each(
+        &self,
+        prefix: &str,
+        limit: usize,
+        visit: &mut dyn FnMut(String, Value) -> Result<bool, ControlError>,
+    ) -> Result<bool, ControlError> {
+        let (mut left, mut after) = (limit, None::<String>);
+        while left > 0 {
+            let page = self.rows.scan(self.index, prefix, after.as_deref(), left, limits::SCAN_BYTES)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            left -= page.len();
+            for (key, document) in page {
+                let document = shown(&self.generation.projection, self.name(), &key, &document)?;
+                if !visit(key, document)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn survey(&self) -> Result<Survey, ControlError> {
+        let mut survey = Survey::default();
+        self.each("", usize::MAX, &mut |_, document| {
+            let name = || format!("{}/{}", self.generation.projection, self.name());
+            survey.add(&document).map_err(|e| ControlError::not_possible(format!("{}: {e}", name())))?;
+            Ok(true)
+        })?;
+        Ok(survey)
+    }
+}
