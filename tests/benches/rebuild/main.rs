@@ -8,6 +8,7 @@
 mod histories;
 mod loss;
 mod native;
+mod postgres;
 mod product;
 mod report;
 mod sandbox;
@@ -80,6 +81,9 @@ fn main() {
     }
     if options.wants("priority") {
         loss::priority(&options, &histories, &mut report);
+    }
+    if options.wants("postgres") {
+        postgres::measure(&options, &histories, &mut report);
     }
     if options.wants("memory") {
         product::memory(&histories, &mut report);

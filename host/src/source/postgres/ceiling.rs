@@ -67,6 +67,8 @@ impl Settled {
     /// take, and says up to where that is.
     pub(super) fn wait(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
         let until = Instant::now() + limits::OPEN_TRANSACTIONS_WAIT;
+        // What was known is forgotten: the store may have been put back to an earlier state, which is to be seen.
+        *self = Settled::default();
         let mut open = match history.layout.ordering {
             Ordering::Serialised => return self.look(history),
             Ordering::Transaction | Ordering::Gaps => Candidate { end: history.greatest()?, open: history.open()? },
@@ -80,8 +82,8 @@ impl Settled {
             open.open.retain(|transaction| now.contains(transaction));
         }
         if history.layout.ordering == Ordering::Gaps {
-            self.reached = self.reached.max(open.end);
-            return Ok(self.reached);
+            self.reached = open.end;
+            return Ok(open.end);
         }
         // Transactions of other databases may hold the oldest snapshot back a little longer.
         loop {

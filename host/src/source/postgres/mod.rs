@@ -28,7 +28,7 @@ use postgres::{Client, Row, error::SqlState, types::ToSql, types::Type};
 use postgres_protocol::escape::escape_literal;
 use settings::Settings;
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -41,6 +41,7 @@ pub struct PostgresSource {
     types: Vec<Type>,
     identity: String,
     session: Mutex<Session>,
+    idle: Arc<read::Idle>,
 }
 
 /// The connection for everything but reading, and what it has found.
@@ -81,7 +82,7 @@ impl PostgresSource {
         let told = format!("{database}\n{}\n{selected}\n{:?}\n{:?}", layout.from, layout.only, layout.ordering);
         let identity = format!("postgres-{}", &blake3::hash(told.as_bytes()).to_hex()[..32]);
         let session = Mutex::new(Session { client: Some(client), settled: Settled::default() });
-        Ok(PostgresSource { settings, layout, selected, types, identity, session })
+        Ok(PostgresSource { settings, layout, selected, types, identity, session, idle: Arc::default() })
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -156,6 +157,7 @@ impl Source for PostgresSource {
             matcher: matcher.clone(),
             after,
             through,
+            idle: self.idle.clone(),
         })?))
     }
 

@@ -129,7 +129,8 @@ fn message_db(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError
     Ok(layout)
 }
 
-/// Marten: `Events/Schema/EventsTable.cs`. Archived and skipped events are left out, as its daemon does.
+/// Marten: `Events/Schema/EventsTable.cs`. Archived and skipped events are left out, as its daemon does, and the tombstones
+/// of appends that failed.
 fn marten(settings: &Settings, client: &mut Client) -> Result<Layout, SourceError> {
     settings.refuse_others(&["schema"])?;
     let schema = settings.option("schema").unwrap_or("public");
@@ -154,7 +155,10 @@ fn marten(settings: &Settings, client: &mut Client) -> Result<Layout, SourceErro
         stream: "stream_id".to_owned(),
         time: Some("timestamp".to_owned()),
         metadata: headers.then(|| "headers".to_owned()),
-        only: Some(format!("NOT is_archived{}", if skipped { " AND NOT is_skipped" } else { "" })),
+        only: Some(format!(
+            "type <> 'tombstone' AND NOT is_archived{}",
+            if skipped { " AND NOT is_skipped" } else { "" }
+        )),
         ..over(table, Ordering::Gaps, "seq_id")
     };
     Ok(layout)
@@ -179,11 +183,13 @@ fn emmett(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
     Ok(layout)
 }
 
-/// eventsourcing (Python): `eventsourcing/postgres.py`. Inserts lock the table, so that ids are in the order of commits.
+/// eventsourcing (Python): `eventsourcing/postgres.py`. Inserts lock the table, but not where its database functions are
+/// used; those notify.
 fn eventsourcing(settings: &Settings, _: &mut Client) -> Result<Layout, SourceError> {
     settings.refuse_others(&["schema", "table", "types"])?;
     let schema = settings.option("schema").unwrap_or("public");
-    let table = in_schema(schema, settings.option("table").unwrap_or("stored_events"));
+    let name = settings.option("table").unwrap_or("stored_events");
+    let table = in_schema(schema, name);
     let layout = Layout {
         id: "originator_id::text || ':' || originator_version".to_owned(),
         stream: "originator_id".to_owned(),
@@ -191,7 +197,8 @@ fn eventsourcing(settings: &Settings, _: &mut Client) -> Result<Layout, SourceEr
         data: "state".to_owned(),
         metadata: None,
         time_in_data: Some(&["timestamp", "_data_"]),
-        ..over(table, Ordering::Serialised, "notification_id")
+        channel: Some(name.to_owned()),
+        ..over(table, Ordering::Gaps, "notification_id")
     };
     Ok(layout)
 }

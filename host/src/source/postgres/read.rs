@@ -8,11 +8,17 @@ use crate::{
     vocabulary::{EventBlock, Matcher, Position},
 };
 use bytes::Bytes;
-use postgres::{CancelToken, NoTls, binary_copy::BinaryCopyOutIter, fallible_iterator::FallibleIterator, types::Type};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use postgres::{
+    CancelToken, Client, NoTls, binary_copy::BinaryCopyOutIter, fallible_iterator::FallibleIterator, types::Type,
+};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
 
-/// Rows of one COPY.
+/// Rows of one COPY. Stores that order by transaction may have no index for it, so that each COPY sorts.
 const ROWS: usize = 50_000;
+const SORTED_ROWS: usize = 500_000;
 
 /// Events and bytes after which a block is handed over.
 const BLOCK_EVENTS: usize = 1_000;
@@ -30,6 +36,28 @@ pub(super) struct Scan {
     pub(super) matcher: Matcher,
     pub(super) after: Position,
     pub(super) through: Position,
+    pub(super) idle: Arc<Idle>,
+}
+
+/// Connections that wait for the next reader: a follower reads many short ranges.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<Vec<Client>>);
+
+impl Idle {
+    /// Connections that are kept.
+    const KEPT: usize = 2;
+
+    fn take(&self) -> Option<Client> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
+    }
+
+    fn put(&self, client: Client) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < Idle::KEPT {
+            idle.push(client);
+        }
+    }
 }
 
 type Block = Result<EventBlock, SourceError>;
@@ -79,7 +107,10 @@ impl Reader for PostgresReader {
 
 impl Scan {
     fn run(&self, out: &SyncSender<Block>) -> Result<(), SourceError> {
-        let mut client = connect(&self.settings)?;
+        let mut client = match self.idle.take() {
+            Some(client) => client,
+            None => connect(&self.settings)?,
+        };
         let mut after = self.after;
         // An empty range needs no query, and has an end all the same.
         while after < self.through {
@@ -89,21 +120,18 @@ impl Scan {
                 Batch::Unwanted => return Ok(()),
             }
         }
+        self.idle.put(client);
         drop(out.send(Ok(EventBlock { through: self.through.max(self.after), ..EventBlock::default() })));
         Ok(())
     }
 
     /// Reads the next rows, and hands them over.
-    fn batch(
-        &self,
-        client: &mut postgres::Client,
-        after: Position,
-        out: &SyncSender<Block>,
-    ) -> Result<Batch, SourceError> {
+    fn batch(&self, client: &mut Client, after: Position, out: &SyncSender<Block>) -> Result<Batch, SourceError> {
         let Scan { settings, layout, selected, types, .. } = self;
         let within = layout.within(after, self.through) + &of_types(layout, &self.matcher);
+        let most = if layout.transaction.is_some() { SORTED_ROWS } else { ROWS };
         let query = format!(
-            "COPY (SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {ROWS}) TO STDOUT (FORMAT binary)",
+            "COPY (SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {most}) TO STDOUT (FORMAT binary)",
             layout.from,
             layout.place()
         );
@@ -134,7 +162,7 @@ impl Scan {
         if !block.ends.is_empty() && out.send(Ok(block.take())).is_err() {
             return Ok(Batch::Unwanted);
         }
-        Ok(if count < ROWS { Batch::Last } else { Batch::Full(reached) })
+        Ok(if count < most { Batch::Last } else { Batch::Full(reached) })
     }
 }
 
