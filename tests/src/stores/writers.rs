@@ -2,7 +2,7 @@
 
 use super::Preset;
 use crate::random::Random;
-use ::postgres::{Client, NoTls};
+use ::postgres::{Client, NoTls, types::Type};
 use serde_json::json;
 
 /// Categories that the writers share: message-db serialises the writers of one.
@@ -65,7 +65,9 @@ struct Writer {
 impl Writer {
     fn run(mut self, url: &str, share: u64) -> Written {
         let mut client = Client::connect(url, NoTls).expect("the store is there");
-        let append = client.prepare(self.preset.sql().append).expect("the store has its tables");
+        let append = client
+            .prepare_typed(self.preset.sql().append, &[Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT])
+            .expect("the store has its tables");
         let mut written = Written::default();
         while (written.committed.len() as u64) < share {
             let events = (1 + self.random.below(4)).min(share - written.committed.len() as u64);
