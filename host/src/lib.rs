@@ -9,7 +9,7 @@
 //! | [`rebuild`] | the state machine of a rebuild, its attempts, the supervisor of them all |
 //! | [`pipeline`] | source to reader to handlers to committer: the only place that knows a source, a plugin and a store |
 //! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
-//! | [`disk`] | how a redb file of ours is opened, and what can be wrong with it |
+//! | [`disk`], [`postgres`](mod@postgres) | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`crash`] | places where a test can end the process; nothing without the feature `crash-points` |
 //!
@@ -22,6 +22,7 @@ pub mod disk;
 pub mod limits;
 pub mod pipeline;
 pub mod plugin;
+pub mod postgres;
 pub mod rebuild;
 pub mod source;
 pub mod store;
