@@ -47,6 +47,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         no_promote: args.no_promote,
         on_error: args.on_error,
         allow_parked: args.allow_parked,
+        into: args.into.clone(),
     };
     let triggers: Vec<_> = names.iter().map(trigger).collect();
     if args.dry_run {

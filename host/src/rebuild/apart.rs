@@ -67,6 +67,8 @@ pub(super) struct Apart {
     pub(super) on_error: OnError,
     pub(super) purpose: Purpose,
     pub(super) label: Option<String>,
+    /// See `NewRebuild::into`.
+    pub(super) into: Option<String>,
 }
 
 impl Supervisor {
@@ -96,6 +98,8 @@ impl Supervisor {
                 on_error: record.on_error,
                 purpose: Purpose::Scratch,
                 label: None,
+                // What readers may be switched to is where they look.
+                into: record.home.as_ref().filter(|_| repair).map(|home| home.into.clone()),
             },
         )?;
         let comparison = self
@@ -160,6 +164,7 @@ impl Supervisor {
                 on_error: OnError::Stop,
                 purpose: Purpose::AsOf,
                 label: Some(label),
+                into: None,
             },
         )
     }
@@ -194,6 +199,7 @@ impl Supervisor {
             on_error: OnError::Park,
             purpose: Purpose::Scratch,
             label: None,
+            into: None,
         };
         let base = self.build_apart(name, apart(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
@@ -247,6 +253,7 @@ impl Supervisor {
             on_error: apart.on_error,
             allow_parked: true,
             segments: apart.segments,
+            into: apart.into,
         };
         let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;
         let created = self.host.store.create_generation(name, new, now_ms())?;

@@ -3,7 +3,7 @@
 use super::{Effect, Input, State, alert, host::Host, step};
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, Ended, Published, Stop},
+    pipeline::{self, Attempt, Committer, Ended, Published, Stop},
     plugin::Plugin,
     source::Source,
     store::{AttemptStart, Purpose, RebuildRecord},
@@ -22,6 +22,7 @@ pub(super) struct Attempts {
     pub(super) plugin: Plugin,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
+    pub(super) committer: Committer,
 }
 
 impl Attempts {
@@ -52,10 +53,23 @@ impl Attempts {
                     }
                 }
             }
-            record = match self.begin_again(&record) {
-                Ok(record) => record,
-                Err(failure) => return self.lost(&record, failure),
+            record = loop {
+                match self.begin_again(&record) {
+                    Ok(record) => break record,
+                    Err(failure) if failure.transient && tries < limits::TRANSIENT_TRIES => {
+                        tries += 1;
+                        tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
+                        if !self.pause_before_try(tries - 1) {
+                            return self.settle(&record, self.stop.status(), None);
+                        }
+                    }
+                    Err(failure) => return self.lost(&record, EventFailure { transient: false, ..failure }),
+                }
             };
+            // The last commit was made after all.
+            if record.status() == Status::Completed {
+                return self.completed(&record);
+            }
         }
     }
 
@@ -77,7 +91,7 @@ impl Attempts {
             matcher: Matcher::new(&plugin.description().event_types),
             plugin,
             store: self.host.store.clone(),
-            committer: self.host.committer.clone(),
+            committer: self.committer.clone(),
             pool: self.host.pool.clone(),
             stop: self.stop.clone(),
             published: self.published.clone(),
@@ -99,7 +113,10 @@ impl Attempts {
             allow_parked: record.allow_parked,
         };
         let claimed = self.host.store.begin_attempt(self.name(record), record.generation, &start);
-        claimed.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))
+        claimed.map_err(|e| EventFailure {
+            transient: e.is_transient(),
+            ..EventFailure::permanent(FailureKind::Store, e.to_string())
+        })
     }
 
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.

@@ -161,6 +161,7 @@ impl<'a> Bench<'a> {
                     source_name: "log".to_owned(),
                     plugin: self.plugin.clone(),
                     segments: Vec::new(),
+                    into: None,
                     after: Position::START,
                     to,
                     chunk_size: size,
@@ -196,6 +197,7 @@ impl<'a> Bench<'a> {
             on_error: OnError::Park,
             allow_parked: true,
             segments: Vec::new(),
+            into: None,
         };
         let half = NewRebuild { to: Some(middle), ..new.clone() };
         let start = attempt_start(&self.log, &description, &half, Position::START, 0)?;

@@ -187,8 +187,19 @@ impl Host {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), published.clone());
-        let attempts =
-            Attempts { host: self.clone(), source, plugin, stop: stop.clone(), published: published.clone() };
+        // A database that is slow or away makes nobody else's commits wait.
+        let committer = match &record.home {
+            Some(_) => Committer::start(self.store.clone())?,
+            None => self.committer.clone(),
+        };
+        let attempts = Attempts {
+            host: self.clone(),
+            source,
+            plugin,
+            stop: stop.clone(),
+            published: published.clone(),
+            committer,
+        };
         // The entry comes first, so that the thread finds it when it ends.
         self.running().insert(key.to_owned(), Running { stop, published: published.clone(), thread: None });
         let spawned = std::thread::Builder::new()

@@ -192,6 +192,7 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
         no_promote: !record.promote,
         on_error: Some(record.on_error),
         allow_parked: record.allow_parked,
+        into: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The records of the control plane.
 
+use super::Home;
 use crate::vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,12 @@ pub struct ProjectionRecord {
     pub latest: Option<u64>,
     /// The number of the next generation.
     pub next_generation: u64,
+    /// Tells this projection from those of other data directories, where its rows live in a database (see [`Home`]).
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The generation that readers are being switched to, where databases take part in that.
+    #[serde(default)]
+    pub switching: Option<u64>,
 }
 
 impl ProjectionRecord {
@@ -120,6 +127,9 @@ pub struct RebuildRecord {
     pub interrupted: bool,
     /// Which plugin built which part.
     pub ranges: Vec<BuiltRange>,
+    /// Where its rows live; in this store where absent.
+    #[serde(default)]
+    pub home: Option<Home>,
     /// How far it has come.
     pub checkpoint: Checkpoint,
 }
