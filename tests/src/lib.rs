@@ -1,5 +1,6 @@
 //! What the tests stand on: data directories that are driven through the command line, plugins built once, generated
-//! histories, oracles that share no code with the product, and machines in memory whose disks fail.
+//! histories, oracles that share no code with the product, machines in memory whose disks fail, and a PostgreSQL behind a
+//! network that fails.
 
 pub mod data;
 pub mod disk;
@@ -8,5 +9,6 @@ pub mod history;
 pub mod machine;
 pub mod oracle;
 pub mod plugins;
+pub mod postgres;
 pub mod random;
 pub mod store_file;

@@ -1,0 +1,9 @@
+//! A PostgreSQL of the tests' own, and a network before it that fails when told.
+
+mod binaries;
+mod proxy;
+mod server;
+mod tls;
+
+pub use proxy::Proxy;
+pub use server::{Database, Options, Server, Stop, shared};
