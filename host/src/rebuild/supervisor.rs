@@ -69,9 +69,20 @@ impl Supervisor {
         for record in store.left_running()? {
             settle_left_running(&store, &record, options.alert.as_deref())?;
             crash::point("recover.settled");
+            // Where rows live in a database, it may have had one more commit. Who goes on asks again.
+            let name = &record.checkpoint.projection_name;
+            if let Err(e) = store.catch_up(name, record.generation) {
+                tracing::warn!(projection = name, "not known whether its last commit was made: {e}");
+            }
         }
         for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
-            store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
+            match store.drop_generation(&record.checkpoint.projection_name, record.generation) {
+                // Its database is away; the next start tries again.
+                Err(e @ StoreError::Postgres { .. }) => {
+                    tracing::warn!("{} is not dropped: {e}", record.checkpoint_id())
+                }
+                dropped => dropped?,
+            }
         }
         files.prune(&store.unfinished_histories()?)?;
         let host = Arc::new(Host::new(store, log, files, engine, options)?);

@@ -67,8 +67,11 @@ impl Store {
         self.take_over(&record, home, claimed).map(Some)
     }
 
-    /// As [`Store::claim_home`], for a generation on which nobody works.
-    pub(super) fn catch_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+    /// As [`Store::claim_home`], for a generation on which nobody works: learns whether its last commit was made.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or does not fit the store.
+    pub fn catch_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         let record = self.rebuild(projection, generation)?;
         match record.home {
             Some(_) if record.status() != Status::Running => self.claim(projection, generation).map(drop),
