@@ -102,6 +102,9 @@ pub const LOG_CACHE_BYTES: usize = 8 << 20;
 /// Tries of a chunk or a source that fail for a transient reason without progress in between.
 pub const TRANSIENT_TRIES: u32 = 5;
 
+/// Tries to go on with a database that has a rebuild's rows: enough for a server that is started again, about a minute.
+pub const DATABASE_TRIES: u32 = 9;
+
 /// The pause before the second try; it doubles with each further one (see [`backoff`]).
 pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
 

@@ -44,7 +44,7 @@ impl Attempts {
                 Ended::Lost(failure) => return self.lost(&record, failure),
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
-                    if tries > limits::TRANSIENT_TRIES {
+                    if tries > most_tries(&failure) {
                         return self.give_up(&record, EventFailure { transient: false, ..failure });
                     }
                     tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
@@ -56,7 +56,7 @@ impl Attempts {
             record = loop {
                 match self.begin_again(&record) {
                     Ok(record) => break record,
-                    Err(failure) if failure.transient && tries < limits::TRANSIENT_TRIES => {
+                    Err(failure) if failure.transient && tries < most_tries(&failure) => {
                         tries += 1;
                         tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
                         if !self.pause_before_try(tries - 1) {
@@ -190,4 +190,8 @@ impl Attempts {
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {
         &record.checkpoint.projection_name
     }
+}
+
+fn most_tries(failure: &EventFailure) -> u32 {
+    if failure.kind == FailureKind::Store { limits::DATABASE_TRIES } else { limits::TRANSIENT_TRIES }
 }
