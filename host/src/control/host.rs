@@ -76,7 +76,8 @@ impl Host {
                 cpu_time: options.cpu_time,
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
-            let options = Options { alert: options.alert.clone(), ..Options::default() };
+            let settings = Some(dir.path().to_owned());
+            let options = Options { alert: options.alert.clone(), settings, ..Options::default() };
             Ok(Supervisor::start(store.clone(), log.clone(), FileSources::new(dir.files_dir()), engine, options)?)
         });
         started.as_ref().map_err(Clone::clone)

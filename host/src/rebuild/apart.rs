@@ -69,6 +69,8 @@ pub(super) struct Apart {
     pub(super) label: Option<String>,
     /// See `NewRebuild::into`.
     pub(super) into: Option<String>,
+    /// See `NewRebuild::indexes`.
+    pub(super) indexes: Vec<String>,
 }
 
 impl Supervisor {
@@ -100,6 +102,7 @@ impl Supervisor {
                 label: None,
                 // What readers may be switched to is where they look.
                 into: record.home.as_ref().filter(|_| repair).map(|home| home.into.clone()),
+                indexes: record.home.as_ref().map_or_else(Vec::new, |home| home.indexes.clone()),
             },
         )?;
         let comparison = self
@@ -165,6 +168,7 @@ impl Supervisor {
                 purpose: Purpose::AsOf,
                 label: Some(label),
                 into: None,
+                indexes: Vec::new(),
             },
         )
     }
@@ -200,6 +204,7 @@ impl Supervisor {
             purpose: Purpose::Scratch,
             label: None,
             into: None,
+            indexes: Vec::new(),
         };
         let base = self.build_apart(name, apart(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
@@ -253,6 +258,7 @@ impl Supervisor {
             on_error: apart.on_error,
             allow_parked: true,
             segments: apart.segments,
+            indexes: apart.indexes,
             into: apart.into,
         };
         let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;

@@ -162,6 +162,7 @@ impl<'a> Bench<'a> {
                     plugin: self.plugin.clone(),
                     segments: Vec::new(),
                     into: None,
+                    indexes: Vec::new(),
                     after: Position::START,
                     to,
                     chunk_size: size,
@@ -198,6 +199,7 @@ impl<'a> Bench<'a> {
             allow_parked: true,
             segments: Vec::new(),
             into: None,
+            indexes: Vec::new(),
         };
         let half = NewRebuild { to: Some(middle), ..new.clone() };
         let start = attempt_start(&self.log, &description, &half, Position::START, 0)?;

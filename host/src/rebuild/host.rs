@@ -5,13 +5,14 @@ use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
     plugin::{Engine, Plugin},
+    settings::{self, Settings},
     source::{Source, file::FileSources, log::EventLog},
     store::{RebuildRecord, Store},
-    vocabulary::{EventFailure, Status},
+    vocabulary::{Description, EventFailure, Status},
 };
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -22,6 +23,7 @@ pub(super) struct Host {
     pub(super) committer: Committer,
     pub(super) pool: InstancePool,
     pub(super) alert: Option<String>,
+    settings: Option<PathBuf>,
     pub(super) log: EventLog,
     pub(super) files: FileSources,
     pub(super) engine: Engine,
@@ -54,6 +56,7 @@ impl Host {
             committer: Committer::start(store.clone())?,
             pool: InstancePool::new(options.places),
             alert: options.alert,
+            settings: options.settings,
             store,
             log,
             files,
@@ -115,6 +118,14 @@ impl Host {
             Some(("file", path)) => Ok(self.files.open(Path::new(path))?),
             _ => Err(RebuildError::Usage(format!("source {name} is not known; use log, or file:PATH"))),
         }
+    }
+
+    /// What `unspool.toml` says of a projection now.
+    pub(super) fn settings(&self, description: &Description) -> Result<settings::Projection, RebuildError> {
+        let Some(dir) = &self.settings else { return Ok(settings::Projection::default()) };
+        let tables: Vec<&str> = description.tables.iter().map(|table| table.name.as_str()).collect();
+        let read = Settings::read(dir).and_then(|settings| settings.projection(&description.name, &tables));
+        read.map_err(|e| RebuildError::Usage(e.to_string()))
     }
 
     /// The plugin with this digest.

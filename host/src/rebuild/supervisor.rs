@@ -9,7 +9,7 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// What a host is told when it starts.
 #[derive(Debug, Clone)]
@@ -18,11 +18,13 @@ pub struct Options {
     pub alert: Option<String>,
     /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
     pub places: usize,
+    /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
+    pub settings: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { alert: None, places: limits::POOL_INSTANCES }
+        Options { alert: None, places: limits::POOL_INSTANCES, settings: None }
     }
 }
 

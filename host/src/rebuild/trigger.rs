@@ -38,8 +38,8 @@ pub struct Trigger {
     pub on_error: Option<OnError>,
     /// Count the rebuild as done, and promote it, with parked events too.
     pub allow_parked: bool,
-    /// Where its rows are to live: `postgres:` and a connection string, or `store`. Where those of the latest rebuild live,
-    /// where absent; an unfinished rebuild keeps its own.
+    /// Where its rows are to live: `postgres:` and a connection string, or `store`. Where `unspool.toml` says, or those of
+    /// the latest rebuild live, where absent; an unfinished rebuild keeps its own.
     pub into: Option<String>,
 }
 
@@ -177,7 +177,9 @@ impl Supervisor {
             )));
         }
         let lives = latest.as_ref().and_then(|record| record.home.as_ref()).map(|home| home.into.as_str());
-        let into = match trigger.into.as_deref() {
+        let settings = self.host.settings(&owner.description)?;
+        let set = settings.into.as_deref().filter(|_| goes_on.is_none());
+        let into = match trigger.into.as_deref().or(set) {
             Some(STORE) => None,
             Some(into) => Some(into),
             None => lives,
@@ -206,6 +208,7 @@ impl Supervisor {
             after: range.after,
             to: range.to,
             into,
+            indexes: settings.tables.into_values().flat_map(|table| table.indexes).collect(),
         })
     }
 
@@ -307,6 +310,7 @@ struct Prepared {
     after: Position,
     to: Option<Position>,
     into: Option<String>,
+    indexes: Vec<String>,
 }
 
 impl Prepared {
@@ -332,6 +336,7 @@ impl Prepared {
             allow_parked: trigger.allow_parked,
             segments,
             into: self.into.clone(),
+            indexes: self.indexes.clone(),
         }
     }
 

@@ -12,7 +12,12 @@ use crate::{crash, vocabulary::Status};
 impl Store {
     /// Checks that rows of `projection` can live in `into`, before anything depends on it; `None` where they live in the
     /// store.
-    pub(super) fn prepare_home(&self, projection: &str, into: Option<String>) -> Result<Option<Home>, StoreError> {
+    pub(super) fn prepare_home(
+        &self,
+        projection: &str,
+        into: Option<String>,
+        indexes: Vec<String>,
+    ) -> Result<Option<Home>, StoreError> {
         let Some(into) = into else { return Ok(None) };
         let owner = self.projection(projection)?;
         self.refuse_another_home(projection, &into)?;
@@ -21,8 +26,9 @@ impl Store {
             Some(id) => id,
             None => self.name_owner(projection)?,
         };
-        self.homes.open(&into)?.prepare(projection, &tables, &id)?;
-        Ok(Some(Home { into, owner: id, commits: 0 }))
+        let home = Home { into, owner: id, commits: 0, indexes };
+        self.homes.open(&home.into)?.prepare(projection, &tables, &home)?;
+        Ok(Some(home))
     }
 
     /// Readers of one projection look into one database.

@@ -47,6 +47,8 @@ pub struct NewRebuild {
     pub segments: Vec<Segment>,
     /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
     pub into: Option<String>,
+    /// See [`Home::indexes`](super::Home::indexes).
+    pub indexes: Vec<String>,
 }
 
 /// What is settled anew when an attempt begins.
@@ -160,7 +162,7 @@ impl Store {
     /// refuses or cannot be reached.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
         crash::point("create-generation.before");
-        let home = self.prepare_home(projection, new.into.clone())?;
+        let home = self.prepare_home(projection, new.into.clone(), new.indexes.clone())?;
         if new.purpose == Purpose::Rebuild {
             self.drop_unused_at_home(projection)?;
         }
@@ -547,6 +549,7 @@ mod tests {
             allow_parked: false,
             segments: Vec::new(),
             into: None,
+            indexes: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@
 //! and is refused.
 
 mod commit;
+mod indexes;
 mod names;
 mod pool;
 mod rows;
@@ -50,6 +51,9 @@ pub struct Home {
     pub owner: String,
     /// How many commits of that database the store's record has followed.
     pub commits: u64,
+    /// Statements that make indexes on its tables, which they name without a schema, before readers see them.
+    #[serde(default)]
+    pub indexes: Vec<String>,
 }
 
 /// The databases in which generations live, by name. Clones of a store share them.

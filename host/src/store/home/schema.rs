@@ -3,6 +3,7 @@
 use super::{
     super::{Commit, RebuildRecord, StoreError, decode},
     Home, Pool,
+    indexes::create_table,
     names::{generation_schema, generation_table, quoted, table, view_schema},
 };
 use crate::crash;
@@ -45,7 +46,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached, the role lacks a privilege, or something of the same name is somebody else's.
-    pub(in crate::store) fn prepare(&self, projection: &str, tables: &[String], owner: &str) -> Result<(), StoreError> {
+    pub(in crate::store) fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
         let facts = self.with("its settings", |connection| {
             connection.client.query_one(
                 "SELECT current_setting('server_encoding'), pg_is_in_recovery(), \
@@ -82,8 +83,9 @@ impl Pool {
                 transaction.commit()
             })?;
         }
-        self.take_projection(projection, owner)?;
-        self.refuse_taken_names(projection, tables)
+        self.take_projection(projection, &home.owner)?;
+        self.refuse_taken_names(projection, tables)?;
+        self.try_indexes(projection, tables, home)
     }
 
     /// A projection of one database belongs to one data directory.
@@ -214,8 +216,7 @@ fn create(
     let mut statements = format!("CREATE SCHEMA {};", quoted(&generation_schema(projection, generation)));
     for name in &record.tables {
         let table = generation_table(projection, generation, name);
-        statements
-            .push_str(&format!("CREATE TABLE {table} (key text COLLATE \"C\" PRIMARY KEY, document jsonb NOT NULL);"));
+        statements += &format!("{};", create_table(&table));
     }
     transaction.batch_execute(&statements)?;
     transaction.execute(

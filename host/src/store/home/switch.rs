@@ -2,7 +2,7 @@
 
 use super::{
     super::{RebuildRecord, StoreError},
-    Home, Pool,
+    Home, Pool, indexes,
     names::{generation_table, quoted, table, view_schema},
 };
 use postgres::{Transaction, error::SqlState};
@@ -47,6 +47,7 @@ pub(super) fn to(
     home: &Home,
 ) -> Result<(), postgres::Error> {
     let (projection, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
+    indexes::make(transaction, record, home)?;
     // Plans for the new tables are made from what is in them.
     for name in &record.tables {
         transaction.batch_execute(&format!("ANALYZE {}", generation_table(projection, generation, name)))?;
