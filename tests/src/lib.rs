@@ -12,3 +12,4 @@ pub mod plugins;
 pub mod postgres;
 pub mod random;
 pub mod store_file;
+pub mod stores;

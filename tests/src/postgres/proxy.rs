@@ -131,7 +131,9 @@ impl Line {
                 std::thread::spawn(move || {
                     // Whatever ends one direction ends the connection.
                     drop(line.forward(from, to, counted));
-                    line.lock().connections.remove(&number).map(end);
+                    if let Some(connection) = line.lock().connections.remove(&number) {
+                        end(connection);
+                    }
                 });
             }
         }

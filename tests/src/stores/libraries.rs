@@ -1,0 +1,67 @@
+//! Stores that their own libraries fill. They come from npm and PyPI: these need a network, so tests use them only when
+//! `UNSPOOL_STORE_LIBRARIES=1` is set.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// Whether tests may use them.
+pub fn wanted() -> bool {
+    std::env::var_os("UNSPOOL_STORE_LIBRARIES").is_some_and(|value| value == "1")
+}
+
+/// Appends the events of `lines` (NDJSON) to the empty database at `url` through Emmett, one by one: their ids, streams,
+/// types, data and metadata; the store sets the time.
+pub fn emmett(url: &str, lines: &[u8]) {
+    let dir = copy("emmett", &["package.json", "fill.mjs"]);
+    run(
+        Command::new("npm").args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]),
+        dir.path(),
+        &[],
+    );
+    run(Command::new("node").args(["fill.mjs", url]), dir.path(), lines);
+}
+
+/// Appends the events of `lines` (NDJSON) to the empty database at `url` through eventsourcing, as those of an
+/// application named `Orders`: their streams as UUIDs ([`super::uuid`]), types, data and times.
+pub fn eventsourcing(url: &str, lines: &[u8]) {
+    let dir = copy("eventsourcing", &["requirements.txt", "fill.py"]);
+    run(Command::new("python3").args(["-m", "venv", "python"]), dir.path(), &[]);
+    let python = dir.path().join("python/bin/python");
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]), dir.path(), &[]);
+    let with_uuids: String = crate::history::events(lines)
+        .into_iter()
+        .map(|mut event| {
+            event["stream"] = super::uuid(event["stream"].as_str().expect("a stream")).into();
+            format!("{event}\n")
+        })
+        .collect();
+    run(Command::new(&python).args(["fill.py", url]), dir.path(), with_uuids.as_bytes());
+}
+
+/// A temporary folder with these files of `tests/stores/PRESET`.
+fn copy(preset: &str, files: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("stores").join(preset);
+    for file in files {
+        std::fs::copy(from.join(file), dir.path().join(file)).expect("a copy");
+    }
+    dir
+}
+
+/// Runs a command that must succeed.
+fn run(command: &mut Command, dir: &Path, input: &[u8]) {
+    let mut child = command
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?} does not run: {e}"));
+    // One that fails reads no further.
+    drop(child.stdin.take().expect("standard input is piped").write_all(input));
+    let status = child.wait().expect("it ends");
+    assert!(status.success(), "{command:?} fails");
+}

@@ -1,0 +1,2 @@
+-- A number that another entity took: a hole.
+SELECT nextval('hibernate_sequence');
