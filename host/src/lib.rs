@@ -11,6 +11,7 @@
 //! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
 //! | [`export`] | rows as files for other engines: NDJSON, CSV, Parquet |
 //! | [`disk`], [`postgres`](mod@postgres) | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
+//! | [`settings`] | `unspool.toml` |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`crash`] | places where a test can end the process; nothing without the feature `crash-points` |
 //!
@@ -26,6 +27,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod postgres;
 pub mod rebuild;
+pub mod settings;
 pub mod source;
 pub mod store;
 pub mod vocabulary;

@@ -121,6 +121,9 @@ pub const SOURCE_TRIES: u32 = 12;
 /// Doublings of the pause between tries; from then on it stays as it is.
 const BACKOFF_DOUBLINGS: u32 = 5;
 
+/// Tries to go on with a database that has a rebuild's rows: enough for a server that is started again, about a minute.
+pub const DATABASE_TRIES: u32 = 9;
+
 /// The pause before the second try; it doubles with each further one (see [`backoff`]).
 pub const TRANSIENT_BACKOFF: Duration = Duration::from_millis(200);
 

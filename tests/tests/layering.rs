@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["rebuild"],
     &["pipeline"],
     &["source", "plugin", "store"],
-    &["disk", "postgres", "export"],
+    &["disk", "postgres", "export", "settings"],
     &["vocabulary"],
     &["limits", "crash"],
 ];

@@ -207,7 +207,7 @@ pub struct RebuildArgs {
     pub to: Option<String>,
     /// Replay this stream alone, and replace its rows in what readers see.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
-        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow"
+        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into"
     ])]
     pub stream: Option<String>,
     /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later
@@ -220,6 +220,10 @@ pub struct RebuildArgs {
     /// Start anew, giving up what an unfinished rebuild has done.
     #[arg(long)]
     pub restart: bool,
+    /// Where the rows are to live: `postgres:postgresql://USER@HOST/DATABASE`, or `store` [default: where those of the last
+    /// rebuild live]. The password comes from PGPASSWORD or PGPASSFILE.
+    #[arg(long, value_name = "HOME")]
+    pub into: Option<String>,
     /// Events per chunk [default: the projection's own, 500 for a standard one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub chunk_size: Option<u32>,

@@ -48,6 +48,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         on_error: args.on_error,
         allow_parked: args.allow_parked,
         follow: args.follow,
+        into: args.into.clone(),
     };
     let triggers: Vec<_> = names.iter().map(trigger).collect();
     if args.dry_run {

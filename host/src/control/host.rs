@@ -76,10 +76,11 @@ impl Host {
                 cpu_time: options.cpu_time,
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
-            let options = Options { alert: options.alert.clone(), ..Options::default() };
+            let settings = Some(dir.path().to_owned());
+            let options = Options { alert: options.alert.clone(), settings, ..Options::default() };
             let files = FileSources::new(dir.files_dir());
             files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
-            let sources = Sources::new(log.clone(), files, dir.settings_file());
+            let sources = Sources::new(log.clone(), files, dir.path().to_owned());
             Ok(Supervisor::start(store.clone(), sources, engine, options)?)
         });
         started.as_ref().map_err(Clone::clone)

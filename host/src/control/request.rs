@@ -100,6 +100,8 @@ impl From<StoreError> for ControlError {
             StoreError::NotFound(_) | StoreError::Refused(_) | StoreError::Fenced { .. } => {
                 ControlError::not_possible(message)
             }
+            StoreError::Postgres { transient: true, .. } => ControlError::failed(message),
+            StoreError::Postgres { .. } => ControlError::refused(message),
             StoreError::Disk(e) => e.into(),
         }
     }

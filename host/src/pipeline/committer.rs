@@ -74,7 +74,21 @@ struct State {
     /// The status that ends the attempt, once it has been decided.
     ending: Option<(Status, Option<EventFailure>)>,
     ended: bool,
-    refused: Option<String>,
+    refused: Option<Refused>,
+}
+
+/// Why the store did not take the work.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    pub(super) message: String,
+    /// Whether another attempt may succeed.
+    pub(super) transient: bool,
+}
+
+impl From<&StoreError> for Refused {
+    fn from(error: &StoreError) -> Refused {
+        Refused { message: error.to_string(), transient: error.is_transient() }
+    }
 }
 
 impl Outgoing {
@@ -170,13 +184,13 @@ impl Member {
     }
 
     /// Waits until the open layer is within its bound.
-    pub(super) fn wait_for_room(&self) -> Result<(), String> {
+    pub(super) fn wait_for_room(&self) -> Result<(), Refused> {
         let full = || self.outgoing.overlay.lock().open.bytes >= limits::OVERLAY_BYTES;
         self.wait_until(|state| state.refused.is_some() || !full())
     }
 
     /// Commits what is left, with the status that ends the attempt, and waits until that is durable.
-    pub(super) fn finish(self, status: Status, error: Option<EventFailure>) -> Result<(), String> {
+    pub(super) fn finish(self, status: Status, error: Option<EventFailure>) -> Result<(), Refused> {
         self.outgoing.state().ending = Some((status, error));
         {
             let _members = self.shared.lock();
@@ -185,7 +199,7 @@ impl Member {
         self.wait_until(|state| state.ended || state.refused.is_some())
     }
 
-    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), String> {
+    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> Result<(), Refused> {
         let mut members = self.shared.lock();
         while !reached(&self.outgoing.state()) {
             members = self.shared.done.wait(members).unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +221,8 @@ struct RefuseWhenGone<'a>(&'a Shared);
 impl Drop for RefuseWhenGone<'_> {
     fn drop(&mut self) {
         for member in self.0.lock().iter() {
-            member.state().refused.get_or_insert_with(|| "the committer has ended".to_owned());
+            let gone = || Refused { message: "the committer has ended".to_owned(), transient: false };
+            member.state().refused.get_or_insert_with(gone);
         }
         self.0.done.notify_all();
     }
@@ -322,7 +337,7 @@ impl<'a> Work<'a> {
     }
 
     fn refused(&self, error: &StoreError) {
-        self.outgoing.state().refused = Some(error.to_string());
+        self.outgoing.state().refused = Some(Refused::from(error));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Attempt, Ended,
     chunk::Chunk,
-    committer::{Member, Outgoing},
+    committer::{Member, Outgoing, Refused},
     culprit,
     overlay::{ChunkRows, Reached, View},
     parking::{Parking, can_park},
@@ -13,9 +13,10 @@ use super::{
 use crate::{
     limits,
     plugin::{CallError, Outcome},
-    store::{Generation, OnError, StoreError},
+    store::{self, Generation, OnError, StoreError},
     vocabulary::{EventFailure, FailureKind, Status},
 };
+use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
@@ -26,6 +27,7 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) -> Ended {
             let stopped_by = handlers.handle_all(queue);
             handlers.finish(stopped_by)
         }
+        Err(e) if e.is_transient() => Ended::Interrupted(EventFailure::transient(FailureKind::Store, e.to_string())),
         Err(e) => Ended::Lost(EventFailure::permanent(FailureKind::Store, e.to_string())),
     })
 }
@@ -41,8 +43,8 @@ pub(super) enum Halt {
     Failed(EventFailure),
     /// The source is at fault.
     Source { message: String, transient: bool },
-    /// The store refused a commit.
-    Store(String),
+    /// The store refused a commit, or cannot be read.
+    Store { message: String, transient: bool },
 }
 
 /// One call of the plugin, in a place of the pool.
@@ -73,6 +75,7 @@ impl<'a> Handlers<'a> {
             projection: record.checkpoint.projection_name.clone(),
             number: record.generation,
             tables: record.tables.clone(),
+            into: record.home.as_ref().map(|home| home.into.clone()),
         };
         let parking = Parking::load(&attempt.store, &generation, record.parked)?;
         let outgoing = Outgoing::new(attempt);
@@ -170,7 +173,28 @@ impl<'a> Handlers<'a> {
     pub(super) fn call(&self, chunk: &Chunk) -> Result<Outcome, CallError> {
         let shared =
             self.sharing.as_ref().and_then(|sharing| sharing.handle(self.attempt, chunk, || self.view.reader()));
-        shared.map_or_else(|| one_call(self.attempt, chunk, self.view.reader()), Ok)
+        let mut outcome = shared.map_or_else(|| one_call(self.attempt, chunk, self.view.reader()), Ok)?;
+        if self.attempt.record.home.is_some() {
+            self.make_homely(&mut outcome).map_err(CallError::Failed)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Brings documents into the form in which they come back from the database in which they are to live: what a handler
+    /// reads does not depend on what has been committed yet.
+    fn make_homely(&self, outcome: &mut Outcome) -> Result<(), EventFailure> {
+        let record = &self.attempt.record;
+        for write in &mut outcome.writes {
+            let key = String::from_utf8_lossy(&write.key);
+            let document = store::homely(&key, write.document.as_deref()).map_err(|problem| {
+                let table = record.tables.get(write.table).map_or("", String::as_str);
+                let key: String = key.chars().take(100).collect();
+                let message = format!("{}/{table} row {}: {problem}", self.name(), key.escape_debug());
+                EventFailure::permanent(FailureKind::BadOutput, message)
+            })?;
+            write.document = document.map(Bytes::from);
+        }
+        Ok(())
     }
 
     /// Puts an outcome into the overlay; a failure learns which event it is about.
@@ -194,8 +218,9 @@ impl<'a> Handlers<'a> {
     /// Waits until the overlay has room, and looks at the newest committed rows.
     pub(super) fn make_room(&mut self) -> Result<(), Halt> {
         let waited = self.attempt.published.stages().handle_waited_for_commit();
-        waited.time(|| self.member.wait_for_room()).map_err(Halt::Store)?;
-        self.view.refresh().map_err(|e| Halt::Store(e.to_string()))
+        let refused = |refused: Refused| Halt::Store { message: refused.message, transient: refused.transient };
+        waited.time(|| self.member.wait_for_room()).map_err(refused)?;
+        self.view.refresh().map_err(|e| refused(Refused::from(&e)))
     }
 
     fn apply(&mut self, chunk: &Chunk, handled: usize, outcome: Outcome) {
@@ -240,11 +265,15 @@ impl<'a> Handlers<'a> {
                 let failure = EventFailure::permanent(FailureKind::Source, message);
                 (Status::Failed, Some(EventFailure { plugin_digest: Some(digest), ..failure }))
             }
-            Halt::Store(_) => (Status::Running, None),
+            Halt::Store { .. } => (Status::Running, None),
         };
         let committed = self.member.finish(status, error.clone());
         match (halt, committed) {
-            (Halt::Store(message), _) | (_, Err(message)) => {
+            // Whatever has become of the last commit: the next attempt begins with what is there.
+            (Halt::Store { message, transient: true }, _) | (_, Err(Refused { message, transient: true })) => {
+                Ended::Interrupted(EventFailure::transient(FailureKind::Store, message))
+            }
+            (Halt::Store { message, .. }, _) | (_, Err(Refused { message, .. })) => {
                 Ended::Lost(EventFailure::permanent(FailureKind::Store, message))
             }
             (Halt::EndOfRange, Ok(())) => Ended::Completed,

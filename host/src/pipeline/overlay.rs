@@ -145,7 +145,7 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
-        let snapshot = Arc::new(store.rows(&generation)?);
+        let snapshot = Arc::new(store.newest_rows(&generation)?);
         Ok(View { overlay, store, generation, snapshot })
     }
 
@@ -154,7 +154,7 @@ impl View {
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         let committed = self.overlay.committed();
         if committed > 0 {
-            self.snapshot = Arc::new(self.store.rows(&self.generation)?);
+            self.snapshot = Arc::new(self.store.newest_rows(&self.generation)?);
             self.overlay.lock().taken.drain(..committed);
         }
         Ok(())
@@ -173,7 +173,7 @@ pub(super) struct ChunkRows {
 }
 
 fn unreadable(error: StoreError) -> EventFailure {
-    EventFailure::permanent(FailureKind::Store, error.to_string())
+    EventFailure { transient: error.is_transient(), ..EventFailure::permanent(FailureKind::Store, error.to_string()) }
 }
 
 impl ReadRows for ChunkRows {
@@ -190,12 +190,15 @@ impl ReadRows for ChunkRows {
             let layers = self.overlay.lock();
             keys.iter().map(|key| layers.get(table, key)).collect()
         };
-        let rest = known.into_iter().zip(keys);
-        rest.map(|(known, key)| match known {
-            Some(known) => Ok(known),
-            None => self.snapshot.get(table, key).map_err(unreadable),
-        })
-        .collect()
+        let unknown = known.iter().zip(keys).filter(|(known, _)| known.is_none()).map(|(_, key)| key.as_str());
+        let unknown: Vec<&str> = unknown.collect();
+        let read = if unknown.is_empty() {
+            Vec::new()
+        } else {
+            self.snapshot.get_many(table, &unknown).map_err(unreadable)?
+        };
+        let mut read = read.into_iter();
+        Ok(known.into_iter().map(|known| known.unwrap_or_else(|| read.next().flatten())).collect())
     }
 
     /// Merges a page of the snapshot with the overlay's rows of the same range. The overlay is not sorted: a scan looks

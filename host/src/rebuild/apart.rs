@@ -67,6 +67,10 @@ pub(super) struct Apart {
     pub(super) on_error: OnError,
     pub(super) purpose: Purpose,
     pub(super) label: Option<String>,
+    /// See `NewRebuild::into`.
+    pub(super) into: Option<String>,
+    /// See `NewRebuild::indexes`.
+    pub(super) indexes: Vec<String>,
 }
 
 /// What readers see must stand still while it is compared or changed.
@@ -108,6 +112,9 @@ impl Supervisor {
                 on_error: record.on_error,
                 purpose: Purpose::Scratch,
                 label: None,
+                // What readers may be switched to is where they look.
+                into: record.home.as_ref().filter(|_| repair).map(|home| home.into.clone()),
+                indexes: record.home.as_ref().map_or_else(Vec::new, |home| home.indexes.clone()),
             },
         )?;
         let comparison = self
@@ -172,6 +179,8 @@ impl Supervisor {
                 on_error: OnError::Stop,
                 purpose: Purpose::AsOf,
                 label: Some(label),
+                into: None,
+                indexes: Vec::new(),
             },
         )
     }
@@ -206,6 +215,8 @@ impl Supervisor {
             on_error: OnError::Park,
             purpose: Purpose::Scratch,
             label: None,
+            into: None,
+            indexes: Vec::new(),
         };
         let base = self.build_apart(name, apart(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
@@ -260,6 +271,8 @@ impl Supervisor {
             allow_parked: true,
             follow: false,
             segments: apart.segments,
+            indexes: apart.indexes,
+            into: apart.into,
         };
         let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;
         let created = self.host.store.create_generation(name, new, now_ms())?;

@@ -3,7 +3,7 @@
 use super::{Effect, Input, State, alert, host::Host, step};
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, Ended, Published, Stop},
+    pipeline::{self, Attempt, Committer, Ended, Published, Stop},
     plugin::Plugin,
     source::{Source, SourceError},
     store::{AttemptStart, Purpose, RebuildRecord, StoreError},
@@ -26,8 +26,9 @@ enum Following {
 /// for as long as a server takes to start again; a follower waits for it as long as it takes.
 fn patience(record: &RebuildRecord, failure: &EventFailure) -> u32 {
     match failure.kind {
-        FailureKind::Source if record.follow => u32::MAX,
+        FailureKind::Source | FailureKind::Store if record.follow => u32::MAX,
         FailureKind::Source => limits::SOURCE_TRIES,
+        FailureKind::Store => limits::DATABASE_TRIES,
         _ => limits::TRANSIENT_TRIES,
     }
 }
@@ -40,6 +41,7 @@ pub(super) struct Attempts {
     pub(super) plugin: Plugin,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
+    pub(super) committer: Committer,
 }
 
 impl Attempts {
@@ -78,10 +80,23 @@ impl Attempts {
                     }
                 }
             }
-            record = match self.begin_again(&record) {
-                Ok(record) => record,
-                Err(failure) => return self.lost(&record, failure),
+            record = loop {
+                match self.begin_again(&record) {
+                    Ok(record) => break record,
+                    Err(failure) if failure.transient && tries < patience(&record, &failure) => {
+                        tries += 1;
+                        tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
+                        if !self.pause_before_try(tries - 1) {
+                            return self.settle(&record, self.stop.status(), None);
+                        }
+                    }
+                    Err(failure) => return self.lost(&record, EventFailure { transient: false, ..failure }),
+                }
             };
+            // The last commit was made after all.
+            if record.status() == Status::Completed {
+                return self.completed(&record);
+            }
         }
     }
 
@@ -104,7 +119,7 @@ impl Attempts {
             matcher: Matcher::new(&plugin.description().event_types),
             plugin,
             store: self.host.store.clone(),
-            committer: self.host.committer.clone(),
+            committer: self.committer.clone(),
             pool: self.host.pool.clone(),
             stop: self.stop.clone(),
             published: self.published.clone(),
@@ -131,25 +146,15 @@ impl Attempts {
 
     fn claim(&self, record: &RebuildRecord, start: &AttemptStart) -> Result<RebuildRecord, EventFailure> {
         let claimed = self.host.store.begin_attempt(self.name(record), record.generation, start);
-        claimed.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))
+        claimed.map_err(refused)
     }
 
     /// Readers get what was built, and the history is waited for: until it has gone on.
     fn follow(&self, record: &RebuildRecord) -> Following {
-        let name = self.name(record);
-        let lost = |e: StoreError| EventFailure::permanent(FailureKind::Store, e.to_string());
-        if let Err(e) = self.host.store.promote_follower(name, record.generation) {
-            return Following::Failed(lost(e));
-        }
         let mut tries = 0;
         while !self.stop.is_raised() {
-            match self.further(record) {
-                Ok(Some(start)) => {
-                    return match self.claim(record, &start) {
-                        Ok(record) => Following::Further(Box::new(record)),
-                        Err(failure) => Following::Failed(failure),
-                    };
-                }
+            match self.go_on(record) {
+                Ok(Some(record)) => return Following::Further(Box::new(record)),
                 Ok(None) => {
                     tries = 0;
                     self.source.wait(limits::FOLLOW_POLL);
@@ -157,13 +162,24 @@ impl Attempts {
                 // A follower waits for its source as long as it takes.
                 Err(failure) if failure.transient => {
                     tries += 1;
-                    tracing::warn!(projection = name, tries, "retrying: {failure}");
+                    tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
                     self.pause_before_try(tries);
                 }
                 Err(failure) => return Following::Failed(failure),
             }
         }
         Following::Stopped
+    }
+
+    /// Claims the next attempt, where the history has gone on.
+    fn go_on(&self, record: &RebuildRecord) -> Result<Option<RebuildRecord>, EventFailure> {
+        if !record.caught_up {
+            self.host.store.caught_up(self.name(record), record.generation).map_err(refused)?;
+        }
+        match self.further(record)? {
+            Some(start) => self.claim(record, &start).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What the next attempt starts with, where the history has gone on.
@@ -178,8 +194,7 @@ impl Attempts {
         }
         let matcher = Matcher::new(&self.plugin.description().event_types);
         let new = self.source.count(&matcher, record.target, settled).map_err(source)?;
-        let now = self.host.store.rebuild(self.name(record), record.generation);
-        let now = now.map_err(|e| EventFailure::permanent(FailureKind::Store, e.to_string()))?;
+        let now = self.host.store.rebuild(self.name(record), record.generation).map_err(refused)?;
         Ok(Some(AttemptStart {
             target: settled,
             total_events: now.passed() + new,
@@ -265,4 +280,10 @@ impl Attempts {
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {
         &record.checkpoint.projection_name
     }
+}
+
+/// What the store says, as a failure.
+fn refused(error: StoreError) -> EventFailure {
+    let transient = error.is_transient();
+    EventFailure { transient, ..EventFailure::permanent(FailureKind::Store, error.to_string()) }
 }

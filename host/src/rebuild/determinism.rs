@@ -168,6 +168,8 @@ impl<'a> Bench<'a> {
                     source_name: self.source_name.clone(),
                     plugin: self.plugin.clone(),
                     segments: Vec::new(),
+                    into: None,
+                    indexes: Vec::new(),
                     after: Position::START,
                     to,
                     chunk_size: size,
@@ -204,6 +206,8 @@ impl<'a> Bench<'a> {
             allow_parked: true,
             follow: false,
             segments: Vec::new(),
+            into: None,
+            indexes: Vec::new(),
         };
         let half = NewRebuild { to: Some(middle), ..new.clone() };
         let start = attempt_start(self.source.as_ref(), &description, &half, Position::START, 0)?;

@@ -5,12 +5,14 @@ use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
     plugin::{Engine, Plugin},
+    settings::{self, Settings},
     source::{Source, Sources},
     store::{RebuildRecord, Store},
-    vocabulary::{EventFailure, Status},
+    vocabulary::{Description, EventFailure, Status},
 };
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -21,6 +23,7 @@ pub(super) struct Host {
     pub(super) committer: Committer,
     pub(super) pool: InstancePool,
     pub(super) alert: Option<String>,
+    settings: Option<PathBuf>,
     pub(super) sources: Sources,
     pub(super) engine: Engine,
     /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
@@ -46,6 +49,7 @@ impl Host {
             committer: Committer::start(store.clone())?,
             pool: InstancePool::new(options.places),
             alert: options.alert,
+            settings: options.settings,
             store,
             sources,
             engine,
@@ -97,6 +101,14 @@ impl Host {
     /// The source as `--source` names it.
     pub(super) fn source(&self, name: &str) -> Result<Arc<dyn Source>, RebuildError> {
         Ok(self.sources.open(name)?)
+    }
+
+    /// What `unspool.toml` says of a projection now.
+    pub(super) fn settings(&self, description: &Description) -> Result<settings::Projection, RebuildError> {
+        let Some(dir) = &self.settings else { return Ok(settings::Projection::default()) };
+        let tables: Vec<&str> = description.tables.iter().map(|table| table.name.as_str()).collect();
+        let read = Settings::read(dir).and_then(|settings| settings.projection(&description.name, &tables));
+        read.map_err(|e| RebuildError::Usage(e.to_string()))
     }
 
     /// The plugin with this digest.
@@ -169,8 +181,19 @@ impl Host {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), published.clone());
-        let attempts =
-            Attempts { host: self.clone(), source, plugin, stop: stop.clone(), published: published.clone() };
+        // A database that is slow or away makes nobody else's commits wait.
+        let committer = match &record.home {
+            Some(_) => Committer::start(self.store.clone())?,
+            None => self.committer.clone(),
+        };
+        let attempts = Attempts {
+            host: self.clone(),
+            source,
+            plugin,
+            stop: stop.clone(),
+            published: published.clone(),
+            committer,
+        };
         // The entry comes first, so that the thread finds it when it ends.
         self.running().insert(key.to_owned(), Running { stop, published: published.clone(), thread: None });
         let spawned = std::thread::Builder::new()

@@ -9,7 +9,7 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// What a host is told when it starts.
 #[derive(Debug, Clone)]
@@ -18,11 +18,13 @@ pub struct Options {
     pub alert: Option<String>,
     /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
     pub places: usize,
+    /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
+    pub settings: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { alert: None, places: limits::POOL_INSTANCES }
+        Options { alert: None, places: limits::POOL_INSTANCES, settings: None }
     }
 }
 
@@ -63,9 +65,20 @@ impl Supervisor {
         for record in store.left_running()? {
             settle_left_running(&store, &record, options.alert.as_deref())?;
             crash::point("recover.settled");
+            // Where rows live in a database, it may have had one more commit. Who goes on asks again.
+            let name = &record.checkpoint.projection_name;
+            if let Err(e) = store.catch_up(name, record.generation) {
+                tracing::warn!(projection = name, "not known whether its last commit was made: {e}");
+            }
         }
         for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
-            store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
+            match store.drop_generation(&record.checkpoint.projection_name, record.generation) {
+                // Its database is away; the next start tries again.
+                Err(e @ StoreError::Postgres { .. }) => {
+                    tracing::warn!("{} is not dropped: {e}", record.checkpoint_id())
+                }
+                dropped => dropped?,
+            }
         }
         let host = Arc::new(Host::new(store, sources, engine, options)?);
         super::watchdog::start(&host)?;

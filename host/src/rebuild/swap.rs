@@ -193,6 +193,7 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
         on_error: Some(record.on_error),
         allow_parked: record.allow_parked,
         follow: record.follow,
+        into: None,
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// What `--into` says of rows that live in the store itself.
+const STORE: &str = "store";
+
 /// What a trigger asks for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Trigger {
@@ -38,6 +41,9 @@ pub struct Trigger {
     /// Go on with new events once the end of the history is reached.
     #[serde(default)]
     pub follow: bool,
+    /// Where its rows are to live: `postgres:` and a connection string, or `store`. Where `unspool.toml` says, or those of
+    /// the latest rebuild live, where absent; an unfinished rebuild keeps its own.
+    pub into: Option<String>,
 }
 
 /// The answer to a trigger.
@@ -173,6 +179,21 @@ impl Supervisor {
                  add --restart to start anew, or leave out --source, --from and --to to resume"
             )));
         }
+        let lives = latest.as_ref().and_then(|record| record.home.as_ref()).map(|home| home.into.as_str());
+        let settings = self.host.settings(&owner.description)?;
+        let set = settings.into.as_deref().filter(|_| goes_on.is_none());
+        let into = match trigger.into.as_deref().or(set) {
+            Some(STORE) => None,
+            Some(into) => Some(into),
+            None => lives,
+        };
+        if goes_on.is_some() && into != lives {
+            return Err(RebuildError::Usage(format!(
+                "{name} has an unfinished rebuild, whose rows live in {}; add --restart to start anew, or leave out --into to resume",
+                lives.unwrap_or("the store")
+            )));
+        }
+        let into = into.map(str::to_owned);
         let source_name = match (goes_on, &trigger.source) {
             (Some(record), _) => record.source.clone(),
             (None, Some(source)) => source.clone(),
@@ -189,6 +210,8 @@ impl Supervisor {
             source_name,
             after: range.after,
             to: range.to,
+            into,
+            indexes: settings.tables.into_values().flat_map(|table| table.indexes).collect(),
         })
     }
 
@@ -218,6 +241,10 @@ impl Supervisor {
         let record = self.host.store.begin_attempt(&prepared.name, generation, &start)?;
         crash::point("begin-attempt.after");
         let (checkpoint_id, from_event_id) = (record.checkpoint_id(), record.checkpoint.last_event_id.clone());
+        if record.status() == Status::Completed {
+            // Its database had its last commit, and the store did not know.
+            return Ok(TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id });
+        }
         if let Err(e) = self.host.begin(&prepared.name, record, prepared.source.clone(), plugin) {
             self.host.store.settle(&prepared.name, generation, Status::Paused, None, now_ms())?;
             return Err(e);
@@ -285,6 +312,8 @@ struct Prepared {
     source_name: String,
     after: Position,
     to: Option<Position>,
+    into: Option<String>,
+    indexes: Vec<String>,
 }
 
 impl Prepared {
@@ -310,6 +339,8 @@ impl Prepared {
             allow_parked: trigger.allow_parked,
             follow: trigger.follow,
             segments,
+            into: self.into.clone(),
+            indexes: self.indexes.clone(),
         }
     }
 

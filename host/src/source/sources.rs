@@ -1,26 +1,29 @@
 //! The histories of a host, by the names that `--source` knows.
 
 use super::{Source, SourceError, file::FileSources, log::EventLog, postgres::PostgresSource};
+use crate::settings::{self, Settings};
 use std::{
     collections::HashMap,
-    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// Databases by name, each with the description that it was opened from.
+type Databases = HashMap<String, (String, Arc<PostgresSource>)>;
 
 /// Opens histories: `log`, `file:PATH`, `postgres:PRESET?...`, and those that `unspool.toml` names.
 #[derive(Clone)]
 pub struct Sources {
     log: EventLog,
     files: FileSources,
-    /// `unspool.toml`.
+    /// The folder of `unspool.toml`.
     settings: PathBuf,
     /// Databases that have been opened, with what described them. What is known of the end of a history is worth keeping.
-    postgres: Arc<Mutex<HashMap<String, (String, Arc<PostgresSource>)>>>,
+    postgres: Arc<Mutex<Databases>>,
 }
 
 impl Sources {
-    /// The embedded log, event files indexed in `files`, and what the file `settings` names.
+    /// The embedded log, event files indexed in `files`, and what `unspool.toml` in the folder `settings` names.
     pub fn new(log: EventLog, files: FileSources, settings: PathBuf) -> Sources {
         Sources { log, files, settings, postgres: Arc::default() }
     }
@@ -38,22 +41,15 @@ impl Sources {
         }
     }
 
-    /// The history in the table `sources.NAME` of the settings.
+    /// The history that the settings name so.
     fn named(&self, name: &str) -> Result<Arc<dyn Source>, SourceError> {
-        let shown = self.settings.display();
-        let unknown = || {
-            SourceError::permanent(format!(
-                "source {name} is not known; use log, file:PATH, postgres:PRESET?..., or a name from {shown}"
-            ))
+        let settings = Settings::read(&self.settings).map_err(|e| SourceError::permanent(e.to_string()))?;
+        let Some(table) = settings.sources.get(name) else {
+            return Err(SourceError::permanent(format!(
+                "source {name} is not known; use log, file:PATH, postgres:PRESET?..., or a name that {} gives",
+                self.settings.join(settings::FILE).display()
+            )));
         };
-        let text = match fs::read_to_string(&self.settings) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(unknown()),
-            Err(e) => return Err(SourceError::permanent(format!("{shown}: {e}"))),
-        };
-        let settings: toml::Table = text.parse().map_err(|e| SourceError::permanent(format!("{shown}: {e}")))?;
-        let table = settings.get("sources").and_then(|sources| sources.get(name)).and_then(toml::Value::as_table);
-        let table = table.ok_or_else(unknown)?;
         Ok(self.database(name, &table.to_string(), || PostgresSource::named(name, table))?)
     }
 
@@ -75,7 +71,7 @@ impl Sources {
         Ok(source)
     }
 
-    fn opened(&self) -> std::sync::MutexGuard<'_, HashMap<String, (String, Arc<PostgresSource>)>> {
+    fn opened(&self) -> std::sync::MutexGuard<'_, Databases> {
         self.postgres.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

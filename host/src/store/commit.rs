@@ -10,7 +10,12 @@ use crate::{
     vocabulary::{Checkpoint, Position, StageReport, Status},
 };
 use bytes::Bytes;
-use redb::{Durability, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A row put or deleted.
 #[derive(Debug, Clone)]
@@ -22,7 +27,7 @@ pub struct RowChange {
 }
 
 /// Everything that one rebuild has finished since its last commit.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Commit {
     /// The generation that is being built.
     pub generation: u64,
@@ -37,6 +42,7 @@ pub struct Commit {
     /// Time worked since the last commit, in milliseconds.
     pub active_ms: u64,
     /// The changed rows, for each table of the rebuild: each key once, in ascending order.
+    #[serde(skip)]
     pub rows: Vec<Vec<RowChange>>,
     /// Events set aside, whether for the first time or again.
     pub parked: Vec<ParkedEvent>,
@@ -53,26 +59,96 @@ impl Store {
     /// one transaction. When it returns an error, nothing of it was kept, and the attempts it belongs to must start
     /// again from what the store holds.
     ///
+    /// Of a rebuild whose rows live in a database, that database has its own transaction first, with rows, checkpoint and
+    /// promotion, and the store follows it. After an error it may be that the database alone has the commit: who claims the
+    /// generation next, has it then.
+    ///
     /// # Errors
-    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
+    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses;
+    /// [`StoreError::Postgres`] where a database does, or cannot be reached.
     pub fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
+        let mut switched = None;
+        for commit in commits {
+            self.commit_at_home(commit)?;
+        }
         crash::point("commit.before");
         let mut write = self.db.begin_write()?;
         write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
         for commit in commits {
-            apply(&write, commit)?;
+            let record = fenced_record(&write.open_table(REBUILDS)?, commit)?;
+            if advance(&write, record, commit)? {
+                switched = Some(commit.checkpoint.projection_name.as_str());
+            }
         }
         crash::point("commit.written");
         write.commit()?;
         crash::point("commit.after");
+        if let Some(projection) = switched
+            && let Err(e) = self.finish_switch(projection)
+        {
+            tracing::error!(projection, "readers are not switched yet: {e}");
+        }
         Ok(())
+    }
+
+    /// Commits to the database in which the rows live, where they do.
+    fn commit_at_home(&self, commit: &Commit) -> Result<(), StoreError> {
+        let read = self.db.begin_read()?;
+        let record = fenced_record(&read.open_table(REBUILDS)?, commit)?;
+        let Some(home) = &record.home else { return Ok(()) };
+        let mut after = record.clone();
+        after.parked = parked_after(&read, commit, record.parked)?;
+        drop(read);
+        follow(&mut after, commit);
+        let promote = after.is_ready() && !record.is_ready() && after.promote;
+        self.homes.open(&home.into)?.commit(&record, home, commit, promote)
     }
 }
 
-fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
+/// Takes over what `commit` did: all of it where the rows live in the store, all but the rows where a database has them.
+/// Says whether readers are to be switched by [`Store::finish_switch`].
+pub(super) fn advance(
+    write: &WriteTransaction,
+    mut record: RebuildRecord,
+    commit: &Commit,
+) -> Result<bool, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
-    let mut record = fenced_record(write, commit)?;
     let was_ready = record.is_ready();
+    match &mut record.home {
+        None => write_rows(write, &record, commit)?,
+        Some(home) => home.commits += 1,
+    }
+    record.parked = change_parked(write, projection, commit, record.parked)?;
+    follow(&mut record, commit);
+    write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
+    // Once: whoever switches readers elsewhere afterwards means it.
+    if !(record.is_ready() && !was_ready && record.promote) {
+        return Ok(false);
+    }
+    match record.home {
+        // Their database has switched them with the same commit.
+        Some(_) => promote_in(write, projection, commit.generation).map(|()| false),
+        None => switch_in(write, projection, commit.generation),
+    }
+}
+
+/// What a commit makes of the record, but for parked events, which are counted where they are kept.
+fn follow(record: &mut RebuildRecord, commit: &Commit) {
+    // A digest that was taken of other rows than these says nothing of them.
+    record.sealed = None;
+    record.discarded += commit.discarded;
+    extend_ranges(record, commit);
+    record.stages = commit.stages.clone();
+    record.checkpoint = commit.checkpoint.clone();
+    record.retries += commit.retries;
+    record.active_ms += commit.active_ms;
+    if record.status() != Status::Running {
+        record.ended_at = Some(commit.checkpoint.checkpointed_at);
+    }
+}
+
+fn write_rows(write: &WriteTransaction, record: &RebuildRecord, commit: &Commit) -> Result<(), StoreError> {
+    let projection = commit.checkpoint.projection_name.as_str();
     for (name, changes) in record.tables.iter().zip(&commit.rows) {
         if changes.is_empty() {
             continue;
@@ -91,24 +167,29 @@ fn apply(write: &WriteTransaction, commit: &Commit) -> Result<(), StoreError> {
         }
     }
     crash::point("commit.rows-written");
-    record.parked = change_parked(write, projection, commit, record.parked)?;
-    // A digest that was taken of other rows than these says nothing of them.
-    record.sealed = None;
-    record.discarded += commit.discarded;
-    extend_ranges(&mut record, commit);
-    record.stages = commit.stages.clone();
-    record.checkpoint = commit.checkpoint.clone();
-    record.retries += commit.retries;
-    record.active_ms += commit.active_ms;
-    if record.status() != Status::Running {
-        record.ended_at = Some(commit.checkpoint.checkpointed_at);
-    }
-    write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
-    // Once: whoever switches readers elsewhere afterwards means it.
-    if record.is_ready() && !was_ready && record.promote {
-        promote_in(write, projection, commit.generation)?;
-    }
     Ok(())
+}
+
+/// How many events are parked once `commit` has been taken over.
+fn parked_after(read: &ReadTransaction, commit: &Commit, before: u64) -> Result<u64, StoreError> {
+    if commit.parked.is_empty() && commit.unparked.is_empty() {
+        return Ok(before);
+    }
+    let name = parked_table_name(&commit.checkpoint.projection_name, commit.generation);
+    let table = match read.open_table(parked_table(&name)) {
+        Ok(table) => Some(table),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(e) => return Err(e.into()),
+    };
+    let added: BTreeSet<_> = commit.parked.iter().map(|event| (event.stream.as_str(), event.position)).collect();
+    let removed: BTreeSet<_> = commit.unparked.iter().map(|(stream, position)| (stream.as_str(), *position)).collect();
+    let mut there = 0;
+    for (stream, position) in added.union(&removed) {
+        if let Some(table) = &table {
+            there += u64::from(table.get((*stream, position.major, position.minor))?.is_some());
+        }
+    }
+    Ok(before - there + added.difference(&removed).count() as u64)
 }
 
 /// Sets events aside and takes others back; returns how many are set aside now. Parking the same event twice keeps the
@@ -137,10 +218,12 @@ fn change_parked(
 
 /// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards. An
 /// attempt has one last commit; what changes a rebuild that has ended claims it anew, and leaves it in its status.
-fn fenced_record(write: &WriteTransaction, commit: &Commit) -> Result<RebuildRecord, StoreError> {
+fn fenced_record(
+    rebuilds: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    commit: &Commit,
+) -> Result<RebuildRecord, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let fenced = || StoreError::Fenced { projection: projection.to_owned(), generation: commit.generation };
-    let rebuilds = write.open_table(REBUILDS)?;
     let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
     let record: RebuildRecord = decode(projection, stored.value())?;
     let open = record.status() == Status::Running || record.status() == commit.checkpoint.status;
@@ -179,6 +262,22 @@ pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation:
         crash::point("promote.written");
     }
     Ok(())
+}
+
+/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes
+/// that it is to be asked, and says so: [`Store::finish_switch`] follows.
+pub(super) fn switch_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<bool, StoreError> {
+    let mut owner = super::generations::owner_in(write, projection)?;
+    let mut at_home = false;
+    for number in [Some(generation), owner.live].into_iter().flatten() {
+        at_home |= super::generations::record_in(write, projection, number)?.home.is_some();
+    }
+    if !at_home {
+        return promote_in(write, projection, generation).map(|()| false);
+    }
+    owner.switching = Some(generation);
+    write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
+    Ok(true)
 }
 
 /// The redb table that holds the parked events of one generation.

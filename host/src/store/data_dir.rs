@@ -14,14 +14,12 @@ use std::{
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
-/// | `unspool.toml` | what operators have settled: named sources |
+/// | `unspool.toml` | what operators have settled: named sources, homes of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
 /// | `control.sock` | the socket of the running host |
 /// | `host.log` | what a detached host says |
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
-
-const SETTINGS: &str = "unspool.toml";
 
 const OURS: [&str; 2] = ["store.redb", "log.redb"];
 
@@ -37,7 +35,7 @@ impl DataDir {
                 let names: Vec<_> =
                     entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
                 // An operator may settle things before the first start.
-                let only_settings = names.iter().all(|name| name == SETTINGS);
+                let only_settings = names.iter().all(|name| name == crate::settings::FILE);
                 if !only_settings && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
                     return Err(DiskError::Foreign(path.to_owned()));
                 }
@@ -68,11 +66,6 @@ impl DataDir {
     /// Where event files that are sources are indexed.
     pub fn files_dir(&self) -> PathBuf {
         self.0.join("files")
-    }
-
-    /// What operators have settled, where they have.
-    pub fn settings_file(&self) -> PathBuf {
-        self.0.join(SETTINGS)
     }
 
     /// Where compiled plugins are cached.

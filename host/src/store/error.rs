@@ -1,6 +1,6 @@
 //! What can go wrong with the store, and what to do about it.
 
-use crate::disk::DiskError;
+use crate::{disk::DiskError, postgres::ConnectError};
 
 /// A store that cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum StoreError {
         /// The generation.
         generation: u64,
     },
+    /// A database in which rows live.
+    #[error("{message}")]
+    Postgres {
+        /// What is wrong there, and what to do about it.
+        message: String,
+        /// Whether another try may succeed.
+        transient: bool,
+    },
     /// No such projection, generation or table.
     #[error("{0}")]
     NotFound(String),
@@ -24,7 +32,18 @@ pub enum StoreError {
     Refused(String),
 }
 
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> StoreError {
+        StoreError::Postgres { message: error.message, transient: error.transient }
+    }
+}
+
 impl StoreError {
+    /// Whether another try may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Postgres { transient: true, .. })
+    }
+
     /// What was read is not what was written.
     pub(super) fn damaged(what: impl Into<String>) -> StoreError {
         DiskError::Damaged(what.into()).into()

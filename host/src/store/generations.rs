@@ -3,7 +3,7 @@
 use super::{
     Generation, OnError, PROJECTIONS, Priority, ProjectionRecord, Purpose, REBUILDS, RebuildRecord, RowDigest, Segment,
     Store, StoreError,
-    commit::{parked_table, parked_table_name, promote_in, row_table_name},
+    commit::{parked_table, parked_table_name, row_table_name, switch_in},
     decode, encode,
     packed::Packing,
     rows::row_table,
@@ -47,6 +47,10 @@ pub struct NewRebuild {
     pub follow: bool,
     /// See [`RebuildRecord::segments`].
     pub segments: Vec<Segment>,
+    /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
+    pub into: Option<String>,
+    /// See [`Home::indexes`](super::Home::indexes).
+    pub indexes: Vec<String>,
 }
 
 /// What is settled anew when an attempt begins.
@@ -150,16 +154,22 @@ impl Store {
     /// [`StoreError::NotFound`] where there is none.
     pub fn generation(&self, projection: &str, number: u64) -> Result<Generation, StoreError> {
         let record = self.rebuild(projection, number)?;
-        Ok(Generation { projection: projection.to_owned(), number, tables: record.tables })
+        let into = record.home.map(|home| home.into);
+        Ok(Generation { projection: projection.to_owned(), number, tables: record.tables, into })
     }
 
     /// Makes an empty generation. A new rebuild takes the place of the one before: a generation that is neither live, nor
     /// kept for rollback, nor made to be looked at, is dropped.
     ///
     /// # Errors
-    /// When there is no such projection, or the store cannot be written.
+    /// When there is no such projection, or the store cannot be written, or a database in which rows live or are to live
+    /// refuses or cannot be reached.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
         crash::point("create-generation.before");
+        let home = self.prepare_home(projection, new.into.clone(), new.indexes.clone())?;
+        if new.purpose == Purpose::Rebuild {
+            self.drop_unused_at_home(projection)?;
+        }
         let write = self.db.begin_write()?;
         let mut owner = owner_in(&write, projection)?;
         let record = RebuildRecord {
@@ -182,6 +192,7 @@ impl Store {
             on_error: new.on_error,
             allow_parked: new.allow_parked,
             follow: new.follow,
+            caught_up: false,
             parked: 0,
             discarded: 0,
             segments: new.segments,
@@ -196,6 +207,7 @@ impl Store {
             retries: 0,
             interrupted: false,
             ranges: Vec::new(),
+            home,
             checkpoint: Checkpoint {
                 projection_name: projection.to_owned(),
                 last_event_id: None,
@@ -209,8 +221,7 @@ impl Store {
         };
         if record.purpose == Purpose::Rebuild {
             for old in rebuilds_in(&write, projection)? {
-                let kept = owner.live == Some(old.generation) || owner.previous == Some(old.generation);
-                if !kept && old.purpose == Purpose::Rebuild {
+                if is_unused(&owner, &old) {
                     drop_tables(&write, projection, &old)?;
                 }
             }
@@ -225,16 +236,20 @@ impl Store {
         Ok(record)
     }
 
-    /// Claims a rebuild for a new attempt: from here on only its commits are accepted.
+    /// Claims a rebuild for a new attempt: from here on only its commits are accepted. Where a database has its rows, and
+    /// turns out to have completed it already, it is left completed.
     ///
     /// # Errors
-    /// When there is no such generation, or the store cannot be written.
+    /// When there is no such generation, or the store cannot be written, or the database refuses or cannot be reached.
     pub fn begin_attempt(
         &self,
         projection: &str,
         generation: u64,
         start: &AttemptStart,
     ) -> Result<RebuildRecord, StoreError> {
+        if self.claim_home(projection, generation)?.is_some_and(|status| status == Status::Completed) {
+            return self.rebuild(projection, generation);
+        }
         self.update(projection, generation, |record| {
             record.attempt += 1;
             record.target = start.target;
@@ -314,6 +329,7 @@ impl Store {
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
     pub fn claim(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.claim_home(projection, generation)?;
         self.update(projection, generation, |record| record.attempt += 1)
     }
 
@@ -344,13 +360,17 @@ impl Store {
         }
         record.purpose = Purpose::Rebuild;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
-        promote_in(&write, projection, generation)?;
+        let switching = switch_in(&write, projection, generation)?;
         let mut owner = owner_in(&write, projection)?;
         owner.latest = Some(generation);
         write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
         crash::point("adopt.written");
         write.commit()?;
         crash::point("adopt.after");
+        if switching {
+            self.finish_switch(projection)?;
+            owner = self.projection(projection)?;
+        }
         Ok(owner)
     }
 
@@ -360,6 +380,7 @@ impl Store {
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
     pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         crash::point("drop.before");
+        self.drop_at_home(projection, generation)?;
         let write = self.db.begin_write()?;
         let (mut owner, record) = (owner_in(&write, projection)?, record_in(&write, projection, generation)?);
         let used = |what: &str| {
@@ -368,7 +389,7 @@ impl Store {
                 record.checkpoint_id()
             )))
         };
-        if owner.live == Some(generation) {
+        if owner.live == Some(generation) || owner.switching == Some(generation) {
             return used("what readers see");
         }
         if record.status() == Status::Running {
@@ -398,6 +419,8 @@ impl Store {
         allow_parked: bool,
     ) -> Result<ProjectionRecord, StoreError> {
         crash::point("promote.before");
+        self.finish_switch(projection)?;
+        self.catch_up(projection, generation)?;
         let write = self.db.begin_write()?;
         let record = record_in(&write, projection, generation)?;
         if record.status() != Status::Completed {
@@ -410,25 +433,35 @@ impl Store {
                 record.parked
             )));
         }
-        promote_in(&write, projection, generation)?;
+        let switching = switch_in(&write, projection, generation)?;
         let owner = owner_in(&write, projection)?;
         write.commit()?;
         crash::point("promote.after");
-        Ok(owner)
+        if !switching {
+            return Ok(owner);
+        }
+        self.finish_switch(projection)?;
+        self.projection(projection)
     }
 
-    /// Switches readers to a generation that has reached the end of its history and follows it from now on, where it is to
-    /// be promoted and lacks no event that it may not lack.
+    /// Notes that a generation has reached the end of its history, which it follows from now on, and switches readers to
+    /// it, where it is to be promoted and lacks no event that it may not lack. Once: whoever switches readers elsewhere
+    /// afterwards means it.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
-    pub fn promote_follower(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+    pub fn caught_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        crash::point("caught-up.before");
         let write = self.db.begin_write()?;
-        let record = record_in(&write, projection, generation)?;
-        if record.promote && (record.parked == 0 || record.allow_parked) {
-            promote_in(&write, projection, generation)?;
-        }
-        Ok(write.commit()?)
+        let mut record = record_in(&write, projection, generation)?;
+        record.caught_up = true;
+        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
+        let ready = record.promote && (record.parked == 0 || record.allow_parked);
+        let switching = ready && switch_in(&write, projection, generation)?;
+        crash::point("caught-up.written");
+        write.commit()?;
+        crash::point("caught-up.after");
+        if switching { self.finish_switch(projection) } else { Ok(()) }
     }
 
     /// Switches readers of `projection` back to the generation they saw before; the two change places.
@@ -443,7 +476,7 @@ impl Store {
         self.promote(projection, previous, true)
     }
 
-    fn update(
+    pub(super) fn update(
         &self,
         projection: &str,
         generation: u64,
@@ -460,6 +493,12 @@ impl Store {
     }
 }
 
+/// Whether a new rebuild takes its place.
+pub(super) fn is_unused(owner: &ProjectionRecord, record: &RebuildRecord) -> bool {
+    let kept = [owner.live, owner.previous, owner.switching].contains(&Some(record.generation));
+    !kept && record.purpose == Purpose::Rebuild
+}
+
 fn not_complete(record: &RebuildRecord) -> StoreError {
     StoreError::Refused(format!(
         "{} is {}, not completed; readers are only given complete generations",
@@ -470,14 +509,18 @@ fn not_complete(record: &RebuildRecord) -> StoreError {
 
 // What a change depends on is read in the transaction that makes it: others change the same records meanwhile.
 
-fn owner_in(write: &WriteTransaction, projection: &str) -> Result<ProjectionRecord, StoreError> {
+pub(super) fn owner_in(write: &WriteTransaction, projection: &str) -> Result<ProjectionRecord, StoreError> {
     match write.open_table(PROJECTIONS)?.get(projection)? {
         Some(stored) => decode(projection, stored.value()),
         None => Err(StoreError::NotFound(format!("no projection is named {projection}"))),
     }
 }
 
-fn record_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+pub(super) fn record_in(
+    write: &WriteTransaction,
+    projection: &str,
+    generation: u64,
+) -> Result<RebuildRecord, StoreError> {
     match write.open_table(REBUILDS)?.get((projection, generation))? {
         Some(stored) => decode(projection, stored.value()),
         None => Err(no_generation(projection, generation)),
@@ -533,6 +576,8 @@ mod tests {
             allow_parked: false,
             follow: false,
             segments: Vec::new(),
+            into: None,
+            indexes: Vec::new(),
         }
     }
 

@@ -84,7 +84,11 @@ impl Store {
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
             expected.insert(parked_table_name(name, generation));
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
-            check_generation(&read, &record, &mut report)?;
+            let id = record.checkpoint_id();
+            match self.rows_to_check(&read, &record) {
+                Ok((generation, rows)) => check_generation(&read, &record, &generation, &rows, &mut report)?,
+                Err(e) => report.problems.push(format!("{id}: its rows cannot be read: {e}")),
+            }
         }
         for table in read.list_tables()? {
             if !expected.contains(table.name()) {
@@ -92,6 +96,25 @@ impl Store {
             }
         }
         Ok(report)
+    }
+
+    /// The rows of a generation: those in the store as `read` sees them, others as their database has them now.
+    fn rows_to_check(
+        &self,
+        read: &ReadTransaction,
+        record: &RebuildRecord,
+    ) -> Result<(Generation, RowSnapshot), StoreError> {
+        let generation = Generation {
+            projection: record.checkpoint.projection_name.clone(),
+            number: record.generation,
+            tables: record.tables.clone(),
+            into: record.home.as_ref().map(|home| home.into.clone()),
+        };
+        let rows = match generation.into {
+            None => RowSnapshot::open(read, &generation)?,
+            Some(_) => self.rows(&generation)?,
+        };
+        Ok((generation, rows))
     }
 }
 
@@ -134,6 +157,8 @@ fn check_projection(
 fn check_generation(
     read: &ReadTransaction,
     record: &RebuildRecord,
+    generation: &Generation,
+    rows: &RowSnapshot,
     report: &mut CheckReport,
 ) -> Result<(), StoreError> {
     report.generations += 1;
@@ -155,8 +180,6 @@ fn check_generation(
     if (record.status() == Status::Failed) != record.checkpoint.error.is_some() {
         problem("only a failed rebuild has a failure".to_owned());
     }
-    let generation = Generation { projection: name.clone(), number: record.generation, tables: record.tables.clone() };
-    let rows = RowSnapshot::open(read, &generation)?;
     let mut readable = true;
     for (index, table) in record.tables.iter().enumerate() {
         let mut after: Option<String> = None;
@@ -183,7 +206,7 @@ fn check_generation(
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
     if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-        let found = rows.digest(&generation)?;
+        let found = rows.digest(generation)?;
         if found != *sealed {
             report
                 .problems

@@ -10,12 +10,16 @@
 //! | `dictionaries` | row table | what its documents are packed against |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
 //!
+//! The rows of a generation may live in a PostgreSQL database instead (see `home/`); its record is here all the same.
+//!
 //! [`Store::commit`] is the only function that moves a checkpoint. It does so in the transaction that writes the rows.
 
+mod at_home;
 mod commit;
 mod data_dir;
 mod error;
 mod generations;
+mod home;
 mod maintenance;
 mod packed;
 mod parked;
@@ -27,6 +31,7 @@ pub use commit::{Commit, RowChange};
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use generations::{AttemptStart, NewRebuild};
+pub use home::{Home, homely};
 pub use maintenance::{CheckReport, compact};
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
@@ -34,6 +39,7 @@ pub use records::{
 pub use rows::{Generation, RowSnapshot};
 
 use crate::disk::{self, DiskError};
+use home::Homes;
 use redb::{Database, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{path::Path, sync::Arc};
@@ -49,6 +55,7 @@ const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("
 #[derive(Clone)]
 pub struct Store {
     db: Arc<Database>,
+    homes: Arc<Homes>,
 }
 
 impl Store {
@@ -58,7 +65,7 @@ impl Store {
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
         let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
-        Ok(Store { db: Arc::new(db) })
+        Ok(Store { db: Arc::new(db), homes: Arc::default() })
     }
 
     /// [`Store::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
@@ -68,7 +75,7 @@ impl Store {
     pub fn open_on(backend: impl disk::StorageBackend) -> Result<Store, StoreError> {
         let name = Path::new("the store's backend");
         let db = disk::open_on(backend, name, FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
-        Ok(Store { db: Arc::new(db) })
+        Ok(Store { db: Arc::new(db), homes: Arc::default() })
     }
 }
 

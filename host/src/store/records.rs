@@ -1,5 +1,6 @@
 //! The records of the control plane.
 
+use super::Home;
 use crate::vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,12 @@ pub struct ProjectionRecord {
     pub latest: Option<u64>,
     /// The number of the next generation.
     pub next_generation: u64,
+    /// Tells this projection from those of other data directories, where its rows live in a database (see [`Home`]).
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The generation that readers are being switched to, where databases take part in that.
+    #[serde(default)]
+    pub switching: Option<u64>,
 }
 
 impl ProjectionRecord {
@@ -95,6 +102,9 @@ pub struct RebuildRecord {
     /// Whether it goes on with new events once it has reached the end of its history.
     #[serde(default)]
     pub follow: bool,
+    /// Whether it has reached the end of its history once, and readers have been given it.
+    #[serde(default)]
+    pub caught_up: bool,
     /// Events that are parked.
     pub parked: u64,
     /// Events that were parked and then forgotten: they are never applied.
@@ -123,6 +133,9 @@ pub struct RebuildRecord {
     pub interrupted: bool,
     /// Which plugin built which part.
     pub ranges: Vec<BuiltRange>,
+    /// Where its rows live; in this store where absent.
+    #[serde(default)]
+    pub home: Option<Home>,
     /// How far it has come.
     pub checkpoint: Checkpoint,
 }

@@ -74,6 +74,8 @@ impl Store {
                 previous: None,
                 latest: None,
                 next_generation: 1,
+                owner: None,
+                switching: None,
             });
             if record.digest() == digest {
                 return Ok(false);

@@ -1,6 +1,6 @@
 //! Reading the rows of a generation.
 
-use super::{RowDigest, Store, StoreError, commit::row_table_name, packed::Packing};
+use super::{RowDigest, Store, StoreError, commit::row_table_name, home::HomeRows, packed::Packing};
 use crate::vocabulary::canonical;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -15,6 +15,27 @@ pub struct Generation {
     pub number: u64,
     /// Its tables, in the order of the description.
     pub tables: Vec<String>,
+    /// The database in which its rows live; they are in the store where absent.
+    pub into: Option<String>,
+}
+
+/// The committed rows of one generation, wherever they live.
+pub(super) trait CommittedRows: Send + Sync {
+    /// See [`RowSnapshot::get_many`].
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// See [`RowSnapshot::scan`].
+    fn scan(
+        &self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(String, Bytes)>, StoreError>;
+
+    /// See [`RowSnapshot::len`].
+    fn len(&self, table: usize) -> Result<u64, StoreError>;
 }
 
 pub(super) fn row_table(name: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
@@ -24,6 +45,11 @@ pub(super) fn row_table(name: &str) -> TableDefinition<'_, &'static str, &'stati
 /// The committed rows of one generation as they were when this was taken. Pages that it sees are not reused while it
 /// lives: hold it for a chunk or a request, not for a rebuild.
 pub struct RowSnapshot {
+    rows: Box<dyn CommittedRows>,
+}
+
+/// The rows of a generation that lives in the store.
+struct StoredRows {
     /// One for each table of the generation; `None` while a table has never been written.
     tables: Vec<Option<RowTable>>,
 }
@@ -48,7 +74,28 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
-        RowSnapshot::open(&self.db.begin_read()?, generation)
+        match &generation.into {
+            None => RowSnapshot::open(&self.db.begin_read()?, generation),
+            Some(into) => {
+                let rows = HomeRows::snapshot(self.homes.open(into)?, generation)?;
+                Ok(RowSnapshot { rows: Box::new(rows) })
+            }
+        }
+    }
+
+    /// The committed rows of `generation` for the attempt that builds it: at least as new as they are now. It has
+    /// everything newer in its overlay, and may hold this for as long as it runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn newest_rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        match &generation.into {
+            None => self.rows(generation),
+            Some(into) => {
+                let rows = HomeRows::newest(self.homes.open(into)?, generation);
+                Ok(RowSnapshot { rows: Box::new(rows) })
+            }
+        }
     }
 
     /// The digest of the rows of `generation` as they are now (see [`RowSnapshot::digest`]).
@@ -72,7 +119,8 @@ impl RowSnapshot {
     /// The rows of `generation` as `read` sees them.
     pub(super) fn open(read: &ReadTransaction, generation: &Generation) -> Result<RowSnapshot, StoreError> {
         let open = |table: &String| open_rows(read, &row_table_name(&generation.projection, generation.number, table));
-        Ok(RowSnapshot { tables: generation.tables.iter().map(open).collect::<Result<_, _>>()? })
+        let tables = generation.tables.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(RowSnapshot { rows: Box::new(StoredRows { tables }) })
     }
 
     /// The digest of the rows, which are those of `generation`: BLAKE3 over, for each table in order of its name, the name and every
@@ -118,8 +166,15 @@ impl RowSnapshot {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, table: usize, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let Some(Some(table)) = self.tables.get(table) else { return Ok(None) };
-        table.rows.get(key)?.map(|stored| table.document(stored.value())).transpose()
+        Ok(self.rows.get_many(table, &[key])?.pop().flatten())
+    }
+
+    /// The documents of `keys`, in their order; `None` where there is no row.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.rows.get_many(table, keys)
     }
 
     /// Rows whose key starts with `prefix` and is greater than `after`, in key order: up to `limit` of them and about
@@ -128,6 +183,33 @@ impl RowSnapshot {
     /// # Errors
     /// When the store cannot be read.
     pub fn scan(
+        &self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(String, Bytes)>, StoreError> {
+        self.rows.scan(table, prefix, after, limit, max_bytes)
+    }
+
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn len(&self, table: usize) -> Result<u64, StoreError> {
+        self.rows.len(table)
+    }
+}
+
+impl CommittedRows for StoredRows {
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let Some(Some(table)) = self.tables.get(table) else { return Ok(vec![None; keys.len()]) };
+        let get = |key: &&str| table.rows.get(*key)?.map(|stored| table.document(stored.value())).transpose();
+        keys.iter().map(get).collect()
+    }
+
+    fn scan(
         &self,
         table: usize,
         prefix: &str,
@@ -158,11 +240,7 @@ impl RowSnapshot {
         Ok(page)
     }
 
-    /// How many rows a table has.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn len(&self, table: usize) -> Result<u64, StoreError> {
+    fn len(&self, table: usize) -> Result<u64, StoreError> {
         match self.tables.get(table) {
             Some(Some(table)) => Ok(table.rows.len()?),
             _ => Ok(0),

@@ -24,6 +24,7 @@ mod exact;
 mod from_json;
 mod rewrite;
 mod to_json;
+mod to_jsonb;
 mod token;
 mod writer;
 
@@ -34,6 +35,7 @@ pub use check::{check_document, split_document};
 pub use from_json::from_json;
 pub use rewrite::canonical;
 pub use to_json::to_json;
+pub use to_jsonb::{JsonbError, to_jsonb};
 
 use crate::limits;
 

@@ -9,7 +9,9 @@ mod progress;
 mod projection;
 
 pub use checkpoint::{Checkpoint, Status};
-pub use document::{DocumentError, canonical, check_document, from_json, split_document, to_json};
+pub use document::{
+    DocumentError, JsonbError, canonical, check_document, from_json, split_document, to_json, to_jsonb,
+};
 pub use event::{Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
 pub use position::Position;

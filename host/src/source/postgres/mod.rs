@@ -217,12 +217,12 @@ impl Source for PostgresSource {
         let Some(channel) = &self.layout.channel else { return std::thread::sleep(timeout) };
         // Whatever comes wakes; a failure shows at the next look, and must not make the waiting busy.
         let waited = self.with(|client, _| {
-            let listened = client
+            client
                 .batch_execute(&format!("LISTEN {}", postgres_protocol::escape::escape_identifier(channel)))
                 .map_err(|e| failed(&self.settings, &e))?;
             let mut notifications = client.notifications();
             let woken = postgres::fallible_iterator::FallibleIterator::next(&mut notifications.timeout_iter(timeout));
-            woken.map(|_| listened).map_err(|e| failed(&self.settings, &e))
+            woken.map(drop).map_err(|e| failed(&self.settings, &e))
         });
         if waited.is_err() {
             std::thread::sleep(timeout);

@@ -1,0 +1,123 @@
+//! Connections to one database, kept for whoever needs one next.
+
+use super::StoreError;
+use crate::postgres::{Target, connect, describe, is_lost, is_transient};
+use postgres::{Client, error::SqlState};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Connections that are kept while nobody uses them.
+const IDLE: usize = 4;
+
+/// How long a connection may take to say that it is there.
+const VALID_WITHIN: Duration = Duration::from_secs(10);
+
+/// The connections to one database.
+pub(in crate::store) struct Pool {
+    target: Target,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A connection in use.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// Whether its temporary table is there (see `commit.rs`).
+    pub(super) has_incoming: bool,
+    /// It was used before, and may have been lost without a word since.
+    used: bool,
+}
+
+impl Pool {
+    pub(super) fn new(target: Target) -> Pool {
+        Pool { target, idle: Mutex::default() }
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// A connection, on which nothing is under way.
+    pub(super) fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => Ok(Connection { client: connect(&self.target)?, has_incoming: false, used: false }),
+        }
+    }
+
+    /// A connection that was there a moment ago, for work that cannot simply begin again.
+    pub(super) fn take_valid(&self) -> Result<Connection, StoreError> {
+        loop {
+            let mut connection = self.take()?;
+            if !connection.used || connection.client.is_valid(VALID_WITHIN).is_ok() {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// Takes back a connection, on which nothing is under way.
+    pub(super) fn give(&self, mut connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !connection.client.is_closed() && idle.len() < IDLE {
+            connection.used = true;
+            idle.push(connection);
+        }
+    }
+
+    /// Does `work`, which changes nothing or nothing more when it is done twice. A connection that was kept may have been
+    /// lost meanwhile; then `work` begins again on a new one.
+    pub(super) fn with<T>(
+        &self,
+        what: &str,
+        work: impl Fn(&mut Connection) -> Result<T, postgres::Error>,
+    ) -> Result<T, StoreError> {
+        loop {
+            let mut connection = self.take()?;
+            match work(&mut connection) {
+                Ok(done) => {
+                    self.give(connection);
+                    return Ok(done);
+                }
+                // The others were kept as long.
+                Err(e) if connection.used && is_lost(&e) => self.forget(),
+                // A connection in the middle of something is not kept.
+                Err(e) => return Err(self.failed(what, &e)),
+            }
+        }
+    }
+
+    /// Lets all idle connections go.
+    pub(super) fn forget(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What the server said to `what`.
+    pub(super) fn failed(&self, what: &str, error: &postgres::Error) -> StoreError {
+        let remedy = match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
+                "; role \"{}\" needs CREATE on the database and owns what it makes: GRANT CREATE, TEMPORARY ON DATABASE \"{}\" TO \"{}\"",
+                self.target.user(),
+                self.target.database(),
+                self.target.user()
+            ),
+            Some(&SqlState::DUPLICATE_SCHEMA) => {
+                "; it was left by another data directory: drop it, or name another database".to_owned()
+            }
+            Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                "; readers hold the views for long: end their queries, then resume".to_owned()
+            }
+            _ => String::new(),
+        };
+        StoreError::Postgres {
+            message: format!("{}: {what}: {}{remedy}", self.target, describe(error)),
+            transient: is_transient(error),
+        }
+    }
+
+    /// Something about the database is not as it must be.
+    pub(super) fn refused(&self, what: impl std::fmt::Display) -> StoreError {
+        StoreError::Postgres { message: format!("{}: {what}", self.target), transient: false }
+    }
+}
