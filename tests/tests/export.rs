@@ -103,8 +103,9 @@ fn read_parquet(bytes: Vec<u8>) -> (Vec<(String, Type)>, Vec<Vec<Value>>, Arc<Pa
 #[test]
 fn a_read_model_is_the_same_in_every_format() {
     let (data, events) = with_orders(3_000);
-    let rows = oracle::orders(&events).0;
-    assert_eq!(data.rows("order-summary/orders"), rows);
+    // Equal, but for the order of fields.
+    let rows = data.rows("order-summary/orders");
+    assert_eq!(rows, oracle::orders(&events).0);
 
     let (ndjson, answer) = export(&data, "order-summary/orders", "ndjson");
     assert_eq!(ndjson, data.ok(["model", "export", "order-summary/orders"]).into_bytes());
@@ -161,9 +162,9 @@ fn hostile() -> Vec<(&'static str, Value)> {
     vec![
         ("\u{0}", json!({ "text": "NUL \u{0} inside", "int": i64::MIN, "unsigned": u64::MAX, "double": -0.0 })),
         ("a", json!({ "text": "", "int": i64::MAX, "double": 1e300, "mixed": "5", "late": null, "never": null })),
-        ("a,b", json!({ "text": "comma, \"quote\"\r\nand 'line'", "double": 9007199254740992_i64, "mixed": 5 })),
-        ("a\"b", json!({ "text": " spaced ", "double": 5e-324, "inexact": 9007199254740993_i64, "bool": true })),
         ("a\nb", json!({ "nested": { "a": [1, "x\"y", null], "": {} }, "inexact": 0.1, "mixed": false })),
+        ("a\"b", json!({ "text": " spaced ", "double": 5e-324, "inexact": 9007199254740993_i64, "bool": true })),
+        ("a,b", json!({ "text": "comma, \"quote\"\r\nand 'line'", "double": 9007199254740992_i64, "mixed": 5 })),
         ("b", json!({})),
         (
             "c",
@@ -178,28 +179,26 @@ fn csv_keeps_hostile_values_apart() {
     let (csv, _) = export(&data, "faulty/seen", "csv");
     let expected = [
         // Nothing is null or missing; "" is empty text. A column called key is there already, key_1 as well.
-        r#""key","text","int","unsigned","double","mixed","late","never","inexact","bool","nested","key_2","key_1","""#,
+        r#""key","text","int","unsigned","double","mixed","late","never","nested","inexact","bool","key_2","key_1","""#,
         &format!("\"\u{0}\",\"NUL \u{0} inside\",{},{},-0.0,,,,,,,,,", i64::MIN, u64::MAX),
-        &format!("\"a\",\"\",{},,1e300,\"5\",,,,,,,,", i64::MAX).replace("1e300", "1e+300"),
+        &format!("\"a\",\"\",{},,1e+300,\"5\",,,,,,,,", i64::MAX),
+        "\"a\nb\",,,,,false,,,\"{\"\"a\"\":[1,\"\"x\\\"\"y\"\",null],\"\"\"\":{}}\",0.1,,,,",
+        r#""a""b"," spaced ",,,5e-324,,,,,9007199254740993,true,,,"#,
         "\"a,b\",\"comma, \"\"quote\"\"\r\nand 'line'\",,,9007199254740992,5,,,,,,,,",
-        r#""a""b"," spaced ",,,5e-324,,,,9007199254740993,true,,,,"#,
-        "\"a\nb\",,,,,false,,,0.1,,\"{\"\"a\"\":[1,\"\"x\\\"\"y\"\",null],\"\"\"\":{}}\",,,",
         r#""b",,,,,,,,,,,,,"#,
-        "\"c\",\"=1+1;\t€ 🦀\",,,,,1.5,,,false,\"[]\",\"inner\",1,7",
+        "\"c\",\"=1+1;\t€ 🦀\",,,,,1.5,,\"[]\",,false,\"inner\",1,7",
     ];
     assert_eq!(String::from_utf8(csv.clone()).unwrap(), expected.join("\n") + "\n");
 
     // The same through a reader that others use.
     let mut reader = csv::Reader::from_reader(&csv[..]);
     let fields = [
-        "text", "int", "unsigned", "double", "mixed", "late", "never", "inexact", "bool", "nested", "key", "key_1", "",
+        "text", "int", "unsigned", "double", "mixed", "late", "never", "nested", "inexact", "bool", "key", "key_1", "",
     ];
-    let read: Vec<Vec<String>> = reader
-        .records()
-        .map(|record| record.unwrap().iter().map(|cell| cell.replace("1e+300", "1e300")).collect())
-        .collect();
+    let read: Vec<Vec<String>> =
+        reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect();
     let cells = |(key, document): (&str, Value)| -> Vec<String> {
-        let values = fields.iter().map(|field| shown(document.get(field)).replace("1e+300", "1e300"));
+        let values = fields.iter().map(|field| shown(document.get(field)));
         std::iter::once(key.to_owned()).chain(values).collect()
     };
     assert_eq!(read, hostile().into_iter().map(cells).collect::<Vec<_>>());
@@ -220,10 +219,10 @@ fn parquet_columns_have_the_type_that_holds_every_value() {
         ("mixed", Type::BYTE_ARRAY),
         ("late", Type::DOUBLE),
         ("never", Type::BYTE_ARRAY),
+        ("nested", Type::BYTE_ARRAY),
         // 2^53 + 1 is not a double.
         ("inexact", Type::BYTE_ARRAY),
         ("bool", Type::BOOLEAN),
-        ("nested", Type::BYTE_ARRAY),
         ("key_2", Type::BYTE_ARRAY),
         ("key_1", Type::INT64),
         ("", Type::INT64),
@@ -234,18 +233,20 @@ fn parquet_columns_have_the_type_that_holds_every_value() {
         rows.iter().map(|row| row[index].clone()).collect::<Vec<_>>()
     };
     let none = Value::Null;
-    assert_eq!(column("key"), ["\u{0}", "a", "a,b", "a\"b", "a\nb", "b", "c"]);
-    let text = [json!("NUL \u{0} inside"), json!(""), json!("comma, \"quote\"\r\nand 'line'"), json!(" spaced ")];
-    assert_eq!(column("text"), [&text[..], &[none.clone(), none.clone(), json!("=1+1;\t€ 🦀")]].concat());
+    assert_eq!(column("key"), ["\u{0}", "a", "a\nb", "a\"b", "a,b", "b", "c"]);
+    let text = [json!("NUL \u{0} inside"), json!(""), none.clone(), json!(" spaced ")];
+    let more = [json!("comma, \"quote\"\r\nand 'line'"), none.clone(), json!("=1+1;\t€ 🦀")];
+    assert_eq!(column("text"), [text.as_slice(), &more].concat());
     assert_eq!(column("int")[..3], [json!(i64::MIN), json!(i64::MAX), none.clone()]);
     assert_eq!(column("unsigned")[..2], [json!(u64::MAX.to_string()), none.clone()]);
     let doubles = column("double");
-    assert_eq!(doubles[..5], [json!(-0.0), json!(1e300), json!(9007199254740992.0), json!(5e-324), none.clone()]);
+    assert_eq!(doubles[..5], [json!(-0.0), json!(1e300), none.clone(), json!(5e-324), json!(9007199254740992.0)]);
     assert!(doubles[0].as_f64().unwrap().is_sign_negative());
-    let mixed = [none.clone(), json!("\"5\""), json!("5"), none.clone(), json!("false")];
+    let mixed = [none.clone(), json!("\"5\""), json!("false"), none.clone(), json!("5")];
     assert_eq!(column("mixed")[..5], mixed, "a text is told from a number");
-    assert_eq!(column("inexact")[3..5], [json!("9007199254740993"), json!("0.1")]);
-    assert_eq!(column("nested")[4..], [json!(r#"{"a":[1,"x\"y",null],"":{}}"#), none.clone(), json!("[]")]);
+    assert_eq!(column("inexact")[2..4], [json!("0.1"), json!("9007199254740993")]);
+    let nested = column("nested");
+    assert_eq!((&nested[2], &nested[6]), (&json!(r#"{"a":[1,"x\"y",null],"":{}}"#), &json!("[]")));
     assert!(column("never").iter().all(Value::is_null));
     assert_eq!((&column("key_2")[6], &column("")[6]), (&json!("inner"), &json!(7)));
 }
@@ -339,7 +340,7 @@ fn what_cannot_be_exported_is_refused_by_name() {
     data.ok(["model", "export", "faulty/seen"]);
     data.run(["model", "export", "faulty/seen", "--format", "parquet"]).refused(2, &["--out FILE"]);
     data.run(["--json", "model", "export", "faulty/seen", "--format", "csv"]).refused(2, &["--out FILE"]);
-    data.run(["model", "export", "faulty/unseen", "--out", "x"]).refused(3, &["unseen", "it has: seen"]);
+    data.run(["model", "export", "faulty/unseen"]).refused(3, &["unseen", "it has: seen"]);
     data.run(["model", "export", "faulty/seen", "--generation", "9"]).refused(3, &["9"]);
 }
 
@@ -355,23 +356,19 @@ fn an_export_is_of_one_generation_whatever_is_promoted_meanwhile() {
     // The header: all rows have been looked at. Nobody reads on, so that most of them are still to come.
     stdout.read_line(&mut csv).unwrap();
     let first = events[0]["id"].as_str().unwrap();
-    for _ in 0..2 {
+    // The third drops the generation that is being exported.
+    for _ in 0..3 {
         data.ok(["rebuild", "order-summary", "--to", first]);
     }
     assert_eq!(data.rows("order-summary/orders").len(), 1);
-    data.run(["model", "export", "order-summary/orders", "--generation", "1"]).refused(3, &["1"]);
+    data.run(["model", "digest", "order-summary", "--generation", "1"]).refused(3, &["no generation 1"]);
     stdout.read_to_string(&mut csv).unwrap();
     let answer: Answer = child.wait_with_output().unwrap().into();
     assert_eq!(answer.exit, Some(0), "{answer:#?}");
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    let versions: Vec<(String, u64)> =
-        reader.deserialize().map(|record: Result<Rows, _>| keyed(record.unwrap())).collect();
-    let expected: Vec<_> = old.iter().map(|(key, row)| (key.clone(), row["version"].as_u64().unwrap())).collect();
-    assert_eq!(versions, expected);
-}
-
-/// A record's key and version.
-fn keyed(record: Rows) -> (String, u64) {
-    let text = |field: &str| shown(record.get(field));
-    (text("key"), text("version").parse().unwrap())
+    let version = reader.headers().unwrap().iter().position(|name| name == "version").unwrap();
+    let read = reader.records().map(|record| record.map(|record| (record[0].to_owned(), record[version].to_owned())));
+    let read: Vec<_> = read.collect::<Result<_, _>>().unwrap();
+    let expected: Vec<_> = old.iter().map(|(key, row)| (key.clone(), row["version"].to_string())).collect();
+    assert!(read == expected, "{} of {} rows", read.len(), expected.len());
 }

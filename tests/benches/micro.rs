@@ -1,0 +1,180 @@
+//! What single steps cost, each alone: `cargo bench -p unspool-tests --bench micro`, about a minute.
+//!
+//! | group | what is timed |
+//! |---|---|
+//! | `frame` | a chunk of 500 order events, and a write frame of 500 rows: encoded, and decoded event by event |
+//! | `commit` | `Store::commit` of changed rows, durable: a tenth of a table of 100,000 rows, spread over it; all of it |
+//!
+//! The overlay is private to the pipeline; what it costs is part of `--bench rebuild`.
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use serde_json::json;
+use std::{hint::black_box, time::Duration};
+use unspool::{
+    store::{AttemptStart, Commit, DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, RowChange, Store},
+    vocabulary::{Description, Position, StageReport, Status, from_json},
+};
+use unspool_frame::{Chunk, Event, TableDescription, Write, WriteFrame, Writes, chunk_header};
+use unspool_tests::history;
+
+/// Events of a standard chunk.
+const CHUNK: u32 = 500;
+
+/// Rows of the table that is changed.
+const ROWS: u64 = 100_000;
+
+fn frames(criterion: &mut Criterion) {
+    let events = history::events(&history::orders(u64::from(CHUNK), 1));
+    let payloads: Vec<_> = events.iter().map(|event| document(&event["data"])).collect();
+    let null = document(&json!(null));
+    let numbered = events.iter().zip(&payloads).zip(1..);
+    let events: Vec<_> = numbered
+        .map(|((event, data), position)| Event {
+            id: event["id"].as_str().expect("text"),
+            position,
+            stream: event["stream"].as_str().expect("text"),
+            kind: event["type"].as_str().expect("text"),
+            timestamp: 1_706_702_400_000,
+            schema_version: 1,
+            data,
+            metadata: &null,
+        })
+        .collect();
+    let chunk = || {
+        let mut frame = Vec::new();
+        chunk_header(&mut frame, CHUNK);
+        events.iter().for_each(|event| event.encode(&mut frame));
+        frame
+    };
+    let writes = || {
+        let mut frame = WriteFrame::with_capacity(0);
+        for event in &events {
+            frame.add(&Write { table: "orders", key: event.stream, document: Some(event.data) });
+        }
+        frame.finish()
+    };
+    let (encoded_chunk, encoded_writes) = (chunk(), writes());
+    let mut group = criterion.benchmark_group("frame");
+    group.throughput(Throughput::Elements(CHUNK.into())).measurement_time(Duration::from_secs(3));
+    group.bench_function("chunk-encode", |bencher| bencher.iter(chunk));
+    group.bench_function("chunk-decode", |bencher| {
+        bencher.iter(|| {
+            for event in Chunk::new(black_box(&encoded_chunk)).expect("a frame") {
+                black_box(event.expect("an event"));
+            }
+        });
+    });
+    group.bench_function("writes-encode", |bencher| bencher.iter(writes));
+    group.bench_function("writes-decode", |bencher| {
+        bencher.iter(|| {
+            for write in Writes::new(black_box(&encoded_writes)).expect("a frame") {
+                black_box(write.expect("a write"));
+            }
+        });
+    });
+    group.finish();
+}
+
+fn commits(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(&DataDir::open(dir.path()).expect("a data directory")).expect("a store");
+    let record = generation(&store);
+    let mut position = 0;
+    let mut changes = |step: usize| {
+        position += 1;
+        commit(&record, position, step)
+    };
+    store.commit(&[changes(1)]).expect("a commit");
+    let mut group = criterion.benchmark_group("commit");
+    // Few and long: a sample is one commit.
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(5));
+    for (name, step) in [("10000-rows", 10), ("100000-rows", 1)] {
+        group.throughput(Throughput::Elements(ROWS / step as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || changes(step),
+                |commit| store.commit(&[commit]).expect("a commit"),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// A generation by hand, with its attempt begun.
+fn generation(store: &Store) -> RebuildRecord {
+    let description = Description {
+        name: "orders".to_owned(),
+        version: 1,
+        event_types: vec!["*".to_owned()],
+        tables: vec![TableDescription { name: "orders".to_owned() }],
+        complexity: Default::default(),
+        chunk_size: None,
+        partitioning: Default::default(),
+    };
+    store.install(&description, "a plugin", b"its bytes", "install", 0).expect("an install");
+    let new = NewRebuild {
+        source: "log".to_owned(),
+        source_identity: "a history".to_owned(),
+        after: Position::START,
+        to: None,
+        chunk_size: CHUNK,
+        chunks_per_call: 1,
+        priority: Priority::Normal,
+        rate_limit: None,
+        promote: false,
+        purpose: Purpose::Rebuild,
+        label: None,
+        on_error: OnError::Stop,
+        allow_parked: false,
+        segments: Vec::new(),
+    };
+    let number = store.create_generation("orders", new, 0).expect("a generation").generation;
+    let attempt = AttemptStart {
+        target: Position::number(u64::MAX),
+        total_events: u64::MAX,
+        chunk_size: CHUNK,
+        chunks_per_call: 1,
+        priority: Priority::Normal,
+        rate_limit: None,
+        promote: false,
+        on_error: OnError::Stop,
+        allow_parked: false,
+    };
+    store.begin_attempt("orders", number, &attempt).expect("an attempt")
+}
+
+/// Every `step`-th row of the table, changed to what it is at `position`.
+fn commit(record: &RebuildRecord, position: u64, step: usize) -> Commit {
+    let change = |number: u64| RowChange {
+        key: Bytes::from(format!("order-{number:08}")),
+        document: Some(Bytes::from(document(&json!({
+            "status": "shipped", "customer": format!("customer-{:05}", number % 9973), "lines": { "SKU-00040": 2, "SKU-00041": 1 },
+            "itemCount": 3, "totalCents": number * 7 % 100_000, "paidCents": 0, "events": position, "version": position,
+        })))),
+    };
+    let mut checkpoint = record.checkpoint.clone();
+    (checkpoint.position, checkpoint.events_processed, checkpoint.status) =
+        (Position::number(position), position, Status::Running);
+    Commit {
+        generation: record.generation,
+        attempt: record.attempt,
+        plugin_digest: "a plugin".to_owned(),
+        checkpoint,
+        retries: 0,
+        active_ms: 0,
+        rows: vec![(0..ROWS).step_by(step).map(change).collect()],
+        parked: Vec::new(),
+        unparked: Vec::new(),
+        discarded: 0,
+        stages: StageReport::default(),
+    }
+}
+
+fn document(value: &serde_json::Value) -> Vec<u8> {
+    from_json(&value.to_string()).expect("JSON is a document")
+}
+
+criterion_group!(benches, frames, commits);
+criterion_main!(benches);
