@@ -128,7 +128,10 @@ fn generation(store: &Store) -> RebuildRecord {
         label: None,
         on_error: OnError::Stop,
         allow_parked: false,
+        follow: false,
         segments: Vec::new(),
+        into: None,
+        indexes: Vec::new(),
     };
     let number = store.create_generation("orders", new, 0).expect("a generation").generation;
     let attempt = AttemptStart {
@@ -141,6 +144,7 @@ fn generation(store: &Store) -> RebuildRecord {
         promote: false,
         on_error: OnError::Stop,
         allow_parked: false,
+        follow: false,
     };
     store.begin_attempt("orders", number, &attempt).expect("an attempt")
 }

@@ -198,6 +198,8 @@ fn generation() -> NewRebuild {
         allow_parked: false,
         follow: false,
         segments: Vec::new(),
+        into: None,
+        indexes: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use unspool_tests::{
     history,
     plugins::plugin,
     postgres::{Database, Proxy, Server, Stop, shared},
-    stores::{Preset, fill, noise, writers},
+    stores::{Preset, fill, libraries, noise, writers},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
@@ -74,6 +74,34 @@ fn every_store_gives_the_rows_that_the_log_gives() {
         let ended = data.json(["rebuild", "order-summary", "--source", &source]);
         assert_eq!(ended["eventsProcessed"], json!(3_000), "{}: {ended:#}", preset.name());
         assert_eq!(without_versions(data.rows("order-summary/orders")), expected, "{}", preset.name());
+    }
+}
+
+/// Stores that their own libraries made and filled, where these can be installed (`UNSPOOL_STORE_LIBRARIES=1`). They set
+/// times of their own.
+#[test]
+fn stores_filled_by_their_own_libraries_give_the_same_rows() {
+    if !libraries::wanted() {
+        return;
+    }
+    let without_times = |mut rows: Rows| {
+        for row in rows.values_mut().filter_map(Value::as_object_mut) {
+            row.retain(|field, _| !field.ends_with("At"));
+        }
+        rows
+    };
+    let lines = history::orders(500, 41);
+    let expected = without_times(rebuilt_from_the_log(&lines));
+    for preset in [Preset::Emmett, Preset::Eventsourcing] {
+        let database = shared().database(&format!("library_{}", preset.name()));
+        match preset {
+            Preset::Emmett => libraries::emmett(&database.url(), &lines),
+            _ => libraries::eventsourcing(&database.url(), &lines),
+        }
+        let data = with_order_summary();
+        data.ok(["rebuild", "order-summary", "--source", &source(preset, &database.url(), "")]);
+        let rows = without_times(without_versions(data.rows("order-summary/orders")));
+        assert_eq!(rows, expected, "{}", preset.name());
     }
 }
 

@@ -69,8 +69,9 @@ impl PostgresSource {
     }
 
     fn open(settings: Settings) -> Result<PostgresSource, SourceError> {
+        let preset = presets::find(&settings)?;
         let mut client = connect(&settings)?;
-        let layout = presets::layout(&settings, &mut client)?;
+        let layout = preset(&settings, &mut client)?;
         let probed = client.prepare(&layout.probe()).map_err(|e| failed(&settings, &e))?;
         let types: Vec<Type> = probed.columns().iter().map(|column| column.type_().clone()).collect();
         let selected = layout.selected(&types)?;

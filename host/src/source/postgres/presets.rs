@@ -10,7 +10,7 @@ use postgres::Client;
 use postgres_protocol::escape::escape_literal;
 
 /// Makes the layout for a database, which it may look at.
-type Preset = fn(&Settings, &mut Client) -> Result<Layout, SourceError>;
+pub(super) type Preset = fn(&Settings, &mut Client) -> Result<Layout, SourceError>;
 
 /// The presets, by name.
 const PRESETS: [(&str, Preset); 9] = [
@@ -25,10 +25,10 @@ const PRESETS: [(&str, Preset); 9] = [
     ("axon", axon),
 ];
 
-/// The layout that `settings` names.
-pub(super) fn layout(settings: &Settings, client: &mut Client) -> Result<Layout, SourceError> {
+/// What makes the layout that `settings` names.
+pub(super) fn find(settings: &Settings) -> Result<Preset, SourceError> {
     match PRESETS.iter().find(|(name, _)| *name == settings.preset) {
-        Some((_, make)) => make(settings, client),
+        Some((_, make)) => Ok(*make),
         None => Err(SourceError::permanent(format!(
             "{}: there is no preset {}; there are: {}",
             settings.name,

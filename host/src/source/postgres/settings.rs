@@ -49,7 +49,7 @@ impl Settings {
                 options.insert(key.to_owned(), value);
             }
         }
-        Settings::new(name, preset, &connection, options)
+        Settings::new(name, preset, connection.trim_end(), options)
     }
 
     /// From a table of `unspool.toml`: `preset`, `connection`, and options.
