@@ -197,6 +197,8 @@ fn generation() -> NewRebuild {
         on_error: OnError::Stop,
         allow_parked: false,
         segments: Vec::new(),
+        into: None,
+        indexes: Vec::new(),
     }
 }
 
