@@ -593,3 +593,82 @@ fn what_unspool_toml_says_of_a_projection_holds_for_every_rebuild() {
     std::fs::write(data.path().join("unspool.toml"), "[projections.order-summary]\nino = 1\n").unwrap();
     data.run(["rebuild", "order-summary"]).refused(2, &["unspool.toml", "ino"]);
 }
+
+#[test]
+fn a_damaged_row_is_found_and_made_good() {
+    let (orders, database) = (&*ORDERS_BUILT, shared().database("damaged"));
+    let (data, mut client) = (orders.data.copy(), database.client());
+    data.ok(["rebuild", "order-summary", "--into", &into(&database.url())]);
+    let damage = |client: &mut Client, generation: u64| {
+        let table = format!("\"unspool_order-summary_{generation}\".orders");
+        let damaged = format!(
+            "UPDATE {table} SET document = document || '{{\"path\": \"?\"}}' WHERE key = (SELECT min(key) FROM {table}) RETURNING key"
+        );
+        client.query_one(&damaged, &[]).unwrap().get::<_, String>(0)
+    };
+    let key = damage(&mut client, 1);
+    let found = data.exits(1, ["model", "verify", "order-summary"]);
+    assert_eq!((&found["different"], &found["first"][0]["key"]), (&json!(1), &json!(key)));
+    assert_eq!(data.exits(1, ["model", "verify", "order-summary", "--repair"])["repairedBy"], 3);
+    assert_eq!((seen(&mut client, VIEW), data.rows("order-summary/orders")), (orders.all.clone(), orders.all.clone()));
+    // One entity alone, in what readers see.
+    let key = damage(&mut client, 3);
+    assert_ne!(seen(&mut client, VIEW), orders.all);
+    let events = history::events(&history::orders(ORDERS, 23));
+    let stream = events.iter().find(|event| event["data"]["orderId"] == *key).unwrap()["stream"].as_str().unwrap();
+    data.ok(["rebuild", "order-summary", "--stream", stream]);
+    assert_eq!(seen(&mut client, VIEW), orders.all);
+    assert_eq!(data.json(["model", "receipt", "order-summary"])["digest"], *orders.digest("order-summary"));
+    // An earlier state is built beside it, in the store.
+    data.ok(["model", "as-of", "order-summary", "--to", EARLY]);
+    assert_eq!(data.rows_of("order-summary/orders", &format!("as-of-{EARLY}")), orders.early);
+    // A check reads rows where they live: those of the first generation are still damaged.
+    let problems = data.exits(1, ["store", "check"])["problems"].clone();
+    let named =
+        problems[0].as_str().is_some_and(|problem| problem.starts_with("order-summary/1: its rows have the digest"));
+    assert!(named && problems.as_array().map(Vec::len) == Some(1), "{problems}");
+}
+
+#[test]
+fn parked_events_and_rows_move_together() {
+    let database = shared().database("parked");
+    let base = Data::new(BINARY);
+    base.import(&base.file("events.ndjson", history::mixed(400, &[(50, "Error"), (250, "Error")])));
+    base.install(&plugin("faulty"));
+    let parking = ["rebuild", "faulty", "--on-error", "park", "--chunk-size", "40", "--rate-limit", "800", "--restart"];
+    let target = into(&database.url());
+    let rebuild: Vec<&str> = parking.iter().copied().chain(["--into", &target]).collect();
+    let unbroken = base.copy();
+    unbroken.run(parking);
+    let listed = unbroken.list(["dead-letters", "list", "faulty"]);
+    assert!(listed.len() > 2, "{listed:#?}");
+    let rows = unbroken.rows_of("faulty/seen", "1");
+    let mut kills = 0;
+    loop {
+        let data = base.copy();
+        let at = format!("home.committed:{}", kills + 1);
+        let output = data.command(&rebuild).env("UNSPOOL_CRASH_AT", &at).stdin(Stdio::null()).output().unwrap();
+        if output.status.signal() != Some(9) {
+            break;
+        }
+        kills += 1;
+        data.run(["resume", "faulty"]);
+        assert_eq!(data.list(["dead-letters", "list", "faulty"]), listed, "{at}");
+        assert_eq!(data.rows_of("faulty/seen", "1"), rows, "{at}");
+        assert_eq!(data.json(["store", "check"])["problems"], json!([]), "{at}");
+        let fixed = unspool_tests::plugins::plugin_with("faulty", &["fixed"]);
+        data.ok(["plugin", "swap", "faulty", fixed.to_str().unwrap()]);
+        data.ok(["dead-letters", "retry", "faulty", "--out-of-order"]);
+        data.ok(["model", "promote", "faulty"]);
+        let counts: u64 =
+            seen(&mut database.client(), "faulty.seen").values().map(|row| row["count"].as_u64().unwrap()).sum();
+        assert_eq!(counts, 400, "{at}");
+        database
+            .client()
+            .batch_execute(
+                "DROP SCHEMA faulty CASCADE; DROP SCHEMA unspool CASCADE; DROP SCHEMA unspool_faulty_1 CASCADE",
+            )
+            .unwrap();
+    }
+    assert!(kills > 2, "{kills}");
+}
