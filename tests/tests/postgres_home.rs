@@ -672,3 +672,15 @@ fn parked_events_and_rows_move_together() {
     }
     assert!(kills > 2, "{kills}");
 }
+
+#[test]
+fn a_store_restored_from_an_older_copy_takes_no_generation_for_its_own() {
+    let database = shared().database("restored");
+    let (data, mut client) = (with_early(&database), database.client());
+    let copy = data.copy();
+    data.ok(["rebuild", "order-summary"]);
+    // The copy's next generation has the number of one that it does not know of.
+    let refused = copy.run(["rebuild", "order-summary"]);
+    refused.refused(2, &["unspool_order-summary_2", "drop it"]);
+    assert_eq!(seen(&mut client, VIEW), ORDERS_BUILT.all);
+}
