@@ -882,7 +882,11 @@ fn every_named_point_has_a_case() {
         points.extend(call.split('"').skip(1).step_by(2).map(str::to_owned));
     }
     assert!(points.len() > 30, "{points:?}");
-    let cases = concat!(include_str!("crash.rs"), include_str!("postgres_home.rs"));
+    let cases = concat!(
+        include_str!("crash.rs"),
+        include_str!("postgres_home/kills.rs"),
+        include_str!("postgres_home/switches.rs")
+    );
     for point in points {
         let named = cases.contains(&format!("\"{point}\"")) || cases.contains(&format!("\"{point}:"));
         assert!(named, "no case kills at {point}");

@@ -26,7 +26,7 @@ impl Store {
             Some(id) => id,
             None => self.name_owner(projection)?,
         };
-        let home = Home { into, owner: id, commits: 0, indexes };
+        let home = Home { into, owner: id, id: random_id()?, commits: 0, indexes };
         self.homes.open(&home.into)?.prepare(projection, &tables, &home)?;
         Ok(Some(home))
     }
@@ -51,12 +51,10 @@ impl Store {
 
     /// Gives a projection the name by which databases tell it from those of other data directories.
     fn name_owner(&self, projection: &str) -> Result<String, StoreError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|e| StoreError::Refused(format!("the system gives no randomness: {e}")))?;
+        let new = random_id()?;
         let write = self.db.begin_write()?;
         let mut record = owner_in(&write, projection)?;
-        let id = record.owner.get_or_insert_with(|| blake3::hash(&random).to_hex().as_str()[..32].to_owned()).clone();
+        let id = record.owner.get_or_insert(new).clone();
         write.open_table(PROJECTIONS)?.insert(projection, encode(&record)?.as_slice())?;
         write.commit()?;
         Ok(id)
@@ -169,4 +167,11 @@ impl Store {
             _ => Ok(()),
         }
     }
+}
+
+/// A name that nothing else has.
+fn random_id() -> Result<String, StoreError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| StoreError::Refused(format!("the system gives no randomness: {e}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(random)))
 }

@@ -13,6 +13,7 @@ use std::{
 /// |---|---|
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
+/// | `unspool.toml` | settings of the operator, where there are any |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
 /// | `unspool.toml` | what operators have settled: named sources, homes of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
@@ -21,7 +22,8 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-const OURS: [&str; 2] = ["store.redb", "log.redb"];
+/// Who has any of these has made the directory for us.
+const OURS: [&str; 3] = ["store.redb", "log.redb", crate::settings::FILE];
 
 impl DataDir {
     /// Uses `path`; creates it, readable by its owner only, where it does not exist.

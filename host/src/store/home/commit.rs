@@ -113,11 +113,11 @@ fn write(
     let checkpoint = &commit.checkpoint;
     let held = transaction.execute(
         "UPDATE unspool.generations SET commits = commits + 1, status = $6, position = $7, events = $8, committed_at = now(), \
-         newest = $9 WHERE projection = $1 AND generation = $2 AND owner = $3 AND attempt = $4 AND commits = $5",
+         newest = $9 WHERE projection = $1 AND generation = $2 AND id = $3 AND attempt = $4 AND commits = $5",
         &[
             &checkpoint.projection_name,
             &(commit.generation as i64),
-            &home.owner,
+            &home.id,
             &(commit.attempt as i64),
             &(home.commits as i64),
             &checkpoint.status.to_string(),

@@ -49,6 +49,8 @@ pub struct Home {
     pub into: String,
     /// Tells the projections of this data directory from those of another one in the same database.
     pub owner: String,
+    /// Tells this generation from one with the same number of another time of the data directory: before a restore.
+    pub id: String,
     /// How many commits of that database the store's record has followed.
     pub commits: u64,
     /// Statements that make indexes on its tables, which they name without a schema, before readers see them.

@@ -103,7 +103,8 @@ impl Pool {
                 self.target.user()
             ),
             Some(&SqlState::DUPLICATE_SCHEMA) => {
-                "; it was left by another data directory: drop it, or name another database".to_owned()
+                "; it was left by another data directory, or a later state of this one: drop it and its row in unspool.generations, or name \
+                 another database".to_owned()
             }
             Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 "; readers hold the views for long: end their queries, then resume".to_owned()

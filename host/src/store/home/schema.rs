@@ -20,7 +20,7 @@ const CONTROL: &str = "
     CREATE TABLE IF NOT EXISTS unspool.generations (
         projection text NOT NULL,
         generation bigint NOT NULL,
-        owner text NOT NULL,
+        id text NOT NULL,
         attempt bigint NOT NULL,
         commits bigint NOT NULL,
         status text NOT NULL,
@@ -144,9 +144,9 @@ impl Pool {
         let claimed = self.with(&id, |connection| {
             let mut transaction = connection.client.transaction()?;
             let row = transaction.query_opt(
-                "UPDATE unspool.generations SET attempt = $4 WHERE projection = $1 AND generation = $2 AND owner = $3 \
+                "UPDATE unspool.generations SET attempt = $4 WHERE projection = $1 AND generation = $2 AND id = $3 \
                  RETURNING commits, newest",
-                &[projection, &(generation as i64), &home.owner, &(attempt as i64)],
+                &[projection, &(generation as i64), &home.id, &(attempt as i64)],
             )?;
             let found = match row {
                 Some(row) => Some((row.get::<_, i64>(0) as u64, row.get::<_, Vec<u8>>(1))),
@@ -189,8 +189,8 @@ impl Pool {
                 return Ok(true);
             }
             let ours = transaction.execute(
-                "DELETE FROM unspool.generations WHERE projection = $1 AND generation = $2 AND owner = $3",
-                &[projection, &(generation as i64), &home.owner],
+                "DELETE FROM unspool.generations WHERE projection = $1 AND generation = $2 AND id = $3",
+                &[projection, &(generation as i64), &home.id],
             )?;
             if ours > 0 {
                 transaction
@@ -220,12 +220,12 @@ fn create(
     }
     transaction.batch_execute(&statements)?;
     transaction.execute(
-        "INSERT INTO unspool.generations (projection, generation, owner, attempt, commits, status, position, events, newest) \
+        "INSERT INTO unspool.generations (projection, generation, id, attempt, commits, status, position, events, newest) \
          VALUES ($1, $2, $3, $4, 0, 'running', $5, 0, '')",
         &[
             projection,
             &(generation as i64),
-            &home.owner,
+            &home.id,
             &(attempt as i64),
             &record.checkpoint.position.to_string(),
         ],
