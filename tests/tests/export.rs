@@ -70,8 +70,10 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
+type Columns = Vec<(String, Type)>;
+
 /// Column names and types, and the rows: nulls as they are, text columns as text.
-fn read_parquet(bytes: Vec<u8>) -> (Vec<(String, Type)>, Vec<Vec<Value>>, Arc<ParquetMetaData>) {
+fn read_parquet(bytes: Vec<u8>) -> (Columns, Vec<Vec<Value>>, Arc<ParquetMetaData>) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
     let metadata = reader.metadata().clone();
     let columns = reader.parquet_schema().columns().iter();
