@@ -89,7 +89,7 @@ fn names_that_do_not_exist_are_not_found() {
     data.import(&data.file("one.ndjson", history::of_types(["Fine"])));
     data.ok(["rebuild", "faulty"]);
     data.run(["model", "export", "faulty/nothing"]).refused(3, &["nothing", "seen"]);
-    data.run(["model", "export", "faulty"]).refused(2, &["PROJECTION/TABLE"]);
+    data.run(["model", "scan", "faulty"]).refused(2, &["PROJECTION/TABLE"]);
     data.run(["model", "get", "faulty/seen", "nobody"]).refused(3, &["nobody"]);
     data.run(["model", "digest", "faulty", "--generation", "9"]).refused(3, &["generation 9"]);
     data.run(["rebuild", "faulty", "--from", "nothing"]).refused(3, &["nothing"]);
