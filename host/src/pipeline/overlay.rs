@@ -2,10 +2,11 @@
 //!
 //! Writes gather in the *open* layer, each row once however often it is written. The committer takes that layer whole,
 //! and a new one opens. A taken layer stays readable until a snapshot that contains its commit has been taken: then it
-//! is dropped. A read therefore looks at the open layer, at the taken ones, newest first, and at the snapshot.
+//! may be dropped, and is when there are too many bytes of them. A read therefore looks at the open layer, at the taken ones, newest first, and at the snapshot.
 
 use super::chunk::LastEvent;
 use crate::{
+    limits,
     plugin::{ReadRows, RowWrite},
     store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Position},
@@ -141,21 +142,33 @@ pub(super) struct View {
     store: Store,
     generation: Generation,
     snapshot: Arc<RowSnapshot>,
+    /// How many of the taken layers, the oldest ones, the snapshot contains.
+    contained: usize,
 }
 
 impl View {
     pub(super) fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
         let snapshot = Arc::new(store.newest_rows(&generation)?);
-        Ok(View { overlay, store, generation, snapshot })
+        Ok(View { overlay, store, generation, snapshot, contained: 0 })
     }
 
-    /// Takes a new snapshot where layers have been committed since the last, and drops those layers. The snapshot comes
-    /// after the count, so it contains everything that is dropped.
+    /// Takes a new snapshot where layers have been committed since the last. Layers that it contains are kept as long as
+    /// there is room, since a row that changed lately changes again soon; the oldest go first, so that none is dropped
+    /// before one that it overrides. The snapshot comes after the count, so it contains everything that is dropped.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         let committed = self.overlay.committed();
-        if committed > 0 {
+        if committed > self.contained {
             self.snapshot = Arc::new(self.store.newest_rows(&self.generation)?);
-            self.overlay.lock().taken.drain(..committed);
+            self.contained = committed;
+            let mut layers = self.overlay.lock();
+            let contained = &layers.taken[..committed];
+            let (mut bytes, mut dropped) = (contained.iter().map(|layer| layer.bytes).sum::<usize>(), 0);
+            while bytes > limits::RETAINED_BYTES && dropped < committed {
+                bytes -= contained[dropped].bytes;
+                dropped += 1;
+            }
+            layers.taken.drain(..dropped);
+            self.contained -= dropped;
         }
         Ok(())
     }
