@@ -80,12 +80,12 @@ fn readers_see_one_generation_or_the_other() {
             }
             states
         });
-        data.ok(["model", "promote", "inventory-levels"]);
-        for _ in 0..4 {
-            data.ok(["model", "rollback", "inventory-levels"]);
-        }
+        let commands = ["promote", "rollback", "rollback", "rollback", "rollback"];
+        let answers = commands.map(|command| data.run(["model", command, "inventory-levels"]));
         done.store(true, std::sync::atomic::Ordering::SeqCst);
-        reader.join().unwrap()
+        let states = reader.join().unwrap();
+        answers.iter().for_each(|answer| assert_eq!(answer.exit, Some(0), "{answer:#?}"));
+        states
     });
     let all = state(&mut database.client());
     assert_ne!(early, all);

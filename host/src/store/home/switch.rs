@@ -56,7 +56,7 @@ pub(super) fn to(
     let mut tries = 1;
     loop {
         let mut attempt = transaction.transaction()?;
-        match replace_views(&mut attempt, record) {
+        match replace_views(&mut attempt, record, tries % 2 == 0) {
             Ok(()) => return attempt.commit(),
             Err(e) if e.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && tries < TRIES => attempt.rollback()?,
             Err(e) => return Err(e),
@@ -78,13 +78,20 @@ fn note_live(
     Ok(())
 }
 
-fn replace_views(transaction: &mut Transaction<'_>, record: &RebuildRecord) -> Result<(), postgres::Error> {
+fn replace_views(
+    transaction: &mut Transaction<'_>,
+    record: &RebuildRecord,
+    backwards: bool,
+) -> Result<(), postgres::Error> {
     let (projection, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
     let schema = quoted(&view_schema(projection));
     transaction.batch_execute(&format!("SET LOCAL lock_timeout = '{WAIT}'; CREATE SCHEMA IF NOT EXISTS {schema}"))?;
-    // In one order, so that two switches do not wait for each other.
+    // Readers of several views lock them in an order of theirs; against it the switch only ever gives way.
     let mut names: Vec<&String> = record.tables.iter().collect();
     names.sort_unstable();
+    if backwards {
+        names.reverse();
+    }
     for name in &names {
         let (view, rows) = (quoted(&table(name)), generation_table(projection, generation, name));
         // Replaced, not made anew: privileges on it, and what is built on it, stay.
