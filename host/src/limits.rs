@@ -26,7 +26,7 @@ pub const RETAINED_BYTES: usize = 8 << 20;
 
 /// How long after it was handled work is durable: what a kill can lose. A commit begins early enough for what commits have
 /// taken lately; until then work is gathered, since a page of rows that changes ten times is better written once.
-pub const COMMIT_LAG: Duration = Duration::from_millis(220);
+pub const COMMIT_LAG: Duration = Duration::from_millis(200);
 
 /// The least time that work is gathered, on a disk so slow that the lag cannot be kept.
 pub const COMMIT_GATHER: Duration = Duration::from_millis(60);

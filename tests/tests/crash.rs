@@ -884,6 +884,7 @@ fn every_named_point_has_a_case() {
     assert!(points.len() > 30, "{points:?}");
     let cases = concat!(
         include_str!("crash.rs"),
+        include_str!("follow.rs"),
         include_str!("postgres_home/kills.rs"),
         include_str!("postgres_home/switches.rs")
     );

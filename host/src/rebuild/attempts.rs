@@ -151,9 +151,9 @@ impl Attempts {
 
     /// Readers get what was built, and the history is waited for: until it has gone on.
     fn follow(&self, record: &RebuildRecord) -> Following {
-        let mut tries = 0;
+        let (mut tries, mut caught_up) = (0, record.caught_up);
         while !self.stop.is_raised() {
-            match self.go_on(record) {
+            match self.go_on(record, &mut caught_up) {
                 Ok(Some(record)) => return Following::Further(Box::new(record)),
                 Ok(None) => {
                     tries = 0;
@@ -172,9 +172,10 @@ impl Attempts {
     }
 
     /// Claims the next attempt, where the history has gone on.
-    fn go_on(&self, record: &RebuildRecord) -> Result<Option<RebuildRecord>, EventFailure> {
-        if !record.caught_up {
+    fn go_on(&self, record: &RebuildRecord, caught_up: &mut bool) -> Result<Option<RebuildRecord>, EventFailure> {
+        if !*caught_up {
             self.host.store.caught_up(self.name(record), record.generation).map_err(refused)?;
+            *caught_up = true;
         }
         match self.further(record)? {
             Some(start) => self.claim(record, &start).map(Some),

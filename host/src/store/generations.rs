@@ -423,7 +423,7 @@ impl Store {
         self.catch_up(projection, generation)?;
         let write = self.db.begin_write()?;
         let record = record_in(&write, projection, generation)?;
-        if record.status() != Status::Completed {
+        if !record.is_whole() {
             return Err(not_complete(&record));
         }
         if record.parked > 0 && !allow_parked {

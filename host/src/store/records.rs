@@ -156,6 +156,11 @@ impl RebuildRecord {
         self.status() == Status::Completed && (self.parked == 0 || self.allow_parked)
     }
 
+    /// Whether it holds a whole history: up to its target, or to where it follows it from.
+    pub(super) fn is_whole(&self) -> bool {
+        self.status() == Status::Completed || self.caught_up
+    }
+
     /// The name of its checkpoint: projection and generation.
     pub fn checkpoint_id(&self) -> String {
         format!("{}/{}", self.checkpoint.projection_name, self.generation)
