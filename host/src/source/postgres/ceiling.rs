@@ -150,10 +150,15 @@ impl End<'_> {
 
     fn last(&mut self, condition: &str) -> Result<Position, SourceError> {
         let Layout { table, number, transaction, .. } = self.layout;
+        // The results have names of their own: ORDER BY would take a transaction's text for the transaction.
         let query = match transaction {
-            None => format!("SELECT '0', {number}::int8 FROM {table} {condition} ORDER BY {number} DESC LIMIT 1"),
+            None => {
+                format!(
+                    "SELECT '0', {number}::int8 AS unspool_minor FROM {table} {condition} ORDER BY {number} DESC LIMIT 1"
+                )
+            }
             Some(transaction) => format!(
-                "SELECT {transaction}::text, {number}::int8 FROM {table} {condition} \
+                "SELECT {transaction}::text AS unspool_major, {number}::int8 AS unspool_minor FROM {table} {condition} \
                  ORDER BY {transaction} DESC, {number} DESC LIMIT 1"
             ),
         };

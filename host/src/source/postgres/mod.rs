@@ -115,8 +115,9 @@ impl PostgresSource {
     fn place(&self, condition: &str, order: &str) -> Result<Option<Position>, SourceError> {
         let Layout { from, position, transaction, .. } = &self.layout;
         let major = transaction.as_ref().map_or("'0'".to_owned(), |transaction| format!("{transaction}::text"));
-        let rows =
-            self.query(&format!("SELECT {major}, {position}::int8 FROM {from} WHERE {condition} {order}"), &[])?;
+        // Names of their own, lest ORDER BY takes a transaction's text for the transaction.
+        let place = format!("{major} AS unspool_major, {position}::int8 AS unspool_minor");
+        let rows = self.query(&format!("SELECT {place} FROM {from} WHERE {condition} {order}"), &[])?;
         Ok(rows.first().map(|row| {
             let (major, minor): (String, i64) = (row.get(0), row.get(1));
             Position { major: major.parse().unwrap_or(0), minor: minor.try_into().unwrap_or(0) }
