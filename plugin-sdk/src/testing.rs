@@ -7,7 +7,7 @@
 //! #     pub struct Counts; name: "counts", version: 1, tables: Tables { counts: Count },
 //! #     handlers: { "OrderCreated" => on_created },
 //! # }
-//! # #[derive(Deserialize)] #[allow(dead_code)] struct Created<'a> { country: &'a str }
+//! # #[derive(Deserialize)] struct Created<'a> { country: &'a str }
 //! # fn on_created(_: &Event<'_>, created: Created<'_>, tables: &mut Tables) -> Handled {
 //! #     tables.counts.entry(created.country)?.count += 1; Ok(())
 //! # }

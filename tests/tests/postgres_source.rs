@@ -105,6 +105,29 @@ fn stores_filled_by_their_own_libraries_give_the_same_rows() {
     }
 }
 
+/// A home-made table whose only number is its id, through a query of the operator's.
+#[test]
+fn one_column_may_be_position_and_id_and_a_query_may_choose() {
+    let database = shared().database("one_column");
+    let table = "CREATE TABLE happened (id bigserial PRIMARY KEY, stream text, type text, data jsonb, tenant int); \
+                 INSERT INTO happened (stream, type, data, tenant) \
+                 SELECT 's' || n % 3, 'Any', '{}', n % 2 FROM generate_series(1, 20) AS n";
+    database.client().batch_execute(table).unwrap();
+    let data = Data::new(BINARY);
+    data.install(&plugin("process-map"));
+    let all = format!("postgres:generic?{}&table=happened&position=id", connection(&database.url()));
+    let ended = data.json(["rebuild", "process-map", "--source", &all, "--to", "15"]);
+    assert_eq!((&ended["eventsProcessed"], &ended["lastEventId"]), (&json!(15), &json!("15")), "{ended:#}");
+    let settings = format!(
+        "[sources.tenant]\npreset = 'generic'\nconnection = '{}'\ntable = 'happened'\nposition = 'id'\n\
+         query = 'SELECT id, stream, type, data FROM happened WHERE tenant = 1'\n",
+        database.url()
+    );
+    std::fs::write(data.path().join("unspool.toml"), settings).unwrap();
+    let ended = data.json(["rebuild", "process-map", "--source", "tenant"]);
+    assert_eq!((&ended["eventsProcessed"], &ended["lastEventId"]), (&json!(10), &json!("19")), "{ended:#}");
+}
+
 /// A transaction that took its number before the rebuild began, and commits later, belongs to what is rebuilt.
 #[test]
 fn a_rebuild_waits_for_transactions_that_are_open() {

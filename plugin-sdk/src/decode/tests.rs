@@ -148,7 +148,7 @@ fn an_array_that_claims_more_than_it_holds_allocates_nothing_for_it() {
 #[test]
 fn nesting_is_bounded() {
     #[derive(Debug, Deserialize)]
-    struct Nested(#[allow(dead_code)] Vec<Nested>);
+    struct Nested(#[expect(dead_code, reason = "it is only decoded")] Vec<Nested>);
     let deep = [vec![0x91; 100_000], vec![0x90]].concat();
     assert!(from_slice::<Nested>(&deep).unwrap_err().to_string().contains("nested too deeply"));
     from_slice::<Nested>(&[vec![0x91; 100], vec![0x90]].concat()).unwrap();

@@ -102,7 +102,9 @@ impl Layout {
                 _ => column,
             });
         }
-        Ok(selected.join(", "))
+        // Names of their own: ORDER BY would take a result for the column of the same name, and may find two.
+        let named = selected.iter().enumerate().map(|(index, column)| format!("{column} AS unspool_{index}"));
+        Ok(list(named))
     }
 
     /// The events of the layout with `after < position <= through`, as a condition.
