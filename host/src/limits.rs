@@ -5,9 +5,15 @@ use std::time::Duration;
 /// Instances that handle chunks at the same time, over all rebuilds. Five leaves most of a server to live work.
 pub const POOL_INSTANCES: usize = 5;
 
-/// Chunks that one call of a plugin handles, where the operator has not said how large a chunk is. A row that several of
+/// Chunks that one call of a plugin may handle, where the operator has not said how large a chunk is. A row that several of
 /// them touch is decoded and encoded once, and there is one fresh instance for all.
-pub const CHUNKS_PER_CALL: u32 = 4;
+pub const CHUNKS_PER_CALL: u32 = 16;
+
+/// Processor time of a call below which more chunks are handled at once, and above which fewer are: a small part of
+/// [`COMMIT_LAG`].
+pub const CALL_SHORT: Duration = Duration::from_millis(10);
+/// See [`CALL_SHORT`].
+pub const CALL_LONG: Duration = Duration::from_millis(40);
 
 /// Events of a call below which it is not worth sharing them out among instances.
 pub const SHARED_EVENTS: usize = 256;
@@ -24,11 +30,24 @@ pub const OVERLAY_BYTES: usize = 24 << 20;
 /// Bytes of rows that are committed and kept at hand, per rebuild: what changed lately changes again soon.
 pub const RETAINED_BYTES: usize = 8 << 20;
 
-/// How long after it was handled work is durable: what a kill can lose. A commit begins early enough for what commits have
-/// taken lately; until then work is gathered, since a page of rows that changes ten times is better written once.
-pub const COMMIT_LAG: Duration = Duration::from_millis(200);
+/// Bytes of the filter that tells keys never written, per rebuild: it spares the store a look-up of each new row. Up to three
+/// million rows it is wrong of few; beyond, it spares less.
+pub const WRITTEN_KEYS_BYTES: usize = 2 << 20;
 
-/// The least time that work is gathered, on a disk so slow that the lag cannot be kept.
+/// How much handling of one rebuild is not durable yet, in processor time of its thread: what a kill can lose. A commit
+/// begins early enough for what is handled while it runs; until then work is gathered, since a page of rows that changes ten
+/// times is better written once. Counted as work, because rebuilds that share a machine would otherwise write the more
+/// pages per event the more of them there are.
+pub const COMMIT_LAG: Duration = Duration::from_millis(220);
+
+/// How long work waits on the clock until its commit begins; as long as it is little, [`COMMIT_LAG`].
+pub const COMMIT_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes of rows of which a commit costs little more than the transaction itself: nothing is gained by gathering more for
+/// longer, and that of several rebuilds is committed together.
+pub const COMMIT_LITTLE_BYTES: usize = 1 << 20;
+
+/// The least handling that is gathered, on a disk so slow that the lag cannot be kept.
 pub const COMMIT_GATHER: Duration = Duration::from_millis(60);
 
 /// Bytes of rows that make a commit due before its time.
@@ -93,9 +112,14 @@ pub const IMPORT_HANDOVER_EVENTS: usize = 2048;
 /// Blocks of the log that a reader passes over, because nothing in them matches, before it says how far it is.
 pub const BLOCKS_PASSED_OVER: usize = 1024;
 
-/// Bytes of sections of the log that are kept for other readers while several read at the same time: enough for rebuilds
-/// of different speeds to follow each other.
-pub const SECTIONS_KEPT_BYTES: usize = 24 << 20;
+/// Bytes of sections of the log that are kept while several read at the same time, from the slowest reader to the fastest.
+pub const WINDOW_BYTES: usize = 24 << 20;
+
+/// Events between readers beyond which they do not read together.
+pub const WINDOW_EVENTS: u64 = 1 << 17;
+
+/// How long a reader waits for one that does not move, before it goes on without it.
+pub const WINDOW_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Cache of each redb file, in bytes.
 pub const STORE_CACHE_BYTES: usize = 4 << 20;

@@ -27,6 +27,13 @@ impl Chunk {
         Chunk { frame: vec![0xdd, 0, 0, 0, 0], ends: Vec::new(), through }
     }
 
+    /// An empty chunk behind this one, with room for as much.
+    pub(super) fn next(&self) -> Chunk {
+        let mut frame = Vec::with_capacity(self.frame.len() + self.frame.len() / 8);
+        frame.extend_from_slice(&[0xdd, 0, 0, 0, 0]);
+        Chunk { frame, ends: Vec::with_capacity(self.ends.len()), through: self.through }
+    }
+
     /// Appends an encoded event.
     pub(super) fn push(&mut self, event: &[u8], position: Position) {
         self.frame.extend_from_slice(event);
@@ -55,6 +62,11 @@ impl Chunk {
     /// The events from number `first` to the end, as a chunk of their own.
     pub(super) fn rest(&self, first: usize) -> Chunk {
         self.part(first, self.len())
+    }
+
+    /// The first `events` events, as a chunk of their own.
+    pub(super) fn first(&self, events: usize) -> Chunk {
+        self.part(0, events.min(self.len()))
     }
 
     /// Event number `index`, as a chunk of its own.

@@ -1,8 +1,9 @@
-//! Group commit: one durable transaction for whatever all rebuilds have finished.
+//! Makes the work of all rebuilds durable, one transaction after the other.
 //!
-//! Work waits until a rebuild ends, or has enough of it, or its first chunk must be durable soon (see
-//! [`limits::COMMIT_LAG`]); then everything that is ready, of every rebuild, is committed together. Coalescing decides
-//! the speed: a row that changes a hundred times in between is written once.
+//! Work waits until a rebuild ends, or has enough of it, or it must be durable soon (see [`limits::COMMIT_LAG`]).
+//! Coalescing decides the speed: a row that changes a hundred times in between is written once, and so is a page of rows.
+//! What is due at the same time is committed together as long as it is little, so that small work shares the cost of a
+//! transaction, and large work does not wait for that of others.
 
 use super::{
     Attempt, Published,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     limits,
-    plugin::RowWrite,
+    plugin::{RowWrite, thread_cpu_time},
     store::{Commit, ParkedEvent, RowChange, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Status},
 };
@@ -71,6 +72,8 @@ pub(super) struct Outgoing {
 struct State {
     checkpoint: Checkpoint,
     since: Instant,
+    /// Handling between the decision to commit and the end of the commit, as lately.
+    overshoot: Duration,
     /// The status that ends the attempt, once it has been decided.
     ending: Option<(Status, Option<EventFailure>)>,
     ended: bool,
@@ -102,6 +105,7 @@ impl Outgoing {
             state: Mutex::new(State {
                 checkpoint: attempt.record.checkpoint.clone(),
                 since: Instant::now(),
+                overshoot: Duration::ZERO,
                 ending: None,
                 ended: false,
                 refused: None,
@@ -117,19 +121,26 @@ impl Outgoing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When its work must be committed, where a commit takes `expected`; `None` while there is none.
-    fn due(&self, expected: Duration) -> Option<Instant> {
+    /// When its work must be committed, and its bytes; `None` while there is none.
+    fn due(&self) -> Option<(Instant, usize)> {
         let state = self.state();
         if state.ended || state.refused.is_some() {
             return None;
         }
+        let Layer { since, bytes, work, .. } = self.overlay.lock().open;
         if state.ending.is_some() {
-            return Some(state.since);
+            return Some((since.unwrap_or(state.since), bytes));
         }
-        let layers = self.overlay.lock();
-        let since = layers.open.since?;
-        let gather = limits::COMMIT_LAG.saturating_sub(expected).max(limits::COMMIT_GATHER);
-        Some(if layers.open.bytes >= limits::COMMIT_BYTES { since } else { since + gather })
+        let enough = bytes >= limits::COMMIT_BYTES || work >= state.gather();
+        let wait = if bytes < limits::COMMIT_LITTLE_BYTES { limits::COMMIT_LAG } else { limits::COMMIT_WAIT };
+        Some((if enough { since? } else { since? + wait }, bytes))
+    }
+}
+
+impl State {
+    /// How much handling is gathered before a commit begins.
+    fn gather(&self) -> Duration {
+        limits::COMMIT_LAG.saturating_sub(self.overshoot).max(limits::COMMIT_GATHER)
     }
 }
 
@@ -149,11 +160,11 @@ impl Committer {
         Ok(Committer { shared, _thread: Arc::new(thread) })
     }
 
-    /// Lets an attempt take part.
+    /// Lets the attempt that this thread handles take part.
     pub(super) fn join(&self, outgoing: Outgoing) -> Member {
         let outgoing = Arc::new(outgoing);
         self.shared.lock().push(outgoing.clone());
-        Member { shared: self.shared.clone(), outgoing }
+        Member { shared: self.shared.clone(), outgoing, worked: thread_cpu_time() }
     }
 }
 
@@ -167,12 +178,16 @@ impl Shared {
 pub(super) struct Member {
     shared: Arc<Shared>,
     outgoing: Arc<Outgoing>,
+    /// Processor time of the thread that handles, up to its last chunk.
+    worked: Duration,
 }
 
 impl Member {
     /// Hands over a chunk's writes.
-    pub(super) fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
-        self.outgoing.overlay.apply(writes, parked, tables, reached);
+    pub(super) fn apply(&mut self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
+        let worked = thread_cpu_time();
+        let work = worked.saturating_sub(std::mem::replace(&mut self.worked, worked));
+        self.outgoing.overlay.apply(writes, parked, tables, reached, work);
         // The lock makes sure that a committer which is about to wait sees the work first.
         let _members = self.shared.lock();
         self.shared.ready.notify_one();
@@ -230,36 +245,36 @@ impl Drop for RefuseWhenGone<'_> {
 
 fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
     let _refusing = RefuseWhenGone(shared);
-    // What a commit takes, as those before took.
-    let mut expected = Duration::ZERO;
-    while let Some(members) = wait_for_work(shared, quit, expected) {
+    while let Some(members) = wait_for_work(shared, quit) {
         let started = Instant::now();
         let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
         settle(store, &mut work, started);
-        expected = (expected + started.elapsed()) / 2;
         drop(work);
         let _members = shared.lock();
         shared.done.notify_all();
     }
 }
 
-/// Waits until some rebuild's work is due; then everyone's is taken.
-fn wait_for_work(
-    shared: &Shared,
-    quit: &std::sync::atomic::AtomicBool,
-    expected: Duration,
-) -> Option<Vec<Arc<Outgoing>>> {
+/// Waits until some rebuild's work is due: whose is to be committed now.
+fn wait_for_work(shared: &Shared, quit: &std::sync::atomic::AtomicBool) -> Option<Vec<Arc<Outgoing>>> {
     let mut members = shared.lock();
     loop {
         if quit.load(std::sync::atomic::Ordering::SeqCst) {
             return None;
         }
         let now = Instant::now();
-        let due = members.iter().filter_map(|member| member.due(expected)).min();
-        if due.is_some_and(|due| due <= now) {
-            return Some(members.clone());
+        let mut waiting: Vec<_> = members.iter().filter_map(|member| Some((member.due()?, member))).collect();
+        waiting.sort_by_key(|((due, _), _)| *due);
+        let first = waiting.first().map(|((due, _), _)| *due);
+        if first.is_some_and(|first| first <= now) {
+            let mut total = 0;
+            let together = waiting.iter().enumerate().take_while(|(index, ((due, bytes), _))| {
+                total += bytes;
+                *index == 0 || (*due <= now && total <= limits::COMMIT_LITTLE_BYTES)
+            });
+            return Some(together.map(|(_, (_, member))| Arc::clone(member)).collect());
         }
-        let wait = due.map_or(Duration::from_secs(3600), |due| due - now);
+        let wait = first.map_or(Duration::from_secs(3600), |due| due - now);
         members = shared.ready.wait_timeout(members, wait).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
@@ -278,7 +293,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
-        outgoing.due(Duration::ZERO)?;
+        outgoing.due()?;
         let state = outgoing.state();
         let layer = outgoing.overlay.take();
         let mut checkpoint = state.checkpoint.clone();
@@ -333,6 +348,8 @@ impl<'a> Work<'a> {
         state.checkpoint = self.checkpoint.clone();
         // Handling went on while this was committed.
         state.since = self.taken;
+        let undurable = self.layer.work + self.outgoing.overlay.lock().open.work;
+        state.overshoot = (state.overshoot + undurable.saturating_sub(state.gather())) / 2;
         state.ended = self.ends;
     }
 

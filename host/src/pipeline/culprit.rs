@@ -34,10 +34,11 @@ pub(super) fn find(
             Err(CallError::Failed(failure)) => return Ok((index, Some(handlers.blame(chunk, index, failure)))),
         }
     }
+    handlers.size.was_too_much(chunk.len());
     tracing::warn!(
         projection = handlers.name(),
         events = chunk.len(),
-        "a chunk failed as a whole, but each of its events succeeds alone; a smaller --chunk-size avoids the detour: {whole}"
+        "what was handled at once failed as a whole, but each of its events succeeds alone; from now on fewer are: {whole}"
     );
     Ok((chunk.len(), None))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Attempt, Ended,
+    call_size::CallSize,
     chunk::Chunk,
     committer::{Member, Outgoing, Refused},
     culprit,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     limits,
-    plugin::{CallError, Outcome},
+    plugin::{CallError, Outcome, thread_cpu_time},
     store::{self, Generation, OnError, StoreError},
     vocabulary::{EventFailure, FailureKind, Status},
 };
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
 /// handled durable, together with the status that follows.
-pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) -> Ended {
-    std::thread::scope(|scope| match Handlers::new(attempt, Sharing::start(attempt, scope)) {
+pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) -> Ended {
+    std::thread::scope(|scope| match Handlers::new(attempt, size, Sharing::start(attempt, scope)) {
         Ok(mut handlers) => {
             let stopped_by = handlers.handle_all(queue);
             handlers.finish(stopped_by)
@@ -56,6 +57,7 @@ pub(super) fn one_call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Res
 
 pub(super) struct Handlers<'a> {
     pub(super) attempt: &'a Attempt,
+    pub(super) size: &'a CallSize,
     member: Member,
     view: View,
     parking: Parking,
@@ -69,7 +71,11 @@ pub(super) struct Handlers<'a> {
 const RATE_SLACK: Duration = Duration::from_millis(100);
 
 impl<'a> Handlers<'a> {
-    fn new(attempt: &'a Attempt, sharing: Option<Sharing>) -> Result<Handlers<'a>, StoreError> {
+    fn new(
+        attempt: &'a Attempt,
+        size: &'a CallSize,
+        sharing: Option<Sharing>,
+    ) -> Result<Handlers<'a>, StoreError> {
         let record = &attempt.record;
         let generation = Generation {
             projection: record.checkpoint.projection_name.clone(),
@@ -80,7 +86,8 @@ impl<'a> Handlers<'a> {
         let parking = Parking::load(&attempt.store, &generation, record.parked)?;
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay(), attempt.store.clone(), generation)?;
-        Ok(Handlers { attempt, member: attempt.committer.join(outgoing), view, parking, sharing, due: Instant::now() })
+        let member = attempt.committer.join(outgoing);
+        Ok(Handlers { attempt, size, member, view, parking, sharing, due: Instant::now() })
     }
 
     fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
@@ -90,7 +97,7 @@ impl<'a> Handlers<'a> {
             }
             let waited = &self.attempt.published.stages();
             let handled = match waited.handle_waited_for_read().time(|| queue.pop()) {
-                Some(Ok(chunk)) => self.handle_with_retries(chunk),
+                Some(Ok(chunk)) => self.handle_in_parts(chunk),
                 Some(Err(e)) => Err(Halt::Source { message: e.message, transient: e.transient }),
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
                 None => Err(Halt::EndOfRange),
@@ -108,6 +115,18 @@ impl<'a> Handlers<'a> {
             self.due.max(Instant::now() - RATE_SLACK) + Duration::from_secs_f64(events as f64 / f64::from(rate.max(1)));
         self.due = due;
         self.wait_until(due)
+    }
+
+    /// Handles a chunk that may have been cut before its size turned out to be too much.
+    fn handle_in_parts(&mut self, mut chunk: Chunk) -> Result<usize, Halt> {
+        let events = chunk.len();
+        while chunk.len() > self.size.most() {
+            let most = self.size.most();
+            self.handle_with_retries(chunk.first(most))?;
+            chunk = chunk.rest(most);
+        }
+        self.handle_with_retries(chunk)?;
+        Ok(events)
     }
 
     /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed. Where events are
@@ -171,9 +190,11 @@ impl<'a> Handlers<'a> {
 
     /// Handles a chunk: in one call of the plugin, or shared out by stream among several at once.
     pub(super) fn call(&self, chunk: &Chunk) -> Result<Outcome, CallError> {
+        let started = thread_cpu_time();
         let shared =
             self.sharing.as_ref().and_then(|sharing| sharing.handle(self.attempt, chunk, || self.view.reader()));
         let mut outcome = shared.map_or_else(|| one_call(self.attempt, chunk, self.view.reader()), Ok)?;
+        self.size.learn(chunk.len(), thread_cpu_time().saturating_sub(started));
         if self.attempt.record.home.is_some() {
             self.make_homely(&mut outcome).map_err(CallError::Failed)?;
         }

@@ -2,7 +2,7 @@
 //!
 //! | stage | file | what it does |
 //! |---|---|---|
-//! | reader | `reader.rs` | reads ahead, filtered by event type, and cuts chunks |
+//! | reader | `reader.rs` | reads ahead, filtered by event type, and cuts what one call handles; `call_size.rs` says how much |
 //! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
 //! | sharing | `sharing.rs` | hands the streams of one chunk to several instances at once, where the projection allows it |
@@ -12,6 +12,7 @@
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
 //! unless the overlay is full. Nothing counts as processed before its commit.
 
+mod call_size;
 mod chunk;
 mod committer;
 mod culprit;
@@ -120,12 +121,14 @@ impl Stop {
 /// Runs an attempt on this thread until it ends.
 pub fn run(attempt: Attempt) -> Ended {
     yield_if_low(attempt.record.priority);
+    let _user = attempt.pool.join();
     let queue = queue::ChunkQueue::new();
+    let size = call_size::CallSize::new(&attempt.record);
     std::thread::scope(|scope| {
         let spawned =
-            std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue));
+            std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue, &size));
         let ended = match spawned {
-            Ok(_) => handlers::run(&attempt, &queue),
+            Ok(_) => handlers::run(&attempt, &queue, &size),
             Err(e) => Ended::Interrupted(EventFailure::transient(
                 crate::vocabulary::FailureKind::Other,
                 format!("the reader's thread does not start: {e}"),

@@ -11,15 +11,16 @@ use crate::{
     store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Position},
 };
-use ahash::AHashMap;
+use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
+use fastbloom::BloomFilter;
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Rows of one table: `None` is a deleted one.
@@ -37,6 +38,8 @@ pub(super) struct Layer {
     pub(super) reached: Option<Reached>,
     /// When the first work came in.
     pub(super) since: Option<Instant>,
+    /// Processor time of the handling.
+    pub(super) work: Duration,
     /// Transient failures met.
     pub(super) retries: u64,
     committed: AtomicBool,
@@ -79,12 +82,23 @@ pub(super) struct Overlay {
 pub(super) struct Layers {
     pub(super) open: Layer,
     taken: Vec<Arc<Layer>>,
+    /// Every key that was ever written, and by mistake a few more; only where the generation had no rows to begin with.
+    /// What it does not know is not in the store either.
+    written: Option<BloomFilter<RandomState>>,
 }
 
 impl Overlay {
     /// Adds a chunk's writes and parked events, and moves on to where that leads.
-    pub(super) fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
+    pub(super) fn apply(
+        &self,
+        writes: Vec<RowWrite>,
+        parked: Vec<ParkedEvent>,
+        tables: usize,
+        reached: Reached,
+        work: Duration,
+    ) {
         let mut layers = self.lock();
+        let layers = &mut *layers;
         let open = &mut layers.open;
         open.tables.resize_with(tables, Rows::default);
         open.bytes += parked.iter().map(|event| event.event.len()).sum::<usize>();
@@ -92,9 +106,13 @@ impl Overlay {
         for write in writes {
             // A row that is written again still holds on to the frame of its first key.
             open.bytes += write.key.len() + write.document.as_ref().map_or(0, Bytes::len);
+            if let Some(written) = &mut layers.written {
+                written.insert(&(write.table, &*write.key));
+            }
             open.tables[write.table].insert(write.key, write.document);
         }
         open.since.get_or_insert_with(Instant::now);
+        open.work += work;
         let before = open.reached.take();
         open.reached = Some(Reached {
             events: reached.events + before.as_ref().map_or(0, |before| before.events),
@@ -124,7 +142,11 @@ impl Overlay {
 impl Layers {
     /// The row as the layers have it: `None` where they do not know it.
     fn get(&self, table: usize, key: &str) -> Option<Option<Bytes>> {
-        self.newest_first().find_map(|layer| layer.tables.get(table)?.get(key.as_bytes()).cloned())
+        let known = self.newest_first().find_map(|layer| layer.tables.get(table)?.get(key.as_bytes()).cloned());
+        known.or_else(|| {
+            let written = self.written.as_ref()?.contains(&(table, key.as_bytes()));
+            (!written).then_some(None)
+        })
     }
 
     fn newest_first(&self) -> impl Iterator<Item = &Layer> {
@@ -149,6 +171,14 @@ pub(super) struct View {
 impl View {
     pub(super) fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
         let snapshot = Arc::new(store.newest_rows(&generation)?);
+        let mut empty = true;
+        for table in 0..generation.tables.len() {
+            empty &= snapshot.scan(table, "", None, 1, 0)?.is_empty();
+        }
+        if empty {
+            let filter = BloomFilter::with_num_bits(limits::WRITTEN_KEYS_BYTES * 8).hasher(RandomState::new()).hashes(4);
+            overlay.lock().written = Some(filter);
+        }
         Ok(View { overlay, store, generation, snapshot, contained: 0 })
     }
 

@@ -1,16 +1,22 @@
 //! The pool of instances: how many chunks may be handled at the same time, over all rebuilds.
 
 use crate::limits;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{
+    Arc, Condvar, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// A number of places. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
 /// itself is made for the chunk, on the rebuild's own thread: handing chunks to threads of the pool would cost two
 /// switches a chunk, and the thread's priority would have to follow the rebuild's.
 #[derive(Clone)]
 pub struct InstancePool {
-    places: usize,
     free: Arc<(Mutex<usize>, Condvar)>,
+    rebuilds: Arc<AtomicUsize>,
 }
+
+/// A rebuild that uses the pool, until it is dropped.
+pub(super) struct User<'a>(&'a InstancePool);
 
 /// A place in the pool, until it is dropped.
 pub(super) struct Place<'a>(&'a InstancePool);
@@ -19,13 +25,18 @@ impl InstancePool {
     /// A pool of `places` places: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
     pub fn new(places: usize) -> InstancePool {
         let places = places.clamp(1, limits::POOL_INSTANCES);
-        InstancePool { places, free: Arc::new((Mutex::new(places), Condvar::new())) }
+        InstancePool { free: Arc::new((Mutex::new(places), Condvar::new())), rebuilds: Arc::default() }
     }
 
-    /// How many chunks are being handled at this moment.
-    pub(super) fn taken(&self) -> usize {
-        let (free, _) = &*self.free;
-        self.places.saturating_sub(*free.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Lets a rebuild use it.
+    pub(super) fn join(&self) -> User<'_> {
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
+        User(self)
+    }
+
+    /// How many rebuilds use it at this moment.
+    pub(super) fn rebuilds(&self) -> usize {
+        self.rebuilds.load(Ordering::Relaxed)
     }
 
     pub(super) fn take(&self) -> Place<'_> {
@@ -48,5 +59,11 @@ impl Drop for Place<'_> {
         let (free, freed) = &*self.0.free;
         *free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         freed.notify_one();
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        self.0.rebuilds.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,6 @@
 //! Reads ahead, filtered by event type, and cuts chunks.
 
-use super::{Attempt, chunk::Chunk, queue::ChunkQueue, yield_if_low};
+use super::{Attempt, call_size::CallSize, chunk::Chunk, queue::ChunkQueue, yield_if_low};
 use crate::{
     limits,
     source::{Reader, SourceError},
@@ -8,12 +8,12 @@ use crate::{
 };
 
 /// Reads from the checkpoint to the target. Ends early when the queue is closed.
-pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) {
+pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
     yield_if_low(attempt.record.priority);
     let record = &attempt.record;
     match attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target) {
         Ok(reader) => {
-            if let Err(e) = cut(reader, attempt, queue) {
+            if let Err(e) = cut(reader, attempt, queue, size) {
                 queue.push(Err(e));
             }
         }
@@ -22,15 +22,19 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue) {
     queue.end();
 }
 
-fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue) -> Result<(), SourceError> {
-    let events = attempt.record.chunk_size.saturating_mul(attempt.record.chunks_per_call).max(1) as usize;
+fn cut(
+    mut reader: Box<dyn Reader>,
+    attempt: &Attempt,
+    queue: &ChunkQueue,
+    size: &CallSize,
+) -> Result<(), SourceError> {
     let mut chunk = Chunk::new(attempt.record.checkpoint.position);
     let stages = attempt.published.stages();
     while let Some(block) = stages.read().time(|| reader.next())? {
         for (event, position) in events_of(&block) {
-            let full = chunk.len() >= events || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
+            let full = chunk.len() >= size.events() || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
             if full && !chunk.is_empty() {
-                let next = Chunk::new(chunk.through);
+                let next = chunk.next();
                 let full = std::mem::replace(&mut chunk, next);
                 if !stages.read_waited().time(|| queue.push(Ok(full))) {
                     return Ok(());

@@ -63,8 +63,8 @@ impl Sharing {
 
     /// Handles `chunk` in parts; `None` where it is to be handled in one call instead.
     pub(super) fn handle(&self, attempt: &Attempt, chunk: &Chunk, rows: impl Fn() -> ChunkRows) -> Option<Outcome> {
-        // Cores that other rebuilds' chunks keep busy gain nothing from smaller parts.
-        let instances = self.instances.saturating_sub(attempt.pool.taken());
+        // Cores that other rebuilds keep busy gain nothing from smaller parts.
+        let instances = self.instances / attempt.pool.rebuilds().max(1);
         if chunk.len() < limits::SHARED_EVENTS || instances < 2 {
             return None;
         }

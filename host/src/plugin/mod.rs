@@ -43,5 +43,6 @@ pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
 pub use call::{Plugin, ReadRows};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};
+pub(crate) use guard::thread_cpu_time;
 pub use outcome::{Outcome, RowWrite};
 pub use world::{Difference, check};

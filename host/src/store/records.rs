@@ -83,7 +83,7 @@ pub struct RebuildRecord {
     pub total_events: u64,
     /// Events per chunk.
     pub chunk_size: u32,
-    /// Chunks that one call of the plugin handles.
+    /// Chunks that one call of the plugin may handle.
     pub chunks_per_call: u32,
     /// How much it yields.
     pub priority: Priority,

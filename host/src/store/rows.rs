@@ -6,6 +6,9 @@ use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::borrow::Cow;
 
+/// Bytes that a digest takes up at once.
+const DIGEST_BYTES: usize = 128 << 10;
+
 /// Names one generation of one projection, and its tables.
 #[derive(Debug, Clone)]
 pub struct Generation {
@@ -133,9 +136,15 @@ impl RowSnapshot {
         let mut hasher = blake3::Hasher::new();
         let mut order: Vec<usize> = (0..generation.tables.len()).collect();
         order.sort_by_key(|&index| &generation.tables[index]);
+        // Gathered, because the hash is several times faster on long input.
+        let mut gathered = Vec::with_capacity(DIGEST_BYTES);
         let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
+            gathered.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            gathered.extend_from_slice(bytes);
+            if gathered.len() >= DIGEST_BYTES {
+                hasher.update(&gathered);
+                gathered.clear();
+            }
         };
         let mut count = 0;
         for index in order {
@@ -158,6 +167,7 @@ impl RowSnapshot {
                 }
             }
         }
+        hasher.update(&gathered);
         Ok(RowDigest { digest: hasher.finalize().to_hex().to_string(), rows: count })
     }
 

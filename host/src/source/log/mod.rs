@@ -12,9 +12,9 @@
 //! The log only grows. An import is one transaction: readers see all of a file or nothing.
 
 mod block;
-mod cache;
 mod import;
 mod read;
+mod window;
 #[cfg(test)]
 mod tests;
 
@@ -44,7 +44,7 @@ const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
 pub struct EventLog {
     db: Arc<Database>,
     /// What readers share.
-    sections: Arc<cache::SectionCache>,
+    window: Arc<window::Window>,
     name: Arc<str>,
     identity: Arc<str>,
 }
@@ -100,7 +100,7 @@ impl EventLog {
             None => return Err(DiskError::Damaged(format!("{} has no identity", path.display()))),
         };
         let identity = known.map_or(identity, str::to_owned);
-        Ok(EventLog { db: Arc::new(db), sections: Arc::default(), name: name.into(), identity: identity.into() })
+        Ok(EventLog { db: Arc::new(db), window: Arc::default(), name: name.into(), identity: identity.into() })
     }
 
     /// What the log holds.

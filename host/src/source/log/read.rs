@@ -1,6 +1,6 @@
 //! Reading a range of the log, filtered by type. Blocks in which nothing matches are passed over by their summaries.
 
-use super::{EventLog, block::Summary, cache::Reading, damage};
+use super::{EventLog, block::Summary, damage, window::Reading};
 use crate::{
     limits,
     source::{Reader, SourceError},
@@ -173,7 +173,7 @@ pub(super) struct LogReader {
     /// The key of the next block to look at.
     next: u64,
     ended: bool,
-    _reading: Reading,
+    reading: Reading,
 }
 
 impl LogReader {
@@ -187,8 +187,8 @@ impl LogReader {
         let wanted = Wanted::new(&log, &read, matcher)?;
         let (after, through) = (number(after), number(through));
         let next = block_of(&log, &read, after)?;
-        let _reading = log.sections.join();
-        Ok(LogReader { log, wanted, after, through, next, ended: false, _reading })
+        let reading = log.window.join(next);
+        Ok(LogReader { log, wanted, after, through, next, ended: false, reading })
     }
 
     /// The next block in which something matches, or only how far nothing does; `None` at the end of the range.
@@ -213,7 +213,7 @@ impl LogReader {
     /// The matching events of a block within the range, in the order of their positions.
     fn select(&self, read: &ReadTransaction, first: u64, summary: &Summary) -> Result<EventBlock, SourceError> {
         let wanted = summary.kinds.iter().map(|(kind, _)| *kind).filter(|kind| self.wanted.accepts(*kind));
-        let section = |kind| self.log.sections.get((first, kind), || self.log.section(read, first, kind));
+        let section = |kind| self.reading.section((first, kind), || self.log.section(read, first, kind));
         let sections = wanted.map(section).collect::<Result<Vec<_>, _>>()?;
         let events = sections.iter().flat_map(|section| section.events());
         let mut events: Vec<_> = events.filter(|(at, _)| *at > self.after && *at <= self.through).collect();
@@ -235,6 +235,8 @@ impl Reader for LogReader {
         if self.ended {
             return Ok(None);
         }
+        // Before the transaction begins: it would keep pages while this waits for others.
+        self.reading.advance(self.next);
         let read = self.log.begin()?;
         let Some((first, summary)) = self.next_match(&read)? else {
             self.ended = true;
