@@ -5,6 +5,13 @@ use std::time::Duration;
 /// Instances that handle chunks at the same time, over all rebuilds. Five leaves most of a server to live work.
 pub const POOL_INSTANCES: usize = 5;
 
+/// Instances that handle chunks of one projection at the same time, where it is partitioned by stream and nobody said how
+/// many: one core less than there are is left for what reads and commits.
+pub fn instances_of_one() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, POOL_INSTANCES)
+}
+
 /// Chunks that one call of a plugin may handle, where the operator has not said how large a chunk is. A row that several of
 /// them touch is decoded and encoded once, and there is one fresh instance for all.
 pub const CHUNKS_PER_CALL: u32 = 16;

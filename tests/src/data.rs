@@ -95,6 +95,8 @@ impl Data {
             .env_remove("UNSPOOL_DATA")
             .env_remove("UNSPOOL_ALERT")
             .env_remove("UNSPOOL_CRASH_AT")
+            // Chunks are shared out among instances wherever a projection allows it, on whatever machine.
+            .env("UNSPOOL_INSTANCES", "2")
             .arg("--data")
             .arg(self.path())
             .args(args);

@@ -24,6 +24,10 @@ pub struct Cli {
     #[arg(long, global = true, env = "UNSPOOL_MEMORY", default_value_t = 64, value_name = "MIB",
         value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub memory: u64,
+    /// Instances that handle chunks of one projection at the same time, where it is partitioned by stream [default: the
+    /// cores less one].
+    #[arg(long, global = true, env = "UNSPOOL_INSTANCES", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub instances: Option<u8>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -290,6 +290,7 @@ fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let mut command = Command::new(program);
     command.arg("--data").arg(&cli.data).args(cli.alert.iter().flat_map(|alert| ["--alert", alert]));
     command.arg("--memory").arg(cli.memory.to_string());
+    command.args(cli.instances.iter().flat_map(|instances| ["--instances".to_owned(), instances.to_string()]));
     command.args(["serve", "--until-idle"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
     // A group of its own: Ctrl-C in this terminal does not reach it.
     command.process_group(0).spawn().map_err(|e| failed("a host in the background does not start", e))?;

@@ -59,5 +59,6 @@ impl Session {
 /// What a host in this process is told.
 fn options(cli: &Cli) -> HostOptions {
     let memory_bytes = usize::try_from(cli.memory << 20).unwrap_or(limits::GUEST_MEMORY_BYTES);
-    HostOptions { alert: cli.alert.clone(), memory_bytes, ..HostOptions::default() }
+    let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);
+    HostOptions { alert: cli.alert.clone(), memory_bytes, instances, ..HostOptions::default() }
 }

@@ -21,13 +21,20 @@ pub struct HostOptions {
     pub alert: Option<String>,
     /// Bytes that one plugin instance may use; [`limits::GUEST_MEMORY_BYTES`] by default.
     pub memory_bytes: usize,
+    /// See [`Options::instances`].
+    pub instances: usize,
     /// Processor time that one chunk may take; [`limits::GUEST_CPU_TIME`] by default.
     pub cpu_time: Duration,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        HostOptions { alert: None, memory_bytes: limits::GUEST_MEMORY_BYTES, cpu_time: limits::GUEST_CPU_TIME }
+        HostOptions {
+            alert: None,
+            memory_bytes: limits::GUEST_MEMORY_BYTES,
+            instances: limits::instances_of_one(),
+            cpu_time: limits::GUEST_CPU_TIME,
+        }
     }
 }
 
@@ -77,7 +84,8 @@ impl Host {
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
             let settings = Some(dir.path().to_owned());
-            let options = Options { alert: options.alert.clone(), settings, ..Options::default() };
+            let options =
+                Options { alert: options.alert.clone(), instances: options.instances, settings, ..Options::default() };
             let files = FileSources::new(dir.files_dir());
             files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
             let sources = Sources::new(log.clone(), files, dir.path().to_owned());

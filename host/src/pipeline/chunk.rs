@@ -6,6 +6,9 @@ use unspool_frame::Event;
 /// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
 const HEADER: usize = 5;
 
+/// The frame of a chunk without events.
+const EMPTY: [u8; HEADER] = [0xdd, 0, 0, 0, 0];
+
 /// Events of one call, as one frame, with their places in it.
 pub(super) struct Chunk {
     frame: Vec<u8>,
@@ -24,14 +27,22 @@ pub(super) struct LastEvent {
 
 impl Chunk {
     pub(super) fn new(through: Position) -> Chunk {
-        Chunk { frame: vec![0xdd, 0, 0, 0, 0], ends: Vec::new(), through }
+        Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through }
     }
 
     /// An empty chunk behind this one, with room for as much.
     pub(super) fn next(&self) -> Chunk {
-        let mut frame = Vec::with_capacity(self.frame.len() + self.frame.len() / 8);
-        frame.extend_from_slice(&[0xdd, 0, 0, 0, 0]);
-        Chunk { frame, ends: Vec::with_capacity(self.ends.len()), through: self.through }
+        let frame = Vec::with_capacity(self.frame.len() + self.frame.len() / 8);
+        Chunk { frame, ends: Vec::with_capacity(self.ends.len()), through: self.through }.emptied(self.through)
+    }
+
+    /// An empty chunk behind `through`, in the memory of this one.
+    pub(super) fn emptied(mut self, through: Position) -> Chunk {
+        self.frame.clear();
+        self.frame.extend_from_slice(&EMPTY);
+        self.ends.clear();
+        self.through = through;
+        self
     }
 
     /// Appends an encoded event.

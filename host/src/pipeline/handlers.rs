@@ -71,11 +71,7 @@ pub(super) struct Handlers<'a> {
 const RATE_SLACK: Duration = Duration::from_millis(100);
 
 impl<'a> Handlers<'a> {
-    fn new(
-        attempt: &'a Attempt,
-        size: &'a CallSize,
-        sharing: Option<Sharing>,
-    ) -> Result<Handlers<'a>, StoreError> {
+    fn new(attempt: &'a Attempt, size: &'a CallSize, sharing: Option<Sharing>) -> Result<Handlers<'a>, StoreError> {
         let record = &attempt.record;
         let generation = Generation {
             projection: record.checkpoint.projection_name.clone(),
@@ -97,7 +93,7 @@ impl<'a> Handlers<'a> {
             }
             let waited = &self.attempt.published.stages();
             let handled = match waited.handle_waited_for_read().time(|| queue.pop()) {
-                Some(Ok(chunk)) => self.handle_in_parts(chunk),
+                Some(Ok(chunk)) => self.handle_in_parts(chunk, queue),
                 Some(Err(e)) => Err(Halt::Source { message: e.message, transient: e.transient }),
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
                 None => Err(Halt::EndOfRange),
@@ -117,27 +113,27 @@ impl<'a> Handlers<'a> {
         self.wait_until(due)
     }
 
-    /// Handles a chunk that may have been cut before its size turned out to be too much.
-    fn handle_in_parts(&mut self, mut chunk: Chunk) -> Result<usize, Halt> {
+    /// Handles a chunk that may have been cut before its size turned out to be too much, and gives it back.
+    fn handle_in_parts(&mut self, chunk: Chunk, queue: &ChunkQueue) -> Result<usize, Halt> {
         let events = chunk.len();
-        while chunk.len() > self.size.most() {
+        let mut rest = chunk;
+        while rest.len() > self.size.most() {
             let most = self.size.most();
-            self.handle_with_retries(chunk.first(most))?;
-            chunk = chunk.rest(most);
+            self.handle_with_retries(rest.first(most))?;
+            rest = rest.rest(most);
         }
-        self.handle_with_retries(chunk)?;
+        queue.recycle(self.handle_with_retries(rest)?);
         Ok(events)
     }
 
     /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed. Where events are
-    /// parked, the rest goes on without the failed one and its stream.
-    fn handle_with_retries(&mut self, chunk: Chunk) -> Result<usize, Halt> {
-        let events = chunk.len();
+    /// parked, the rest goes on without the failed one and its stream. Returns what it handled last.
+    fn handle_with_retries(&mut self, chunk: Chunk) -> Result<Chunk, Halt> {
         let mut chunk = self.parking.set_aside(chunk);
         let mut tries = 1;
         loop {
             let (handled, failure) = match self.handle(&chunk)? {
-                (_, None) => return Ok(events),
+                (_, None) => return Ok(chunk),
                 (handled, Some(failure)) => (handled, failure),
             };
             if handled > 0 {

@@ -125,8 +125,9 @@ pub fn run(attempt: Attempt) -> Ended {
     let queue = queue::ChunkQueue::new();
     let size = call_size::CallSize::new(&attempt.record);
     std::thread::scope(|scope| {
-        let spawned =
-            std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, || reader::run(&attempt, &queue, &size));
+        let spawned = std::thread::Builder::new()
+            .name("reader".into())
+            .spawn_scoped(scope, || reader::run(&attempt, &queue, &size));
         let ended = match spawned {
             Ok(_) => handlers::run(&attempt, &queue, &size),
             Err(e) => Ended::Interrupted(EventFailure::transient(

@@ -57,11 +57,13 @@ impl Layer {
     /// Its rows for the store: for each table, each key once, in ascending order.
     pub(super) fn changes(&self) -> Vec<Vec<RowChange>> {
         let sorted = |rows: &Rows| {
-            let change =
-                |(key, document): (&Bytes, &Option<Bytes>)| RowChange { key: key.clone(), document: document.clone() };
-            let mut changes: Vec<_> = rows.iter().map(change).collect();
-            changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            changes
+            let mut rows: Vec<_> = rows.iter().map(|(key, document)| (first_bytes(key), key, document)).collect();
+            rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+            let change = |(_, key, document): (u64, &Bytes, &Option<Bytes>)| RowChange {
+                key: key.clone(),
+                document: document.clone(),
+            };
+            rows.into_iter().map(change).collect()
         };
         self.tables.iter().map(sorted).collect()
     }
@@ -70,6 +72,14 @@ impl Layer {
     pub(super) fn mark_committed(&self) {
         self.committed.store(true, Ordering::Release);
     }
+}
+
+/// The first bytes of a key, which decide most comparisons where it stands.
+fn first_bytes(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(first)
 }
 
 /// The layers of one rebuild. The handler writes and reads, the committer takes.
@@ -176,7 +186,8 @@ impl View {
             empty &= snapshot.scan(table, "", None, 1, 0)?.is_empty();
         }
         if empty {
-            let filter = BloomFilter::with_num_bits(limits::WRITTEN_KEYS_BYTES * 8).hasher(RandomState::new()).hashes(4);
+            let filter =
+                BloomFilter::with_num_bits(limits::WRITTEN_KEYS_BYTES * 8).hasher(RandomState::new()).hashes(4);
             overlay.lock().written = Some(filter);
         }
         Ok(View { overlay, store, generation, snapshot, contained: 0 })

@@ -11,6 +11,7 @@ use std::sync::{
 /// switches a chunk, and the thread's priority would have to follow the rebuild's.
 #[derive(Clone)]
 pub struct InstancePool {
+    instances: usize,
     free: Arc<(Mutex<usize>, Condvar)>,
     rebuilds: Arc<AtomicUsize>,
 }
@@ -23,9 +24,14 @@ pub(super) struct Place<'a>(&'a InstancePool);
 
 impl InstancePool {
     /// A pool of `places` places: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
-    pub fn new(places: usize) -> InstancePool {
+    /// `instances` of them may work for one rebuild, where its events need not stay in order over all streams.
+    pub fn new(places: usize, instances: usize) -> InstancePool {
         let places = places.clamp(1, limits::POOL_INSTANCES);
-        InstancePool { free: Arc::new((Mutex::new(places), Condvar::new())), rebuilds: Arc::default() }
+        InstancePool {
+            instances: instances.clamp(1, places),
+            free: Arc::new((Mutex::new(places), Condvar::new())),
+            rebuilds: Arc::default(),
+        }
     }
 
     /// Lets a rebuild use it.
@@ -34,9 +40,14 @@ impl InstancePool {
         User(self)
     }
 
-    /// How many rebuilds use it at this moment.
-    pub(super) fn rebuilds(&self) -> usize {
-        self.rebuilds.load(Ordering::Relaxed)
+    /// How many instances may work for one rebuild, at most.
+    pub(super) fn instances(&self) -> usize {
+        self.instances
+    }
+
+    /// How many may work for each rebuild at this moment: what others keep busy gains nothing from smaller parts.
+    pub(super) fn share(&self) -> usize {
+        self.instances / self.rebuilds.load(Ordering::Relaxed).max(1)
     }
 
     pub(super) fn take(&self) -> Place<'_> {
@@ -50,7 +61,7 @@ impl InstancePool {
 
 impl Default for InstancePool {
     fn default() -> Self {
-        InstancePool::new(limits::POOL_INSTANCES)
+        InstancePool::new(limits::POOL_INSTANCES, limits::instances_of_one())
     }
 }
 

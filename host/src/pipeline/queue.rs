@@ -18,6 +18,8 @@ pub(super) struct ChunkQueue {
 struct State {
     items: VecDeque<Result<Chunk, SourceError>>,
     bytes: usize,
+    /// The memory of a chunk that is done.
+    spare: Option<Chunk>,
     ended: bool,
     closed: bool,
 }
@@ -41,6 +43,17 @@ impl ChunkQueue {
         state.items.push_back(item);
         self.changed.notify_all();
         true
+    }
+
+    /// Gives back a chunk that is done: its memory serves another one. Chunks are large, and fresh memory is dear.
+    pub(super) fn recycle(&self, chunk: Chunk) {
+        self.lock().spare = Some(chunk);
+    }
+
+    /// An empty chunk behind `last`.
+    pub(super) fn chunk_after(&self, last: &Chunk) -> Chunk {
+        let spare = self.lock().spare.take();
+        spare.map_or_else(|| last.next(), |spare| spare.emptied(last.through))
     }
 
     /// Says that nothing will follow.

@@ -4,7 +4,6 @@ use super::{Attempt, call_size::CallSize, chunk::Chunk, queue::ChunkQueue, yield
 use crate::{
     limits,
     source::{Reader, SourceError},
-    vocabulary::EventBlock,
 };
 
 /// Reads from the checkpoint to the target. Ends early when the queue is closed.
@@ -22,19 +21,16 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
     queue.end();
 }
 
-fn cut(
-    mut reader: Box<dyn Reader>,
-    attempt: &Attempt,
-    queue: &ChunkQueue,
-    size: &CallSize,
-) -> Result<(), SourceError> {
+fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) -> Result<(), SourceError> {
     let mut chunk = Chunk::new(attempt.record.checkpoint.position);
     let stages = attempt.published.stages();
-    while let Some(block) = stages.read().time(|| reader.next())? {
-        for (event, position) in events_of(&block) {
+    loop {
+        let reader = &mut *reader;
+        let Some(block) = stages.read().time(move || reader.next())? else { break };
+        for (event, position) in block.events() {
             let full = chunk.len() >= size.events() || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
             if full && !chunk.is_empty() {
-                let next = chunk.next();
+                let next = queue.chunk_after(&chunk);
                 let full = std::mem::replace(&mut chunk, next);
                 if !stages.read_waited().time(|| queue.push(Ok(full))) {
                     return Ok(());
@@ -50,13 +46,4 @@ fn cut(
     // The last chunk is sent even when it is empty: it carries the checkpoint over what did not match.
     queue.push(Ok(chunk));
     Ok(())
-}
-
-fn events_of(block: &EventBlock) -> impl Iterator<Item = (&[u8], crate::vocabulary::Position)> {
-    let mut start = 0;
-    block.ends.iter().map(move |&(end, position)| {
-        let event = &block.bytes[start..end as usize];
-        start = end as usize;
-        (event, position)
-    })
 }

@@ -121,12 +121,9 @@ fn replay_part(
     };
     let mut reader = source.read(&matcher, after, through).map_err(unreadable)?;
     while let Some(block) = reader.next().map_err(unreadable)? {
-        let mut start = 0;
-        for (end, position) in &block.ends {
-            let frame = &block.bytes[start..*end as usize];
-            start = *end as usize;
+        for (frame, position) in block.events() {
             if unspool_frame::Event::stream_of(frame) == Some(stream.as_bytes()) {
-                chunk.push(frame, *position);
+                chunk.push(frame, position);
             }
             if chunk.len() >= limits::RETRY_EVENTS || chunk.bytes() >= limits::CHUNK_BYTES {
                 flush(&mut chunk)?;

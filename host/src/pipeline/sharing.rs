@@ -31,17 +31,15 @@ struct Part {
 /// The threads beside the handlers' own. They end when this is dropped.
 pub(super) struct Sharing {
     parts: Sender<Part>,
-    instances: usize,
     /// Decides which stream goes where; any way is right.
     hash: RandomState,
 }
 
 impl Sharing {
     /// Starts as many threads as instances may work for one rebuild beside its own; none where its events must stay in
-    /// order over all streams, or the machine has one core.
+    /// order over all streams.
     pub(super) fn start<'scope>(attempt: &'scope Attempt, scope: &'scope Scope<'scope, '_>) -> Option<Sharing> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let instances = cores.min(limits::POOL_INSTANCES);
+        let instances = attempt.pool.instances();
         if attempt.plugin.description().partitioning != Partitioning::Stream || instances < 2 {
             return None;
         }
@@ -58,13 +56,12 @@ impl Sharing {
                 return None;
             }
         }
-        Some(Sharing { parts, instances, hash: RandomState::new() })
+        Some(Sharing { parts, hash: RandomState::new() })
     }
 
     /// Handles `chunk` in parts; `None` where it is to be handled in one call instead.
     pub(super) fn handle(&self, attempt: &Attempt, chunk: &Chunk, rows: impl Fn() -> ChunkRows) -> Option<Outcome> {
-        // Cores that other rebuilds keep busy gain nothing from smaller parts.
-        let instances = self.instances / attempt.pool.rebuilds().max(1);
+        let instances = attempt.pool.share();
         if chunk.len() < limits::SHARED_EVENTS || instances < 2 {
             return None;
         }

@@ -47,7 +47,7 @@ impl Host {
     pub(super) fn new(store: Store, sources: Sources, engine: Engine, options: Options) -> std::io::Result<Host> {
         Ok(Host {
             committer: Committer::start(store.clone())?,
-            pool: InstancePool::new(options.places),
+            pool: InstancePool::new(options.places, options.instances),
             alert: options.alert,
             settings: options.settings,
             store,

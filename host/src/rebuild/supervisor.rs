@@ -18,13 +18,16 @@ pub struct Options {
     pub alert: Option<String>,
     /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
     pub places: usize,
+    /// Instances that work for one rebuild, where its projection is partitioned by stream; [`limits::instances_of_one`] by
+    /// default.
+    pub instances: usize,
     /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
     pub settings: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { alert: None, places: limits::POOL_INSTANCES, settings: None }
+        Options { alert: None, places: limits::POOL_INSTANCES, instances: limits::instances_of_one(), settings: None }
     }
 }
 

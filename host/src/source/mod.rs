@@ -80,11 +80,11 @@ pub struct Located {
 pub trait Reader: Send {
     /// The next matching events, in blocks of whatever size comes cheap; a block may hold no event and only move
     /// `through` forward. `None` once everything up to the range's end has been given: the last block's `through` is
-    /// the end of the range.
+    /// the end of the range. A block is the reader's: its memory serves the next one.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn next(&mut self) -> Result<Option<EventBlock>, SourceError>;
+    fn next(&mut self) -> Result<Option<&EventBlock>, SourceError>;
 }
 
 /// A history that cannot be read: which one, why, and what to do.

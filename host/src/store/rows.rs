@@ -1,7 +1,7 @@
 //! Reading the rows of a generation.
 
 use super::{RowDigest, Store, StoreError, commit::row_table_name, home::HomeRows, packed::Packing};
-use crate::vocabulary::canonical;
+use crate::vocabulary::Canonical;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::borrow::Cow;
@@ -22,6 +22,9 @@ pub struct Generation {
     pub into: Option<String>,
 }
 
+/// Is shown a row: its key and its document.
+pub(super) type ShowRow<'a> = &'a mut dyn FnMut(&str, &[u8]) -> Result<(), StoreError>;
+
 /// The committed rows of one generation, wherever they live.
 pub(super) trait CommittedRows: Send + Sync {
     /// See [`RowSnapshot::get_many`].
@@ -36,6 +39,17 @@ pub(super) trait CommittedRows: Send + Sync {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, StoreError>;
+
+    /// Shows every row of a table, in key order.
+    fn each(&self, table: usize, show: ShowRow<'_>) -> Result<(), StoreError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.scan(table, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            page.iter().try_for_each(|(key, document)| show(key, document))?;
+        }
+    }
 
     /// See [`RowSnapshot::len`].
     fn len(&self, table: usize) -> Result<u64, StoreError>;
@@ -146,26 +160,21 @@ impl RowSnapshot {
                 gathered.clear();
             }
         };
-        let mut count = 0;
+        let (mut count, mut canonical) = (0, Canonical::default());
         for index in order {
             part(generation.tables[index].as_bytes());
-            let mut after = None;
-            loop {
-                let page = self.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.clone());
-                for (key, document) in &page {
-                    let document = canonical(document).map_err(|e| {
-                        StoreError::damaged(format!(
-                            "{}/{} row {key}: {e}",
-                            generation.projection, generation.tables[index]
-                        ))
-                    })?;
-                    part(key.as_bytes());
-                    part(&document);
-                    count += 1;
-                }
-            }
+            self.rows.each(index, &mut |key, document| {
+                let canonical = canonical.of(document).map_err(|e| {
+                    StoreError::damaged(format!(
+                        "{}/{} row {key}: {e}",
+                        generation.projection, generation.tables[index]
+                    ))
+                })?;
+                part(key.as_bytes());
+                part(canonical);
+                count += 1;
+                Ok(())
+            })?;
         }
         hasher.update(&gathered);
         Ok(RowDigest { digest: hasher.finalize().to_hex().to_string(), rows: count })
@@ -248,6 +257,15 @@ impl CommittedRows for StoredRows {
             page.push((key.to_owned(), document));
         }
         Ok(page)
+    }
+
+    fn each(&self, table: usize, show: ShowRow<'_>) -> Result<(), StoreError> {
+        let Some(Some(table)) = self.tables.get(table) else { return Ok(()) };
+        for row in table.rows.range::<&str>(..)? {
+            let (key, stored) = row?;
+            show(key.value(), &table.packing.unpack(stored.value())?)?;
+        }
+        Ok(())
     }
 
     fn len(&self, table: usize) -> Result<u64, StoreError> {

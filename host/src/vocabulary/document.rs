@@ -33,7 +33,7 @@ mod tests;
 
 pub use check::{check_document, split_document};
 pub use from_json::from_json;
-pub use rewrite::canonical;
+pub use rewrite::{Canonical, canonical};
 pub use to_json::to_json;
 pub use to_jsonb::{JsonbError, to_jsonb};
 

@@ -1,7 +1,6 @@
 //! Events, one by one and in blocks.
 
 use super::Position;
-use bytes::Bytes;
 
 /// An event on its way into a log. `data` and `metadata` are canonical MessagePack (see [`super::canonical`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +41,21 @@ impl Event {
 #[derive(Debug, Clone, Default)]
 pub struct EventBlock {
     /// The events, encoded one after another (see [`unspool_frame::Event::encode`]).
-    pub bytes: Bytes,
+    pub bytes: Vec<u8>,
     /// Where each event ends in `bytes`, and its position.
     pub ends: Vec<(u32, Position)>,
     /// The source has been read up to and including here: events beyond the last of `ends` did not match.
     pub through: Position,
+}
+
+impl EventBlock {
+    /// The events, each with its position.
+    pub fn events(&self) -> impl Iterator<Item = (&[u8], Position)> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(end, position)| {
+            let event = &self.bytes[start..end as usize];
+            start = end as usize;
+            (event, position)
+        })
+    }
 }

@@ -10,7 +10,7 @@ mod projection;
 
 pub use checkpoint::{Checkpoint, Status};
 pub use document::{
-    DocumentError, JsonbError, canonical, check_document, from_json, split_document, to_json, to_jsonb,
+    Canonical, DocumentError, JsonbError, canonical, check_document, from_json, split_document, to_json, to_jsonb,
 };
 pub use event::{Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};

@@ -72,10 +72,8 @@ impl Histories {
             frames.push(frame);
         };
         while let Some(block) = reader.next().expect("the log is readable") {
-            let mut start = 0;
-            for (end, _) in &block.ends {
-                chunk.extend_from_slice(&block.bytes[start..*end as usize]);
-                start = *end as usize;
+            for (event, _) in block.events() {
+                chunk.extend_from_slice(event);
                 count += 1;
                 if count == 500 {
                     close(&mut chunk, &mut count);
@@ -92,7 +90,14 @@ impl Histories {
 /// The command line on a data directory, not started yet.
 pub fn command(data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.env_remove("UNSPOOL_DATA").env_remove("UNSPOOL_ALERT").arg("--json").arg("--data").arg(data).args(args);
+    command
+        .env_remove("UNSPOOL_DATA")
+        .env_remove("UNSPOOL_ALERT")
+        .env_remove("UNSPOOL_INSTANCES")
+        .arg("--json")
+        .arg("--data")
+        .arg(data)
+        .args(args);
     command.stdin(Stdio::null());
     command
 }

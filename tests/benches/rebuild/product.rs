@@ -69,7 +69,7 @@ pub fn several(options: &Options, histories: &Histories, report: &mut Report) {
     let mut names = Vec::new();
     for number in 1..=5 {
         let name = format!("order-summary-{number}");
-        let component = renamed(histories, &name, |source| source);
+        let component = renamed(histories, &name);
         run(&data, &["plugin", "install", &component]);
         names.push(name);
     }
@@ -81,26 +81,25 @@ pub fn several(options: &Options, histories: &Histories, report: &mut Report) {
     report.ratio("fiveRatio", "five", "one");
 }
 
-/// A projection that is partitioned by stream, whose chunks several instances handle, against the same one that does not
-/// say so.
+/// A projection that is partitioned by stream, whose chunks an instance for each core handles, against one instance.
 pub fn shared(options: &Options, histories: &Histories, report: &mut Report) {
     let data = histories.data(options.events);
-    let alone = |source: String| source.replace("partitioning: Stream,", "");
-    run(&data, &["plugin", "install", &renamed(histories, "order-summary-alone", alone)]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(5).to_string();
     for _ in 0..options.rounds {
-        report.rate("partitioned", options.events, || run(&data, &["rebuild", "order-summary"]));
-        report.rate("unpartitioned", options.events, || run(&data, &["rebuild", "order-summary-alone"]));
+        for (name, instances) in [("oneInstance", "1"), ("manyInstances", &cores)] {
+            report.rate(name, options.events, || run(&data, &["--instances", instances, "rebuild", "order-summary"]));
+        }
     }
-    report.ratio("partitionedRatio", "partitioned", "unpartitioned");
+    report.ratio("instancesRatio", "manyInstances", "oneInstance");
 }
 
-/// `order-summary` under another name, built from a copy of its source that `change` has changed.
-fn renamed(histories: &Histories, name: &str, change: impl Fn(String) -> String) -> String {
+/// `order-summary` under another name, built from a copy of its source.
+fn renamed(histories: &Histories, name: &str) -> String {
     let package = histories.scratch(name);
     copy(&source("order-summary"), &package);
     let library = package.join("src/lib.rs");
     let text = fs::read_to_string(&library).expect("the plugin's source");
-    let text = change(text.replace("\"order-summary\"", &format!("\"{name}\"")));
+    let text = text.replace("\"order-summary\"", &format!("\"{name}\""));
     fs::write(&library, text).expect("a copy");
     let sdk = source("../plugin-sdk").canonicalize().expect("the SDK");
     let manifest = format!(

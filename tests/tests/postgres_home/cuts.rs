@@ -9,12 +9,12 @@ fn a_server_that_crashes_and_comes_back_loses_and_doubles_nothing() {
     let data = orders.data.copy();
     let target = into(&server.url());
     for (round, how) in [Stop::Immediate, Stop::Fast].into_iter().enumerate() {
-        let slow = ["--rate-limit", "2000", "--chunk-size", "50", "--restart", "--into", &target];
+        let slow = ["--rate-limit", "1000", "--chunk-size", "50", "--restart", "--into", &target];
         let rebuild = data.start([&["rebuild", "order-summary"], &slow[..]].concat());
         data.wait_for_host();
         data.wait_for("order-summary", |status| {
             status["checkpointId"] == format!("order-summary/{}", round + 1)
-                && status["eventsProcessed"].as_u64().is_some_and(|events| events > 500)
+                && status["eventsProcessed"].as_u64().is_some_and(|events| events > 200)
         });
         server.restart(how);
         let ended = rebuild.end();

@@ -14,9 +14,9 @@
 mod block;
 mod import;
 mod read;
-mod window;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use import::{ImportProgress, ImportSummary};
 

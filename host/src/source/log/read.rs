@@ -6,7 +6,6 @@ use crate::{
     source::{Reader, SourceError},
     vocabulary::{EventBlock, Matcher, Position},
 };
-use bytes::Bytes;
 use redb::ReadTransaction;
 
 /// The numbers of the types that match. Types that are new after this was made stand above any range that it reads.
@@ -173,6 +172,8 @@ pub(super) struct LogReader {
     /// The key of the next block to look at.
     next: u64,
     ended: bool,
+    /// What was given last.
+    given: EventBlock,
     reading: Reading,
 }
 
@@ -188,7 +189,7 @@ impl LogReader {
         let (after, through) = (number(after), number(through));
         let next = block_of(&log, &read, after)?;
         let reading = log.window.join(next);
-        Ok(LogReader { log, wanted, after, through, next, ended: false, reading })
+        Ok(LogReader { log, wanted, after, through, next, ended: false, given: EventBlock::default(), reading })
     }
 
     /// The next block in which something matches, or only how far nothing does; `None` at the end of the range.
@@ -211,7 +212,7 @@ impl LogReader {
     }
 
     /// The matching events of a block within the range, in the order of their positions.
-    fn select(&self, read: &ReadTransaction, first: u64, summary: &Summary) -> Result<EventBlock, SourceError> {
+    fn select(&mut self, read: &ReadTransaction, first: u64, summary: &Summary) -> Result<(), SourceError> {
         let wanted = summary.kinds.iter().map(|(kind, _)| *kind).filter(|kind| self.wanted.accepts(*kind));
         let section = |kind| self.reading.section((first, kind), || self.log.section(read, first, kind));
         let sections = wanted.map(section).collect::<Result<Vec<_>, _>>()?;
@@ -219,37 +220,38 @@ impl LogReader {
         let mut events: Vec<_> = events.filter(|(at, _)| *at > self.after && *at <= self.through).collect();
         // Sections are sorted runs, which this sort merges.
         events.sort_by_key(|(at, _)| *at);
-        let mut bytes = Vec::with_capacity(events.iter().map(|(_, frame)| frame.len()).sum());
-        let mut ends = Vec::with_capacity(events.len());
+        let EventBlock { bytes, ends, .. } = &mut self.given;
         for (at, frame) in events {
             bytes.extend_from_slice(frame);
             ends.push((bytes.len() as u32, Position::number(at)));
         }
-        let through = Position::number(summary.last.min(self.through));
-        Ok(EventBlock { bytes: Bytes::from(bytes), ends, through })
+        Ok(())
     }
 }
 
 impl Reader for LogReader {
-    fn next(&mut self) -> Result<Option<EventBlock>, SourceError> {
+    fn next(&mut self) -> Result<Option<&EventBlock>, SourceError> {
         if self.ended {
             return Ok(None);
         }
         // Before the transaction begins: it would keep pages while this waits for others.
         self.reading.advance(self.next);
         let read = self.log.begin()?;
-        let Some((first, summary)) = self.next_match(&read)? else {
-            self.ended = true;
-            let through = Position::number(self.through.max(self.after));
-            return Ok(Some(EventBlock { through, ..EventBlock::default() }));
-        };
-        let through = summary.last.min(self.through);
-        let given = if summary.count(|kind| self.wanted.accepts(kind)) > 0 {
-            self.select(&read, first, &summary)?
-        } else {
-            EventBlock { through: Position::number(through), ..EventBlock::default() }
-        };
-        self.after = through;
-        Ok(Some(given))
+        self.given.bytes.clear();
+        self.given.ends.clear();
+        match self.next_match(&read)? {
+            Some((first, summary)) => {
+                if summary.count(|kind| self.wanted.accepts(kind)) > 0 {
+                    self.select(&read, first, &summary)?;
+                }
+                self.after = summary.last.min(self.through);
+            }
+            None => {
+                self.ended = true;
+                self.after = self.through.max(self.after);
+            }
+        }
+        self.given.through = Position::number(self.after);
+        Ok(Some(&self.given))
     }
 }

@@ -41,13 +41,11 @@ fn read(log: &EventLog, matcher: &Matcher, after: u64, through: u64) -> (Vec<(u6
     let mut reader = log.read(matcher, Position::number(after), Position::number(through)).unwrap();
     let (mut events, mut last) = (Vec::new(), Position::START);
     while let Some(block) = reader.next().unwrap() {
-        let mut start = 0;
-        for (end, position) in &block.ends {
-            let event = unspool_frame::Event::decode(&mut &block.bytes[start..*end as usize]).unwrap();
-            assert_eq!(Position::number(event.position), *position);
+        for (mut frame, position) in block.events() {
+            let event = unspool_frame::Event::decode(&mut frame).unwrap();
+            assert_eq!(Position::number(event.position), position);
             assert_eq!(event.id, format!("e{}", event.position));
             events.push((event.position, event.kind.to_owned()));
-            start = *end as usize;
         }
         assert!(block.through >= last, "a reader only moves forward");
         last = block.through;

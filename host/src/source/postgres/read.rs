@@ -7,7 +7,6 @@ use crate::{
     source::{Reader, SourceError},
     vocabulary::{EventBlock, Matcher, Position},
 };
-use bytes::Bytes;
 use postgres::{
     CancelToken, Client, NoTls, binary_copy::BinaryCopyOutIter, fallible_iterator::FallibleIterator, types::Type,
 };
@@ -65,6 +64,8 @@ type Block = Result<EventBlock, SourceError>;
 /// Takes blocks from the thread that reads.
 pub(super) struct PostgresReader {
     blocks: Receiver<Block>,
+    /// What was given last.
+    given: EventBlock,
     through: Position,
     ended: bool,
 }
@@ -80,7 +81,7 @@ impl PostgresReader {
             }
         });
         match spawned {
-            Ok(_) => Ok(PostgresReader { blocks, through, ended: false }),
+            Ok(_) => Ok(PostgresReader { blocks, given: EventBlock::default(), through, ended: false }),
             Err(e) => Err(SourceError {
                 transient: true,
                 ..SourceError::permanent(format!("the thread that reads PostgreSQL does not start: {e}"))
@@ -90,15 +91,15 @@ impl PostgresReader {
 }
 
 impl Reader for PostgresReader {
-    fn next(&mut self) -> Result<Option<EventBlock>, SourceError> {
+    fn next(&mut self) -> Result<Option<&EventBlock>, SourceError> {
         if self.ended {
             return Ok(None);
         }
         match self.blocks.recv() {
             Ok(block) => {
-                let block = block?;
-                self.ended = block.through >= self.through;
-                Ok(Some(block))
+                self.given = block?;
+                self.ended = self.given.through >= self.through;
+                Ok(Some(&self.given))
             }
             Err(_) => Err(SourceError::permanent("the thread that reads PostgreSQL has ended by a panic")),
         }
@@ -199,7 +200,6 @@ impl Growing {
 
     fn take(&mut self) -> EventBlock {
         let through = self.ends.last().map_or(Position::START, |(_, position)| *position);
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
-        EventBlock { bytes, ends: std::mem::take(&mut self.ends), through }
+        EventBlock { bytes: std::mem::take(&mut self.bytes), ends: std::mem::take(&mut self.ends), through }
     }
 }

@@ -10,14 +10,28 @@ use super::writer::Writer;
 /// # Errors
 /// What [`super::check_document`] refuses.
 pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, DocumentError> {
-    if is_canonical(bytes)? { Ok(bytes.to_vec()) } else { rewrite(bytes) }
+    Canonical::default().of(bytes).map(<[u8]>::to_vec)
 }
 
-/// Encodes a document anew that has been checked.
-pub(super) fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, DocumentError> {
-    let mut writer = Writer::new(bytes.len());
-    value(&mut Tokens::new(bytes), &mut writer)?;
-    Ok(writer.finish())
+/// Brings one document after the other into canonical form, in the same memory.
+#[derive(Default)]
+pub struct Canonical(Writer);
+
+impl Canonical {
+    /// The canonical form of `document`.
+    ///
+    /// # Errors
+    /// What [`super::check_document`] refuses.
+    pub fn of<'a>(&'a mut self, document: &'a [u8]) -> Result<&'a [u8], DocumentError> {
+        if is_canonical(document)? { Ok(document) } else { self.rewritten(document) }
+    }
+
+    /// A document that has been checked, encoded anew.
+    pub(super) fn rewritten(&mut self, document: &[u8]) -> Result<&[u8], DocumentError> {
+        self.0.clear();
+        value(&mut Tokens::new(document), &mut self.0)?;
+        Ok(self.0.written())
+    }
 }
 
 fn value(tokens: &mut Tokens<'_>, writer: &mut Writer) -> Result<(), DocumentError> {

@@ -5,6 +5,7 @@ use super::token::{Key, Tokens};
 use rmp::encode::{self, buffer::ByteBuf};
 
 /// Writes one value. Entries of maps are written as they come and brought into order when their map is closed.
+#[derive(Default)]
 pub(super) struct Writer {
     out: ByteBuf,
     /// The entries of the open maps, the innermost last.
@@ -31,6 +32,16 @@ pub(super) struct Open {
 impl Writer {
     pub(super) fn new(capacity: usize) -> Self {
         Writer { out: ByteBuf::with_capacity(capacity), entries: Vec::new(), ordered: Vec::new() }
+    }
+
+    /// Forgets what was written, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.out.as_mut_vec().clear();
+        self.entries.clear();
+    }
+
+    pub(super) fn written(&self) -> &[u8] {
+        self.out.as_slice()
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
