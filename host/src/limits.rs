@@ -22,6 +22,13 @@ pub const CALL_SHORT: Duration = Duration::from_millis(10);
 /// See [`CALL_SHORT`].
 pub const CALL_LONG: Duration = Duration::from_millis(40);
 
+/// The nice value of threads of a rebuild of low priority: behind everything else.
+pub const LOW_NICE: i32 = 19;
+
+/// The nice value of the thread that commits while all rebuilds have low priority. It holds the store's write lock, for which
+/// commands wait: on a busy machine it gets a tenth of a core, not a hundredth.
+pub const LOW_COMMITTER_NICE: i32 = 10;
+
 /// Events of a call below which it is not worth sharing them out among instances.
 pub const SHARED_EVENTS: usize = 256;
 
@@ -45,7 +52,7 @@ pub const WRITTEN_KEYS_BYTES: usize = 2 << 20;
 /// begins early enough for what is handled while it runs; until then work is gathered, since a page of rows that changes ten
 /// times is better written once. Counted as work, because rebuilds that share a machine would otherwise write the more
 /// pages per event the more of them there are.
-pub const COMMIT_LAG: Duration = Duration::from_millis(220);
+pub const COMMIT_LAG: Duration = Duration::from_millis(200);
 
 /// How long work waits on the clock until its commit begins; as long as it is little, [`COMMIT_LAG`].
 pub const COMMIT_WAIT: Duration = Duration::from_secs(1);

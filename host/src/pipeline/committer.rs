@@ -12,21 +12,25 @@ use super::{
 use crate::{
     limits,
     plugin::{RowWrite, thread_cpu_time},
-    store::{Commit, ParkedEvent, RowChange, Store, StoreError},
+    store::{Commit, ParkedEvent, Priority, RowChange, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Status},
 };
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-/// Who makes work durable: one thread for all rebuilds of a host. Ends when the last handle goes; attempts hold one, and
-/// have their last commit before they let go of it.
+/// Who makes work durable: one thread at a time, for all rebuilds of a host. Where all of them have low priority, that is a
+/// thread of low priority, too. The threads end when the last handle goes; attempts hold one, and have their last commit
+/// before they let go of it.
 #[derive(Clone)]
 pub struct Committer {
     shared: Arc<Shared>,
-    _thread: Arc<Thread>,
+    _threads: Arc<Threads>,
 }
 
 struct Shared {
@@ -37,24 +41,24 @@ struct Shared {
     done: Condvar,
 }
 
-struct Thread {
+struct Threads {
     shared: Arc<Shared>,
-    quit: Arc<std::sync::atomic::AtomicBool>,
-    handle: Option<JoinHandle<()>>,
+    quit: Arc<AtomicBool>,
+    handles: Vec<JoinHandle<()>>,
 }
 
-impl Drop for Thread {
+impl Drop for Threads {
     fn drop(&mut self) {
         {
             // Under the lock: a committer that has looked already is waiting when it is told.
             let _members = self.shared.lock();
-            self.quit.store(true, std::sync::atomic::Ordering::SeqCst);
+            self.quit.store(true, Ordering::SeqCst);
         }
         self.shared.ready.notify_all();
-        if let Some(handle) = self.handle.take()
-            && handle.join().is_err()
-        {
-            tracing::error!("the committer ended by a panic");
+        for handle in self.handles.drain(..) {
+            if handle.join().is_err() {
+                tracing::error!("a committer ended by a panic");
+            }
         }
     }
 }
@@ -65,6 +69,7 @@ pub(super) struct Outgoing {
     generation: u64,
     attempt: u64,
     plugin_digest: String,
+    priority: Priority,
     published: Arc<Published>,
     state: Mutex<State>,
 }
@@ -72,6 +77,8 @@ pub(super) struct Outgoing {
 struct State {
     checkpoint: Checkpoint,
     since: Instant,
+    /// Work has been taken, and is not committed yet.
+    committing: bool,
     /// Handling between the decision to commit and the end of the commit, as lately.
     overshoot: Duration,
     /// The status that ends the attempt, once it has been decided.
@@ -101,11 +108,13 @@ impl Outgoing {
             generation: attempt.record.generation,
             attempt: attempt.record.attempt,
             plugin_digest: attempt.plugin.digest().to_owned(),
+            priority: attempt.record.priority,
             published: attempt.published.clone(),
             state: Mutex::new(State {
                 checkpoint: attempt.record.checkpoint.clone(),
                 since: Instant::now(),
-                overshoot: Duration::ZERO,
+                committing: false,
+                overshoot: limits::COMMIT_GATHER,
                 ending: None,
                 ended: false,
                 refused: None,
@@ -121,10 +130,10 @@ impl Outgoing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When its work must be committed, and its bytes; `None` while there is none.
+    /// When its work must be committed, and its bytes; `None` while there is none, or some is being committed.
     fn due(&self) -> Option<(Instant, usize)> {
         let state = self.state();
-        if state.ended || state.refused.is_some() {
+        if state.ended || state.committing || state.refused.is_some() {
             return None;
         }
         let Layer { since, bytes, work, .. } = self.overlay.lock().open;
@@ -145,25 +154,27 @@ impl State {
 }
 
 impl Committer {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(store: Store) -> std::io::Result<Committer> {
         let shared = Arc::new(Shared { members: Mutex::default(), ready: Condvar::new(), done: Condvar::new() });
-        let quit = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let handle = std::thread::Builder::new().name("committer".into()).spawn({
-            let (shared, quit) = (shared.clone(), quit.clone());
-            move || run(&store, &shared, &quit)
-        })?;
-        let thread = Thread { shared: shared.clone(), quit, handle: Some(handle) };
-        Ok(Committer { shared, _thread: Arc::new(thread) })
+        let quit = Arc::new(AtomicBool::new(false));
+        let mut threads = Threads { shared: shared.clone(), quit: quit.clone(), handles: Vec::new() };
+        for (priority, name) in [(Priority::Normal, "committer"), (Priority::Low, "low committer")] {
+            let (store, shared, quit) = (store.clone(), shared.clone(), quit.clone());
+            let run = move || run(&store, &shared, &quit, priority);
+            threads.handles.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        }
+        Ok(Committer { shared, _threads: Arc::new(threads) })
     }
 
     /// Lets the attempt that this thread handles take part.
     pub(super) fn join(&self, outgoing: Outgoing) -> Member {
         let outgoing = Arc::new(outgoing);
         self.shared.lock().push(outgoing.clone());
+        self.shared.ready.notify_all();
         Member { shared: self.shared.clone(), outgoing, worked: thread_cpu_time() }
     }
 }
@@ -190,7 +201,7 @@ impl Member {
         self.outgoing.overlay.apply(writes, parked, tables, reached, work);
         // The lock makes sure that a committer which is about to wait sees the work first.
         let _members = self.shared.lock();
-        self.shared.ready.notify_one();
+        self.shared.ready.notify_all();
     }
 
     /// Counts a transient failure; it becomes durable with the next commit.
@@ -209,7 +220,7 @@ impl Member {
         self.outgoing.state().ending = Some((status, error));
         {
             let _members = self.shared.lock();
-            self.shared.ready.notify_one();
+            self.shared.ready.notify_all();
         }
         self.wait_until(|state| state.ended || state.refused.is_some())
     }
@@ -227,6 +238,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.shared.lock().retain(|member| !Arc::ptr_eq(member, &self.outgoing));
+        self.shared.ready.notify_all();
     }
 }
 
@@ -243,9 +255,12 @@ impl Drop for RefuseWhenGone<'_> {
     }
 }
 
-fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
+fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
     let _refusing = RefuseWhenGone(shared);
-    while let Some(members) = wait_for_work(shared, quit) {
+    if priority == Priority::Low {
+        super::lower_priority(limits::LOW_COMMITTER_NICE);
+    }
+    while let Some(members) = wait_for_work(shared, quit, priority) {
         let started = Instant::now();
         let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
         settle(store, &mut work, started);
@@ -255,12 +270,18 @@ fn run(store: &Store, shared: &Shared, quit: &std::sync::atomic::AtomicBool) {
     }
 }
 
-/// Waits until some rebuild's work is due: whose is to be committed now.
-fn wait_for_work(shared: &Shared, quit: &std::sync::atomic::AtomicBool) -> Option<Vec<Arc<Outgoing>>> {
+/// Waits until some rebuild's work is due, and all rebuilds' priority is `priority`: whose is to be committed now. The work
+/// of low ones is committed by the other thread while there is a normal one, which would have to wait for the store.
+fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Option<Vec<Arc<Outgoing>>> {
     let mut members = shared.lock();
     loop {
-        if quit.load(std::sync::atomic::Ordering::SeqCst) {
+        if quit.load(Ordering::SeqCst) {
             return None;
+        }
+        let low = members.iter().all(|member| member.priority == Priority::Low);
+        if low != (priority == Priority::Low) {
+            members = shared.ready.wait(members).unwrap_or_else(PoisonError::into_inner);
+            continue;
         }
         let now = Instant::now();
         let mut waiting: Vec<_> = members.iter().filter_map(|member| Some((member.due()?, member))).collect();
@@ -294,7 +315,8 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
         outgoing.due()?;
-        let state = outgoing.state();
+        let mut state = outgoing.state();
+        state.committing = true;
         let layer = outgoing.overlay.take();
         let mut checkpoint = state.checkpoint.clone();
         checkpoint.checkpointed_at = crate::vocabulary::now_ms();
@@ -349,12 +371,17 @@ impl<'a> Work<'a> {
         // Handling went on while this was committed.
         state.since = self.taken;
         let undurable = self.layer.work + self.outgoing.overlay.lock().open.work;
-        state.overshoot = (state.overshoot + undurable.saturating_sub(state.gather())) / 2;
+        let overshoot = undurable.saturating_sub(state.gather());
+        // Quick to grow: what a kill may lose is a promise, how much is gathered is not.
+        state.overshoot = overshoot.max((state.overshoot + overshoot) / 2);
         state.ended = self.ends;
+        state.committing = false;
     }
 
     fn refused(&self, error: &StoreError) {
-        self.outgoing.state().refused = Some(Refused::from(error));
+        let mut state = self.outgoing.state();
+        state.refused = Some(Refused::from(error));
+        state.committing = false;
     }
 }
 

@@ -34,6 +34,7 @@ pub use redrive::Redriven;
 pub use stages::Stages;
 
 use crate::{
+    limits,
     plugin::Plugin,
     source::Source,
     store::{Priority, RebuildRecord, Store},
@@ -140,14 +141,17 @@ pub fn run(attempt: Attempt) -> Ended {
     })
 }
 
-/// Lets everything else on the machine go first, where the rebuild asks for it. The nice value of a thread can only be
-/// raised without privileges, which is why each attempt has threads of its own. The committer keeps the usual one: it
-/// holds the store's write lock, and its work is bounded by what these threads hand it.
+/// Lets everything else on the machine go first, where the rebuild asks for it.
 fn yield_if_low(priority: Priority) {
-    const LOWEST: i32 = 19;
-    if priority == Priority::Low
-        && let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST)
-    {
+    if priority == Priority::Low {
+        lower_priority(limits::LOW_NICE);
+    }
+}
+
+/// Gives this thread a nice value. It can only be raised without privileges, which is why each attempt has threads of its
+/// own.
+fn lower_priority(nice: i32) {
+    if let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
         tracing::debug!("the priority of a thread cannot be lowered: {e}");
     }
 }

@@ -16,7 +16,7 @@ use unspool_tests::random::Random;
 const BUSY: &str = "UNSPOOL_BENCH_BUSY";
 
 /// Megabytes that the busy program hashes.
-const BUSY_MEGABYTES: usize = 12_000;
+const BUSY_MEGABYTES: usize = 48_000;
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
