@@ -52,7 +52,7 @@ pub const WRITTEN_KEYS_BYTES: usize = 2 << 20;
 /// begins early enough for what is handled while it runs; until then work is gathered, since a page of rows that changes ten
 /// times is better written once. Counted as work, because rebuilds that share a machine would otherwise write the more
 /// pages per event the more of them there are.
-pub const COMMIT_LAG: Duration = Duration::from_millis(200);
+pub const COMMIT_LAG: Duration = Duration::from_millis(180);
 
 /// How long work waits on the clock until its commit begins; as long as it is little, [`COMMIT_LAG`].
 pub const COMMIT_WAIT: Duration = Duration::from_secs(1);
