@@ -169,6 +169,7 @@ fn commit(record: &RebuildRecord, position: u64, step: usize) -> Commit {
         retries: 0,
         active_ms: 0,
         rows: vec![(0..ROWS).step_by(step).map(change).collect()],
+        journal: None,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,

@@ -258,6 +258,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
             retries: 0,
             active_ms: 0,
             rows: vec![vec![row.clone()]],
+            journal: None,
             parked: Vec::new(),
             unparked: Vec::new(),
             discarded: 0,

@@ -232,6 +232,7 @@ fn work_of(record: &unspool::store::RebuildRecord, position: u64, status: Status
         retries: 0,
         active_ms: 0,
         rows: vec![vec![row]],
+        journal: None,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,

@@ -2,17 +2,21 @@
 //!
 //! Work waits until a rebuild ends, or has enough of it, or it must be durable soon (see [`limits::COMMIT_LAG`]).
 //! Coalescing decides the speed: a row that changes a hundred times in between is written once, and so is a page of rows.
+//!
+//! As long as nobody reads from a generation, commits append to its journal, which takes the same time however large the
+//! read model is; rows are brought from there into their tables between commits, many together.
+//!
 //! What is due at the same time is committed together as long as it is little, so that small work shares the cost of a
 //! transaction, and large work does not wait for that of others.
 
 use super::{
     Attempt, Published,
-    overlay::{Layer, Overlay, Reached},
+    overlay::{Layer, Overlay, Reached, changes},
 };
 use crate::{
     limits,
     plugin::{RowWrite, thread_cpu_time},
-    store::{Commit, ParkedEvent, Priority, RowChange, Store, StoreError},
+    store::{Commit, ParkedEvent, Priority, RebuildRecord, RowChange, Settled, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Status},
 };
 use std::{
@@ -66,10 +70,9 @@ impl Drop for Threads {
 /// The work of one attempt on its way to the store.
 pub(super) struct Outgoing {
     overlay: Arc<Overlay>,
-    generation: u64,
-    attempt: u64,
+    /// The rebuild, as the attempt began.
+    record: RebuildRecord,
     plugin_digest: String,
-    priority: Priority,
     published: Arc<Published>,
     state: Mutex<State>,
 }
@@ -77,8 +80,12 @@ pub(super) struct Outgoing {
 struct State {
     checkpoint: Checkpoint,
     since: Instant,
-    /// Work has been taken, and is not committed yet.
-    committing: bool,
+    /// Work has been taken, and is not committed or settled yet.
+    busy: bool,
+    /// Commits to the journal.
+    journaled: u64,
+    /// What is being brought from there into tables.
+    settling: Option<Settling>,
     /// Handling between the decision to commit and the end of the commit, as lately.
     overshoot: Duration,
     /// The status that ends the attempt, once it has been decided.
@@ -105,15 +112,15 @@ impl Outgoing {
     pub(super) fn new(attempt: &Attempt) -> Outgoing {
         Outgoing {
             overlay: Arc::default(),
-            generation: attempt.record.generation,
-            attempt: attempt.record.attempt,
+            record: attempt.record.clone(),
             plugin_digest: attempt.plugin.digest().to_owned(),
-            priority: attempt.record.priority,
             published: attempt.published.clone(),
             state: Mutex::new(State {
                 checkpoint: attempt.record.checkpoint.clone(),
                 since: Instant::now(),
-                committing: false,
+                busy: false,
+                journaled: 0,
+                settling: None,
                 overshoot: limits::COMMIT_GATHER,
                 ending: None,
                 ended: false,
@@ -130,10 +137,10 @@ impl Outgoing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When its work must be committed, and its bytes; `None` while there is none, or some is being committed.
+    /// When its work must be committed, and its bytes; `None` while there is none, or a thread works for it already.
     fn due(&self) -> Option<(Instant, usize)> {
         let state = self.state();
-        if state.ended || state.committing || state.refused.is_some() {
+        if state.ended || state.busy || state.refused.is_some() {
             return None;
         }
         let Layer { since, bytes, work, .. } = self.overlay.lock().open;
@@ -143,6 +150,56 @@ impl Outgoing {
         let enough = bytes >= limits::COMMIT_BYTES || work >= state.gather();
         let wait = if bytes < limits::COMMIT_LITTLE_BYTES { limits::COMMIT_LAG } else { limits::COMMIT_WAIT };
         Some((if enough { since? } else { since? + wait }, bytes))
+    }
+}
+
+impl Outgoing {
+    /// Whether rows of it are to be brought from the journal into their tables.
+    fn wants_to_settle(&self) -> bool {
+        let state = self.state();
+        let over = state.ended || state.busy || state.refused.is_some() || state.ending.is_some();
+        !over && (state.settling.is_some() || self.overlay.unsettled_bytes() >= limits::SETTLE_BYTES)
+    }
+
+    fn refuse(&self, error: &StoreError) {
+        let mut state = self.state();
+        state.refused = Some(Refused::from(error));
+        state.busy = false;
+    }
+
+    /// Whether commits go to the journal: where nobody reads its tables, and they are in the store.
+    fn journals(&self) -> bool {
+        self.record.home.is_none() && !self.record.is_ready()
+    }
+}
+
+/// Rows of committed layers on their way into their tables.
+struct Settling {
+    layers: Vec<Arc<Layer>>,
+    tables: Vec<std::vec::IntoIter<RowChange>>,
+    /// The commit that the newest of the layers was.
+    through: u64,
+}
+
+impl Settling {
+    fn new(layers: Vec<Arc<Layer>>, through: u64) -> Settling {
+        let tables = changes(&layers).into_iter().map(Vec::into_iter).collect();
+        Settling { layers, tables, through }
+    }
+
+    /// The next rows, as many as one transaction takes.
+    fn next(&mut self) -> Vec<Vec<RowChange>> {
+        let mut room = limits::SETTLE_ROWS;
+        let mut some = |rows: &mut std::vec::IntoIter<RowChange>| {
+            let some: Vec<_> = rows.by_ref().take(room).collect();
+            room -= some.len();
+            some
+        };
+        self.tables.iter_mut().map(&mut some).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        self.tables.iter().all(|rows| rows.len() == 0)
     }
 }
 
@@ -209,9 +266,12 @@ impl Member {
         self.outgoing.overlay.lock().open.retries += 1;
     }
 
-    /// Waits until the open layer is within its bound.
+    /// Waits until what is in memory is within its bounds.
     pub(super) fn wait_for_room(&self) -> Result<(), Refused> {
-        let full = || self.outgoing.overlay.lock().open.bytes >= limits::OVERLAY_BYTES;
+        let full = || {
+            let overlay = &self.outgoing.overlay;
+            overlay.lock().open.bytes >= limits::OVERLAY_BYTES || overlay.unsettled_bytes() >= limits::UNSETTLED_BYTES
+        };
         self.wait_until(|state| state.refused.is_some() || !full())
     }
 
@@ -260,25 +320,37 @@ fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
     if priority == Priority::Low {
         super::lower_priority(limits::LOW_COMMITTER_NICE);
     }
-    while let Some(members) = wait_for_work(shared, quit, priority) {
-        let started = Instant::now();
-        let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
-        settle(store, &mut work, started);
-        drop(work);
+    while let Some(task) = wait_for_work(shared, quit, priority) {
+        match task {
+            Task::Commit(members) => {
+                let started = Instant::now();
+                let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
+                commit_all(store, &mut work, started);
+            }
+            Task::Settle(member) => settle(store, &member),
+        }
         let _members = shared.lock();
         shared.done.notify_all();
     }
 }
 
+/// What a committer does next.
+enum Task {
+    /// Makes the work of these durable.
+    Commit(Vec<Arc<Outgoing>>),
+    /// Brings some rows from the journal into their tables.
+    Settle(Arc<Outgoing>),
+}
+
 /// Waits until some rebuild's work is due, and all rebuilds' priority is `priority`: whose is to be committed now. The work
 /// of low ones is committed by the other thread while there is a normal one, which would have to wait for the store.
-fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Option<Vec<Arc<Outgoing>>> {
+fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Option<Task> {
     let mut members = shared.lock();
     loop {
         if quit.load(Ordering::SeqCst) {
             return None;
         }
-        let low = members.iter().all(|member| member.priority == Priority::Low);
+        let low = members.iter().all(|member| member.record.priority == Priority::Low);
         if low != (priority == Priority::Low) {
             members = shared.ready.wait(members).unwrap_or_else(PoisonError::into_inner);
             continue;
@@ -293,7 +365,10 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
                 total += bytes;
                 *index == 0 || (*due <= now && total <= limits::COMMIT_LITTLE_BYTES)
             });
-            return Some(together.map(|(_, (_, member))| Arc::clone(member)).collect());
+            return Some(Task::Commit(together.map(|(_, (_, member))| Arc::clone(member)).collect()));
+        }
+        if let Some(member) = members.iter().find(|member| member.wants_to_settle()) {
+            return Some(Task::Settle(member.clone()));
         }
         let wait = first.map_or(Duration::from_secs(3600), |due| due - now);
         members = shared.ready.wait_timeout(members, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -304,6 +379,9 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
 struct Work<'a> {
     outgoing: &'a Outgoing,
     layer: Arc<Layer>,
+    /// The layers whose rows this brings into their tables.
+    settles: Vec<Arc<Layer>>,
+    journal: Option<u64>,
     rows: Vec<Vec<RowChange>>,
     row_count: usize,
     checkpoint: Checkpoint,
@@ -316,7 +394,7 @@ impl<'a> Work<'a> {
     fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
         outgoing.due()?;
         let mut state = outgoing.state();
-        state.committing = true;
+        state.busy = true;
         let layer = outgoing.overlay.take();
         let mut checkpoint = state.checkpoint.clone();
         checkpoint.checkpointed_at = crate::vocabulary::now_ms();
@@ -332,10 +410,20 @@ impl<'a> Work<'a> {
             checkpoint.status = *status;
             checkpoint.error = error.clone();
         }
-        let rows = layer.changes();
+        let (journal, settles, rows) = if state.ending.is_none() && outgoing.journals() {
+            state.journaled += 1;
+            (Some(state.journaled), Vec::new(), changes(std::slice::from_ref(&layer)))
+        } else {
+            state.settling = None;
+            let layers = outgoing.overlay.unsettled();
+            let rows = changes(&layers);
+            (None, layers, rows)
+        };
         let taken = Instant::now();
         Some(Work {
             outgoing,
+            settles,
+            journal,
             row_count: rows.iter().map(Vec::len).sum(),
             rows,
             checkpoint,
@@ -348,13 +436,14 @@ impl<'a> Work<'a> {
 
     fn commit(&mut self) -> Commit {
         Commit {
-            generation: self.outgoing.generation,
-            attempt: self.outgoing.attempt,
+            generation: self.outgoing.record.generation,
+            attempt: self.outgoing.record.attempt,
             plugin_digest: self.outgoing.plugin_digest.clone(),
             checkpoint: self.checkpoint.clone(),
             retries: self.layer.retries,
             active_ms: self.active_ms,
             rows: std::mem::take(&mut self.rows),
+            journal: self.journal,
             parked: self.layer.parked.clone(),
             unparked: Vec::new(),
             discarded: 0,
@@ -363,7 +452,7 @@ impl<'a> Work<'a> {
     }
 
     fn succeeded(&self, took: Duration) {
-        self.layer.mark_committed();
+        self.settles.iter().for_each(|layer| layer.mark_settled());
         self.outgoing.published.stages().committed(took, self.row_count);
         self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.outgoing.state();
@@ -375,19 +464,42 @@ impl<'a> Work<'a> {
         // Quick to grow: what a kill may lose is a promise, how much is gathered is not.
         state.overshoot = overshoot.max((state.overshoot + overshoot) / 2);
         state.ended = self.ends;
-        state.committing = false;
+        state.busy = false;
     }
 
     fn refused(&self, error: &StoreError) {
-        let mut state = self.outgoing.state();
-        state.refused = Some(Refused::from(error));
-        state.committing = false;
+        self.outgoing.refuse(error);
+    }
+}
+
+/// Brings some rows of a rebuild from its journal into their tables.
+fn settle(store: &Store, outgoing: &Outgoing) {
+    let started = Instant::now();
+    let mut settling = {
+        let mut state = outgoing.state();
+        state.busy = true;
+        let journaled = state.journaled;
+        state.settling.take().unwrap_or_else(|| Settling::new(outgoing.overlay.unsettled(), journaled))
+    };
+    let rows = settling.next();
+    let through = settling.is_done().then_some(settling.through);
+    match store.settle_rows(&Settled { record: &outgoing.record, rows, through }) {
+        Ok(()) => {
+            outgoing.published.stages().settled(started.elapsed());
+            let mut state = outgoing.state();
+            state.busy = false;
+            match through {
+                Some(_) => settling.layers.iter().for_each(|layer| layer.mark_settled()),
+                None => state.settling = Some(settling),
+            }
+        }
+        Err(e) => outgoing.refuse(&e),
     }
 }
 
 /// Commits the work of all together. Where that is refused because one of them has lost its claim, each is tried alone:
 /// one rebuild's fault does not end the others.
-fn settle(store: &Store, work: &mut [Work<'_>], started: Instant) {
+fn commit_all(store: &Store, work: &mut [Work<'_>], started: Instant) {
     let commits: Vec<_> = work.iter_mut().map(Work::commit).collect();
     match store.commit(&commits) {
         Ok(()) => work.iter().for_each(|work| work.succeeded(started.elapsed())),

@@ -1,8 +1,10 @@
 //! Rows that are handled but not yet committed.
 //!
 //! Writes gather in the *open* layer, each row once however often it is written. The committer takes that layer whole,
-//! and a new one opens. A taken layer stays readable until a snapshot that contains its commit has been taken: then it
-//! may be dropped, and is when there are too many bytes of them. A read therefore looks at the open layer, at the taken ones, newest first, and at the snapshot.
+//! and a new one opens. A taken layer is committed, to the journal of the generation, and later *settled*: its rows are in
+//! their tables. It stays readable until a snapshot that contains them has been taken: then it may be dropped, and is when
+//! there are too many bytes of such layers. A read therefore looks at the open layer, at the taken ones, newest first, and at
+//! the snapshot.
 
 use super::chunk::LastEvent;
 use crate::{
@@ -42,7 +44,7 @@ pub(super) struct Layer {
     pub(super) work: Duration,
     /// Transient failures met.
     pub(super) retries: u64,
-    committed: AtomicBool,
+    settled: AtomicBool,
 }
 
 /// A place behind the events whose writes are in a layer.
@@ -53,24 +55,37 @@ pub(super) struct Reached {
     pub(super) last: Option<LastEvent>,
 }
 
-impl Layer {
-    /// Its rows for the store: for each table, each key once, in ascending order.
-    pub(super) fn changes(&self) -> Vec<Vec<RowChange>> {
-        let sorted = |rows: &Rows| {
-            let mut rows: Vec<_> = rows.iter().map(|(key, document)| (first_bytes(key), key, document)).collect();
-            rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
-            let change = |(_, key, document): (u64, &Bytes, &Option<Bytes>)| RowChange {
-                key: key.clone(),
-                document: document.clone(),
-            };
-            rows.into_iter().map(change).collect()
+/// The rows of layers, oldest first, for the store: for each table, each key once, in ascending order.
+pub(super) fn changes(layers: &[Arc<Layer>]) -> Vec<Vec<RowChange>> {
+    let tables = layers.iter().map(|layer| layer.tables.len()).max().unwrap_or(0);
+    let sorted = |table: usize| {
+        let of_layers = layers.iter().filter_map(|layer| layer.tables.get(table));
+        let mut newest: AHashMap<&Bytes, &Option<Bytes>> = AHashMap::new();
+        let mut rows: Vec<_> = match layers {
+            [only] => only.tables[table].iter().map(|(key, document)| (first_bytes(key), key, document)).collect(),
+            _ => {
+                newest.extend(of_layers.flatten());
+                newest.into_iter().map(|(key, document)| (first_bytes(key), key, document)).collect()
+            }
         };
-        self.tables.iter().map(sorted).collect()
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+        let change = |(_, key, document): (u64, &Bytes, &Option<Bytes>)| RowChange {
+            key: key.clone(),
+            document: document.clone(),
+        };
+        rows.into_iter().map(change).collect()
+    };
+    (0..tables).map(sorted).collect()
+}
+
+impl Layer {
+    /// Says that the rows of this layer are in their tables.
+    pub(super) fn mark_settled(&self) {
+        self.settled.store(true, Ordering::Release);
     }
 
-    /// Says that the store holds this layer.
-    pub(super) fn mark_committed(&self) {
-        self.committed.store(true, Ordering::Release);
+    fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 }
 
@@ -144,8 +159,19 @@ impl Overlay {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn committed(&self) -> usize {
-        self.lock().taken.iter().take_while(|layer| layer.committed.load(Ordering::Acquire)).count()
+    /// The taken layers whose rows are not in their tables yet, oldest first.
+    pub(super) fn unsettled(&self) -> Vec<Arc<Layer>> {
+        self.lock().taken.iter().filter(|layer| !layer.is_settled()).cloned().collect()
+    }
+
+    /// What those hold, in bytes.
+    pub(super) fn unsettled_bytes(&self) -> usize {
+        self.lock().taken.iter().filter(|layer| !layer.is_settled()).map(|layer| layer.bytes).sum()
+    }
+
+    /// How many of the taken layers, the oldest ones, are settled.
+    fn settled(&self) -> usize {
+        self.lock().taken.iter().take_while(|layer| layer.is_settled()).count()
     }
 }
 
@@ -193,18 +219,18 @@ impl View {
         Ok(View { overlay, store, generation, snapshot, contained: 0 })
     }
 
-    /// Takes a new snapshot where layers have been committed since the last. Layers that it contains are kept as long as
+    /// Takes a new snapshot where layers have been settled since the last. Layers that it contains are kept as long as
     /// there is room, since a row that changed lately changes again soon; the oldest go first, so that none is dropped
     /// before one that it overrides. The snapshot comes after the count, so it contains everything that is dropped.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
-        let committed = self.overlay.committed();
-        if committed > self.contained {
+        let settled = self.overlay.settled();
+        if settled > self.contained {
             self.snapshot = Arc::new(self.store.newest_rows(&self.generation)?);
-            self.contained = committed;
+            self.contained = settled;
             let mut layers = self.overlay.lock();
-            let contained = &layers.taken[..committed];
+            let contained = &layers.taken[..settled];
             let (mut bytes, mut dropped) = (contained.iter().map(|layer| layer.bytes).sum::<usize>(), 0);
-            while bytes > limits::RETAINED_BYTES && dropped < committed {
+            while bytes > limits::RETAINED_BYTES && dropped < settled {
                 bytes -= contained[dropped].bytes;
                 dropped += 1;
             }

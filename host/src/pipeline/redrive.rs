@@ -165,6 +165,7 @@ fn empty_commit(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> R
         retries: 0,
         active_ms: 0,
         rows: Vec::new(),
+        journal: None,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,

@@ -74,6 +74,11 @@ impl Stages {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    /// Time of the committer for rows that had been committed before.
+    pub(super) fn settled(&self, time: Duration) {
+        self.commit.add(time);
+    }
+
     /// The time so far, with that of earlier runs.
     pub fn report(&self) -> StageReport {
         let before = &self.before;

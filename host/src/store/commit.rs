@@ -44,6 +44,11 @@ pub struct Commit {
     /// The changed rows, for each table of the rebuild: each key once, in ascending order.
     #[serde(skip)]
     pub rows: Vec<Vec<RowChange>>,
+    /// Where the rows are only appended to the journal of the generation: the number of this commit, greater than any before
+    /// in this attempt. Otherwise they go into their tables, and the journal is dropped: the rows are those of all commits
+    /// that are still in it, too.
+    #[serde(skip)]
+    pub journal: Option<u64>,
     /// Events set aside, whether for the first time or again.
     pub parked: Vec<ParkedEvent>,
     /// Events that are no longer set aside: stream and position.
@@ -115,7 +120,13 @@ pub(super) fn advance(
     let projection = commit.checkpoint.projection_name.as_str();
     let was_ready = record.is_ready();
     match &mut record.home {
-        None => write_rows(write, &record, commit)?,
+        None => match commit.journal {
+            Some(number) => super::journal::append(write, &record, number, &commit.rows)?,
+            None => {
+                write_rows(write, &record, &commit.rows)?;
+                super::journal::forget(write, projection, commit.generation)?;
+            }
+        },
         Some(home) => home.commits += 1,
     }
     record.parked = change_parked(write, projection, commit, record.parked)?;
@@ -147,13 +158,18 @@ fn follow(record: &mut RebuildRecord, commit: &Commit) {
     }
 }
 
-fn write_rows(write: &WriteTransaction, record: &RebuildRecord, commit: &Commit) -> Result<(), StoreError> {
-    let projection = commit.checkpoint.projection_name.as_str();
-    for (name, changes) in record.tables.iter().zip(&commit.rows) {
+/// Puts rows into their tables.
+pub(super) fn write_rows(
+    write: &WriteTransaction,
+    record: &RebuildRecord,
+    rows: &[Vec<RowChange>],
+) -> Result<(), StoreError> {
+    let projection = record.checkpoint.projection_name.as_str();
+    for (name, changes) in record.tables.iter().zip(rows) {
         if changes.is_empty() {
             continue;
         }
-        let name = row_table_name(projection, commit.generation, name);
+        let name = row_table_name(projection, record.generation, name);
         let sample = changes.iter().find_map(|change| change.document.as_ref());
         let packing = Packing::for_writing(write, &name, sample)?;
         let mut table = write.open_table(row_table(&name))?;
@@ -223,12 +239,16 @@ fn fenced_record(
     commit: &Commit,
 ) -> Result<RebuildRecord, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
-    let fenced = || StoreError::Fenced { projection: projection.to_owned(), generation: commit.generation };
+    let fenced = || fenced(projection, commit.generation);
     let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
     let record: RebuildRecord = decode(projection, stored.value())?;
     let open = record.status() == Status::Running || record.status() == commit.checkpoint.status;
     let held = record.attempt == commit.attempt && open;
     if held && record.checkpoint.position <= commit.checkpoint.position { Ok(record) } else { Err(fenced()) }
+}
+
+pub(super) fn fenced(projection: &str, generation: u64) -> StoreError {
+    StoreError::Fenced { projection: projection.to_owned(), generation }
 }
 
 fn extend_ranges(record: &mut RebuildRecord, commit: &Commit) {

@@ -484,7 +484,12 @@ impl Store {
     ) -> Result<RebuildRecord, StoreError> {
         let write = self.db.begin_write()?;
         let mut record = record_in(&write, projection, generation)?;
+        let attempt = record.attempt;
         change(&mut record);
+        if record.attempt != attempt {
+            // The attempt before is not the one that knows what is in the journal any more.
+            super::journal::recover(&write, &record)?;
+        }
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         crash::point("record.written");
         write.commit()?;
@@ -544,6 +549,7 @@ fn no_generation(projection: &str, generation: u64) -> StoreError {
 
 fn drop_tables(write: &WriteTransaction, projection: &str, old: &RebuildRecord) -> Result<(), StoreError> {
     write.delete_table(parked_table(&parked_table_name(projection, old.generation)))?;
+    super::journal::forget(write, projection, old.generation)?;
     for table in &old.tables {
         let name = row_table_name(projection, old.generation, table);
         write.delete_table(row_table(&name))?;

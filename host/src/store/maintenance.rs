@@ -5,6 +5,7 @@ use super::{
     Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode,
+    journal::{is_journal, journal_table, journal_table_name},
     packed::DICTIONARIES,
     rows::row_table,
 };
@@ -83,6 +84,7 @@ impl Store {
             let record: RebuildRecord = decode(key.value().0, record.value())?;
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
             expected.insert(parked_table_name(name, generation));
+            expected.insert(journal_table_name(name, generation));
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
             let id = record.checkpoint_id();
             match self.rows_to_check(&read, &record) {
@@ -250,6 +252,8 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
             copy_table(read, &write, row_table(name))?;
         } else if name.starts_with("parked/") {
             copy_table(read, &write, parked_table(name))?;
+        } else if is_journal(name) {
+            copy_table(read, &write, journal_table(name))?;
         }
     }
     crash::point("backup.copied");

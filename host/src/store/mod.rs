@@ -8,6 +8,7 @@
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
 //! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack, packed (see `packed.rs`) |
 //! | `dictionaries` | row table | what its documents are packed against |
+//! | `journal/PROJECTION/GENERATION` | (commit, frame) | rows that are not in their tables yet (see `journal.rs`) |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
 //!
 //! The rows of a generation may live in a PostgreSQL database instead (see `home/`); its record is here all the same.
@@ -20,6 +21,7 @@ mod data_dir;
 mod error;
 mod generations;
 mod home;
+mod journal;
 mod maintenance;
 mod packed;
 mod parked;
@@ -32,6 +34,7 @@ pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use generations::{AttemptStart, NewRebuild};
 pub use home::{Home, homely};
+pub use journal::Settled;
 pub use maintenance::{CheckReport, compact};
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
@@ -65,7 +68,7 @@ impl Store {
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
         let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
-        Ok(Store { db: Arc::new(db), homes: Arc::default() })
+        Store::over(db)
     }
 
     /// [`Store::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
@@ -75,7 +78,13 @@ impl Store {
     pub fn open_on(backend: impl disk::StorageBackend) -> Result<Store, StoreError> {
         let name = Path::new("the store's backend");
         let db = disk::open_on(backend, name, FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
-        Ok(Store { db: Arc::new(db), homes: Arc::default() })
+        Store::over(db)
+    }
+
+    fn over(db: Database) -> Result<Store, StoreError> {
+        let store = Store { db: Arc::new(db), homes: Arc::default() };
+        store.recover_journals()?;
+        Ok(store)
     }
 }
 

@@ -152,7 +152,7 @@ impl RebuildRecord {
     }
 
     /// Whether readers may be given it without asking again.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.status() == Status::Completed && (self.parked == 0 || self.allow_parked)
     }
 

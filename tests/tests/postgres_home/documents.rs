@@ -82,6 +82,7 @@ fn commit_of(record: &RebuildRecord, rows: Vec<RowChange>) -> Commit {
         retries: 0,
         active_ms: 0,
         rows: vec![rows],
+        journal: None,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,

@@ -1,0 +1,158 @@
+//! Rows that are durable, and not in their tables yet.
+//!
+//! A commit into the tables writes every page that it touches, and on a large read model a few thousand rows touch as many
+//! pages. A rebuild that nobody reads from yet appends its rows to a journal instead, which costs what the rows are, and
+//! brings them into their tables now and then, many at once.
+//!
+//! | redb table | key | value |
+//! |---|---|---|
+//! | `journal/PROJECTION/GENERATION` | (number of the commit, number of the frame) | a write frame (see [`unspool_frame::WriteFrame`]) |
+//!
+//! Only the attempt that wrote a journal knows of it: it has the rows in memory. Whoever claims the generation after it, and
+//! whoever opens a store, finds the rows in their tables (see [`recover`]). Bringing a row into its table more than once
+//! changes nothing, as long as the journal is applied in its order.
+
+use super::{
+    RebuildRecord, RowChange, Store, StoreError,
+    commit::{fenced, write_rows},
+    generations::record_in,
+};
+use crate::{crash, limits};
+use ahash::AHashMap;
+use bytes::Bytes;
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use unspool_frame::{Write, WriteFrame, Writes};
+
+const PREFIX: &str = "journal/";
+
+/// The redb table that holds the journal of one generation.
+pub(super) fn journal_table_name(projection: &str, generation: u64) -> String {
+    format!("{PREFIX}{projection}/{generation}")
+}
+
+pub(super) fn is_journal(table: &str) -> bool {
+    table.starts_with(PREFIX)
+}
+
+/// Its type.
+pub(super) fn journal_table(name: &str) -> TableDefinition<'_, (u64, u32), &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+/// Rows on their way from a journal into their tables.
+#[derive(Debug)]
+pub struct Settled<'a> {
+    /// The generation.
+    pub record: &'a RebuildRecord,
+    /// Some rows of the journal, for each table: each key once, in ascending order.
+    pub rows: Vec<Vec<RowChange>>,
+    /// Where these were the last rows of commits up to this number: their frames go.
+    pub through: Option<u64>,
+}
+
+/// Appends the rows of commit number `number`.
+pub(super) fn append(
+    write: &WriteTransaction,
+    record: &RebuildRecord,
+    number: u64,
+    rows: &[Vec<RowChange>],
+) -> Result<(), StoreError> {
+    let name = journal_table_name(&record.checkpoint.projection_name, record.generation);
+    let mut journal = write.open_table(journal_table(&name))?;
+    let (mut frame, mut bytes, mut frames) = (WriteFrame::with_capacity(limits::JOURNAL_FRAME_BYTES), 0, 0);
+    let mut close = |frame: &mut WriteFrame| {
+        let full = std::mem::replace(frame, WriteFrame::with_capacity(limits::JOURNAL_FRAME_BYTES));
+        frames += 1;
+        journal.insert((number, frames), full.finish().as_slice()).map(drop)
+    };
+    for (table, changes) in record.tables.iter().zip(rows) {
+        for change in changes {
+            let key = std::str::from_utf8(&change.key).map_err(|_| StoreError::damaged("a row key is not UTF-8"))?;
+            frame.add(&Write { table, key, document: change.document.as_deref() });
+            bytes += key.len() + change.document.as_ref().map_or(0, Bytes::len);
+            if bytes >= limits::JOURNAL_FRAME_BYTES {
+                close(&mut frame)?;
+                bytes = 0;
+            }
+        }
+    }
+    if bytes > 0 {
+        close(&mut frame)?;
+    }
+    crash::point("journal.written");
+    Ok(())
+}
+
+/// Drops the whole journal of a generation: its rows are in their tables, or not wanted.
+pub(super) fn forget(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
+    write.delete_table(journal_table(&journal_table_name(projection, generation)))?;
+    Ok(())
+}
+
+/// Brings what a generation has in its journal into its tables.
+pub(super) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
+    let projection = record.checkpoint.projection_name.as_str();
+    let name = journal_table_name(projection, record.generation);
+    if !write.list_tables()?.any(|table| table.name() == name) {
+        return Ok(());
+    }
+    let mut rows: Vec<AHashMap<Bytes, Option<Bytes>>> = vec![AHashMap::new(); record.tables.len()];
+    for entry in write.open_table(journal_table(&name))?.iter()? {
+        let frame = Bytes::copy_from_slice(entry?.1.value());
+        let broken = |problem| StoreError::damaged(format!("the journal of {}: {problem}", record.checkpoint_id()));
+        for row in Writes::new(&frame).map_err(|e| broken(e.to_string()))? {
+            let row = row.map_err(|e| broken(e.to_string()))?;
+            let table = record.tables.iter().position(|table| table == row.table);
+            let table = table.ok_or_else(|| broken(format!("there is no table {}", row.table)))?;
+            let document = row.document.map(|document| frame.slice_ref(document));
+            rows[table].insert(frame.slice_ref(row.key.as_bytes()), document);
+        }
+    }
+    let sorted = |rows: AHashMap<Bytes, Option<Bytes>>| {
+        let mut rows: Vec<_> = rows.into_iter().map(|(key, document)| RowChange { key, document }).collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        rows
+    };
+    let rows: Vec<_> = rows.into_iter().map(sorted).collect();
+    write_rows(write, record, &rows)?;
+    forget(write, projection, record.generation)?;
+    crash::point("journal.recovered");
+    Ok(())
+}
+
+impl Store {
+    /// Brings rows that were committed to a journal into their tables. The checkpoint stays where it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
+    pub fn settle_rows(&self, settled: &Settled<'_>) -> Result<(), StoreError> {
+        let (projection, generation) = (settled.record.checkpoint.projection_name.as_str(), settled.record.generation);
+        let write = self.db.begin_write()?;
+        let now = record_in(&write, projection, generation)?;
+        if now.attempt != settled.record.attempt {
+            return Err(fenced(projection, generation));
+        }
+        write_rows(&write, &now, &settled.rows)?;
+        if let Some(through) = settled.through {
+            let mut journal = write.open_table(journal_table(&journal_table_name(projection, generation)))?;
+            journal.retain_in(..=(through, u32::MAX), |_, _| false)?;
+        }
+        crash::point("settle.written");
+        write.commit()?;
+        crash::point("settle.after");
+        Ok(())
+    }
+
+    /// Brings what an earlier process left in journals into tables. For a store that has just been opened.
+    pub(super) fn recover_journals(&self) -> Result<(), StoreError> {
+        let read = self.db.begin_read()?;
+        if !read.list_tables()?.any(|table| is_journal(table.name())) {
+            return Ok(());
+        }
+        let write = self.db.begin_write()?;
+        for record in self.all_rebuilds()? {
+            recover(&write, &record)?;
+        }
+        Ok(write.commit()?)
+    }
+}
