@@ -69,7 +69,7 @@ pub const JOURNAL_FRAME_BYTES: usize = 200 << 10;
 pub const SETTLE_BYTES: usize = 8 << 20;
 
 /// Rows that are brought into their tables in one transaction. Commits wait for it.
-pub const SETTLE_ROWS: usize = 2048;
+pub const SETTLE_ROWS: usize = 4096;
 
 /// Bytes of rows handled and not yet in their tables, per rebuild: they are in memory. Beyond them handling waits.
 pub const UNSETTLED_BYTES: usize = 16 << 20;

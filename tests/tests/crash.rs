@@ -187,8 +187,10 @@ fn a_rebuild_goes_on_from_its_checkpoint_wherever_it_was_killed() {
         ("record.after:2", &FAST, ORDERS),
         ("commit.before:1", &SLOW, 0),
         ("commit.before:3", &SLOW, 1),
-        ("commit.rows-written:1", &SLOW, 0),
-        ("commit.rows-written:2", &SLOW, 1),
+        ("journal.written:1", &SLOW, 0),
+        ("journal.written:2", &SLOW, 1),
+        // Into their tables, with the last commit.
+        ("commit.rows-written", &SLOW, 1),
         ("commit.written:1", &SLOW, 0),
         ("commit.written:3", &SLOW, 1),
         ("commit.after:1", &SLOW, 1),
@@ -213,13 +215,39 @@ fn a_rebuild_goes_on_from_its_checkpoint_wherever_it_was_killed() {
     }
 }
 
+/// Enough rows to be brought from the journal into their tables while the rebuild goes on.
+#[test]
+fn rows_of_a_journal_are_in_their_tables_once_wherever_the_host_was_killed() {
+    let _count = Count;
+    let events = 450_000;
+    let whole = Data::new(BINARY);
+    whole.import(&whole.file("orders.ndjson", history::orders(events, 5)));
+    whole.install(&plugin("order-summary"));
+    let unbroken = whole.copy();
+    unbroken.ok(["rebuild", "order-summary", "--chunk-size", "500"]);
+    let digest = unbroken.digest("order-summary");
+    // Commits are far between where nothing slows the host down; each is large.
+    let quick = ["rebuild", "order-summary"];
+    for at in
+        ["settle.written", "settle.after", "settle.written:3", "settle.after:4", "journal.written", "seal.before"]
+    {
+        let data = whole.copy();
+        kill(&data, at, quick);
+        if at != "seal.before" {
+            let ended = data.json(["rebuild", "order-summary"]);
+            assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(events)), "{at}");
+        }
+        sealed(&data, "order-summary", &digest);
+    }
+}
+
 #[test]
 fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     let _count = Count;
     let orders = &*ORDERS_BUILT;
     let killed = orders.data.copy();
     die(&killed, "commit.after:2", SLOW);
-    for at in ["record.written", "record.after", "recover.settled"] {
+    for at in ["journal.recovered", "record.written", "record.after", "recover.settled"] {
         let data = killed.copy();
         kill(&data, at, ["status", "order-summary"]);
         let found = orders.fits(&data, at);
@@ -419,7 +447,7 @@ fn an_event_is_parked_with_the_checkpoint_that_moves_over_it() {
     let events = trouble(1_000);
     let whole = with_trouble(&events);
     for at in
-        ["park.written", "park.written:3", "commit.rows-written:2", "commit.written:2", "commit.after:2", "seal.before"]
+        ["park.written", "park.written:3", "journal.written:2", "commit.written:2", "commit.after:2", "seal.before"]
     {
         let data = whole.copy();
         kill(&data, at, PARK);

@@ -17,10 +17,10 @@ use super::{
     commit::{fenced, write_rows},
     generations::record_in,
 };
-use crate::{crash, limits};
+use crate::{crash, disk::DiskError, limits};
 use ahash::AHashMap;
 use bytes::Bytes;
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 use unspool_frame::{Write, WriteFrame, Writes};
 
 const PREFIX: &str = "journal/";
@@ -127,7 +127,9 @@ impl Store {
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
     pub fn settle_rows(&self, settled: &Settled<'_>) -> Result<(), StoreError> {
         let (projection, generation) = (settled.record.checkpoint.projection_name.as_str(), settled.record.generation);
-        let write = self.db.begin_write()?;
+        let mut write = self.db.begin_write()?;
+        // Durable with the next commit: until then the journal has them.
+        write.set_durability(Durability::None).map_err(|e| DiskError::Write(e.to_string()))?;
         let now = record_in(&write, projection, generation)?;
         if now.attempt != settled.record.attempt {
             return Err(fenced(projection, generation));
