@@ -228,8 +228,7 @@ fn rows_of_a_journal_are_in_their_tables_once_wherever_the_host_was_killed() {
     let digest = unbroken.digest("order-summary");
     // Commits are far between where nothing slows the host down; each is large.
     let quick = ["rebuild", "order-summary"];
-    for at in
-        ["settle.written", "settle.after", "settle.written:3", "settle.after:4", "journal.written", "seal.before"]
+    for at in ["settle.written", "settle.after", "settle.written:3", "settle.after:4", "journal.written", "seal.before"]
     {
         let data = whole.copy();
         kill(&data, at, quick);

@@ -83,7 +83,10 @@ impl Store {
 
     fn over(db: Database) -> Result<Store, StoreError> {
         let store = Store { db: Arc::new(db), homes: Arc::default() };
-        store.recover_journals()?;
+        // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
+        if let Err(e) = store.recover_journals() {
+            tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");
+        }
         Ok(store)
     }
 }
