@@ -3,15 +3,16 @@
 //! | group | what is timed |
 //! |---|---|
 //! | `frame` | a chunk of 500 order events, and a write frame of 500 rows: encoded, and decoded event by event |
-//! | `commit` | `Store::commit` of changed rows, durable: a tenth of a table of 100,000 rows, spread over it; all of it |
-//!
-//! The overlay is private to the pipeline; what it costs is part of `--bench rebuild`.
+//! | `overlay` | a call's 500 rows put in; 500 rows looked up, which are there, or were never written; 10,000 rows taken for a commit |
+//! | `commit` | `Store::commit` of changed rows, durable: a tenth of a table of 100,000 rows, spread over it; all of it; the tenth into the journal |
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use serde_json::json;
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, time::Duration};
 use unspool::{
+    pipeline::overlay::{Overlay, Reached, View, changes},
+    plugin::{ReadRows, RowWrite},
     store::{AttemptStart, Commit, DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, RowChange, Store},
     vocabulary::{Description, Position, StageReport, Status, from_json},
 };
@@ -81,11 +82,11 @@ fn commits(criterion: &mut Criterion) {
     let store = Store::open(&DataDir::open(dir.path()).expect("a data directory")).expect("a store");
     let record = generation(&store);
     let mut position = 0;
-    let mut changes = |step: usize| {
+    let mut changed = |step: usize| {
         position += 1;
         commit(&record, position, step)
     };
-    store.commit(&[changes(1)]).expect("a commit");
+    store.commit(&[changed(1)]).expect("a commit");
     let mut group = criterion.benchmark_group("commit");
     // Few and long: a sample is one commit.
     group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(5));
@@ -93,12 +94,57 @@ fn commits(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(ROWS / step as u64));
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
-                || changes(step),
+                || changed(step),
                 |commit| store.commit(&[commit]).expect("a commit"),
                 BatchSize::PerIteration,
             );
         });
     }
+    group.throughput(Throughput::Elements(ROWS / 10));
+    group.bench_function("10000-rows-journal", |bencher| {
+        let mut number = 0;
+        bencher.iter_batched(
+            || {
+                number += 1;
+                Commit { journal: Some(number), ..changed(10) }
+            },
+            |commit| store.commit(&[commit]).expect("a commit"),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+fn overlays(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(&DataDir::open(dir.path()).expect("a data directory")).expect("a store");
+    let record = generation(&store);
+    let generation = store.generation("orders", record.generation).expect("a generation");
+    let key = |row: u64| format!("order-{:010x}", row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24);
+    let writes = |from: u64, rows: u64| -> Vec<RowWrite> {
+        let document = Some(Bytes::from(vec![0xc0; 300]));
+        let write = |row| RowWrite { table: 0, key: Bytes::from(key(row)), document: document.clone() };
+        (from..from + rows).map(write).collect()
+    };
+    let put = |overlay: &Overlay, writes| {
+        overlay.apply(writes, Vec::new(), 1, Reached::after(Position::number(1), 500), Duration::ZERO);
+    };
+    let overlay = Arc::new(Overlay::default());
+    let view = View::new(overlay.clone(), store.clone(), generation).expect("a view");
+    put(&overlay, writes(0, 10_000));
+    let keys = |from: u64| (from..from + 500).map(key).collect::<Vec<_>>();
+    let mut group = criterion.benchmark_group("overlay");
+    group.throughput(Throughput::Elements(500)).measurement_time(Duration::from_secs(3));
+    group.bench_function("put-500", |bencher| {
+        bencher.iter_batched(|| writes(0, 500), |writes| put(&overlay, writes), BatchSize::SmallInput);
+    });
+    for (name, keys) in [("get-500-there", keys(0)), ("get-500-new", keys(1 << 40))] {
+        let mut rows = view.reader();
+        group.bench_function(name, |bencher| bencher.iter(|| rows.get_many(0, black_box(&keys)).expect("rows")));
+    }
+    let layer = [overlay.take()];
+    group.throughput(Throughput::Elements(10_000));
+    group.bench_function("take-10000", |bencher| bencher.iter(|| changes(black_box(&layer))));
     group.finish();
 }
 
@@ -181,5 +227,5 @@ fn document(value: &serde_json::Value) -> Vec<u8> {
     from_json(&value.to_string()).expect("JSON is a document")
 }
 
-criterion_group!(benches, frames, commits);
+criterion_group!(benches, frames, overlays, commits);
 criterion_main!(benches);

@@ -17,7 +17,8 @@ mod chunk;
 mod committer;
 mod culprit;
 mod handlers;
-mod overlay;
+#[doc(hidden)]
+pub mod overlay;
 mod parking;
 mod pool;
 mod published;

@@ -30,7 +30,7 @@ type Rows = AHashMap<Bytes, Option<Bytes>>;
 
 /// Work that is committed as a whole.
 #[derive(Default)]
-pub(super) struct Layer {
+pub struct Layer {
     tables: Vec<Rows>,
     /// Events that were set aside.
     pub(super) parked: Vec<ParkedEvent>,
@@ -49,14 +49,21 @@ pub(super) struct Layer {
 
 /// A place behind the events whose writes are in a layer.
 #[derive(Debug, Clone)]
-pub(super) struct Reached {
+pub struct Reached {
     pub(super) position: Position,
     pub(super) events: u64,
     pub(super) last: Option<LastEvent>,
 }
 
+impl Reached {
+    /// Behind `events` events, the last of which stands at `position`.
+    pub fn after(position: Position, events: u64) -> Reached {
+        Reached { position, events, last: None }
+    }
+}
+
 /// The rows of layers, oldest first, for the store: for each table, each key once, in ascending order.
-pub(super) fn changes(layers: &[Arc<Layer>]) -> Vec<Vec<RowChange>> {
+pub fn changes(layers: &[Arc<Layer>]) -> Vec<Vec<RowChange>> {
     let tables = layers.iter().map(|layer| layer.tables.len()).max().unwrap_or(0);
     let sorted = |table: usize| {
         let of_layers = layers.iter().filter_map(|layer| layer.tables.get(table));
@@ -99,7 +106,7 @@ fn first_bytes(key: &[u8]) -> u64 {
 
 /// The layers of one rebuild. The handler writes and reads, the committer takes.
 #[derive(Default)]
-pub(super) struct Overlay {
+pub struct Overlay {
     layers: Mutex<Layers>,
 }
 
@@ -114,7 +121,7 @@ pub(super) struct Layers {
 
 impl Overlay {
     /// Adds a chunk's writes and parked events, and moves on to where that leads.
-    pub(super) fn apply(
+    pub fn apply(
         &self,
         writes: Vec<RowWrite>,
         parked: Vec<ParkedEvent>,
@@ -147,7 +154,7 @@ impl Overlay {
     }
 
     /// Hands the open layer to the committer, and opens another.
-    pub(super) fn take(&self) -> Arc<Layer> {
+    pub fn take(&self) -> Arc<Layer> {
         let mut layers = self.lock();
         let taken = Arc::new(std::mem::take(&mut layers.open));
         layers.taken.push(taken.clone());
@@ -195,7 +202,7 @@ impl Layers {
 }
 
 /// The rows of a rebuild as its handlers see them: the overlay over the committed ones.
-pub(super) struct View {
+pub struct View {
     overlay: Arc<Overlay>,
     store: Store,
     generation: Generation,
@@ -205,7 +212,11 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
+    /// The rows of a generation, under `overlay`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
         let snapshot = Arc::new(store.newest_rows(&generation)?);
         let mut empty = true;
         for table in 0..generation.tables.len() {
@@ -241,13 +252,13 @@ impl View {
     }
 
     /// A reader for one chunk.
-    pub(super) fn reader(&self) -> ChunkRows {
+    pub fn reader(&self) -> ChunkRows {
         ChunkRows { overlay: self.overlay.clone(), snapshot: self.snapshot.clone() }
     }
 }
 
 /// What the plugin reads while it handles one chunk.
-pub(super) struct ChunkRows {
+pub struct ChunkRows {
     overlay: Arc<Overlay>,
     snapshot: Arc<RowSnapshot>,
 }
