@@ -38,7 +38,7 @@ pub(super) fn find(
     tracing::warn!(
         projection = handlers.name(),
         events = chunk.len(),
-        "what was handled at once failed as a whole, but each of its events succeeds alone; from now on fewer are: {whole}"
+        "a call failed as a whole, but each of its events succeeds alone; calls are smaller from now on: {whole}"
     );
     Ok((chunk.len(), None))
 }

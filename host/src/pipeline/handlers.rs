@@ -4,8 +4,9 @@ use super::{
     Attempt, Ended,
     call_size::CallSize,
     chunk::Chunk,
-    committer::{Member, Outgoing, Refused},
+    committer::Member,
     culprit,
+    outgoing::{Outgoing, Refused},
     overlay::{ChunkRows, Reached, View},
     parking::{Parking, can_park},
     queue::ChunkQueue,
@@ -81,7 +82,7 @@ impl<'a> Handlers<'a> {
         };
         let parking = Parking::load(&attempt.store, &generation, record.parked)?;
         let outgoing = Outgoing::new(attempt);
-        let view = View::new(outgoing.overlay(), attempt.store.clone(), generation)?;
+        let view = View::new(outgoing.overlay().clone(), attempt.store.clone(), generation)?;
         let member = attempt.committer.join(outgoing);
         Ok(Handlers { attempt, size, member, view, parking, sharing, due: Instant::now() })
     }

@@ -6,8 +6,8 @@
 //! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
 //! | sharing | `sharing.rs` | hands the streams of one chunk to several instances at once, where the projection allows it |
-//! | overlay | `overlay.rs` | rows handled but not yet committed; later chunks read through it |
-//! | committer | `committer.rs` | one durable transaction for whatever all rebuilds have finished |
+//! | overlay | `overlay.rs` | rows handled and not yet in their tables; later chunks read through it |
+//! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
 //!
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
 //! unless the overlay is full. Nothing counts as processed before its commit.
@@ -17,6 +17,7 @@ mod chunk;
 mod committer;
 mod culprit;
 mod handlers;
+mod outgoing;
 #[doc(hidden)]
 pub mod overlay;
 mod parking;

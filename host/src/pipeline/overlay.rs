@@ -1,4 +1,4 @@
-//! Rows that are handled but not yet committed.
+//! Rows that are handled and not yet in their tables.
 //!
 //! Writes gather in the *open* layer, each row once however often it is written. The committer takes that layer whole,
 //! and a new one opens. A taken layer is committed, to the journal of the generation, and later *settled*: its rows are in
@@ -10,14 +10,13 @@ use super::chunk::LastEvent;
 use crate::{
     limits,
     plugin::{ReadRows, RowWrite},
-    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
+    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError, merged},
     vocabulary::{EventFailure, FailureKind, Position},
 };
 use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
 use fastbloom::BloomFilter;
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -302,42 +301,15 @@ impl ReadRows for ChunkRows {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        let mut after = after.map(str::to_owned);
-        loop {
-            let page = self.snapshot.scan(table, prefix, after.as_deref(), limit, max_bytes).map_err(unreadable)?;
-            // Behind the last row of a page there may be more in the snapshot: overlay rows there belong to a later page.
-            let last = page.last().map(|(key, _)| key.clone());
-            let within = |key: &str| {
-                key.starts_with(prefix)
-                    && after.as_deref().is_none_or(|after| key > after)
-                    && last.as_deref().is_none_or(|last| key <= last)
-            };
-            let mut merged: BTreeMap<String, Option<Bytes>> =
-                page.into_iter().map(|(key, document)| (key, Some(document))).collect();
-            for layer in self.overlay.lock().oldest_first() {
-                for (key, document) in layer.tables.get(table).into_iter().flatten() {
-                    if let Ok(key) = std::str::from_utf8(key)
-                        && within(key)
-                    {
-                        merged.insert(key.to_owned(), document.clone());
-                    }
-                }
-            }
-            let rows: Vec<_> = merged.into_iter().filter_map(|(key, document)| Some((key, document?))).collect();
-            match last {
-                // Every row of this page is deleted in the overlay; an empty answer would end the scan too early.
-                Some(last) if rows.is_empty() => after = Some(last),
-                _ => return Ok(bounded(rows, limit, max_bytes)),
-            }
-        }
+        merged::scan(
+            merged::Range { prefix, after, limit, max_bytes },
+            |after| self.snapshot.scan(table, prefix, after, limit, max_bytes).map_err(unreadable),
+            |within| {
+                let layers = self.overlay.lock();
+                let rows = layers.oldest_first().filter_map(|layer| layer.tables.get(table)).flatten();
+                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+                rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
+            },
+        )
     }
-}
-
-pub(super) fn bounded(rows: Vec<(String, Bytes)>, limit: usize, max_bytes: usize) -> Vec<(String, Bytes)> {
-    let mut bytes = 0;
-    let fits = |(index, (key, document)): &(usize, (String, Bytes))| {
-        bytes += key.len() + document.len();
-        *index < limit && (*index == 0 || bytes <= max_bytes)
-    };
-    rows.into_iter().enumerate().take_while(fits).map(|(_, row)| row).collect()
 }

@@ -5,6 +5,7 @@ use crate::{
     limits,
     source::{Reader, SourceError},
 };
+use std::time::Instant;
 
 /// Reads from the checkpoint to the target. Ends early when the queue is closed.
 pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
@@ -25,8 +26,10 @@ fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size:
     let mut chunk = Chunk::new(attempt.record.checkpoint.position);
     let stages = attempt.published.stages();
     loop {
-        let reader = &mut *reader;
-        let Some(block) = stages.read().time(move || reader.next())? else { break };
+        let started = Instant::now();
+        let Some(block) = reader.next()? else { break };
+        stages.read().add(started.elapsed().saturating_sub(block.waited));
+        stages.read_waited().add(block.waited);
         for (event, position) in block.events() {
             let full = chunk.len() >= size.events() || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
             if full && !chunk.is_empty() {

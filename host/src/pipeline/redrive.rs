@@ -5,7 +5,7 @@ use crate::{
     limits,
     plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
     source::{Source, SourceError},
-    store::{Commit, Generation, ParkedEvent, RebuildRecord, RowChange, RowSnapshot, Store, StoreError},
+    store::{Commit, Generation, ParkedEvent, RebuildRecord, RowChange, RowSnapshot, Store, StoreError, merged},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, now_ms},
 };
 use bytes::Bytes;
@@ -267,7 +267,6 @@ impl ReadRows for Rows {
         }
     }
 
-    /// Every row of the table with the prefix, merged: what is handled here is one stream's.
     fn scan(
         &mut self,
         table: usize,
@@ -276,29 +275,19 @@ impl ReadRows for Rows {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        let mut merged: BTreeMap<String, Option<Bytes>> = BTreeMap::new();
-        if let Some(snapshot) = &*self.snapshot {
-            let mut from = after.map(str::to_owned);
-            loop {
-                let page = snapshot
-                    .scan(table, prefix, from.as_deref(), usize::MAX, limits::SCAN_BYTES)
-                    .map_err(unreadable)?;
-                let Some((last, _)) = page.last() else { break };
-                from = Some(last.clone());
-                merged.extend(page.into_iter().map(|(key, document)| (key, Some(document))));
-            }
-        }
-        for ((changed, key), document) in self.changes().iter().filter(|((changed, _), _)| *changed == table) {
-            debug_assert_eq!(*changed, table);
-            if let Ok(key) = std::str::from_utf8(key)
-                && key.starts_with(prefix)
-                && after.is_none_or(|after| key > after)
-            {
-                merged.insert(key.to_owned(), document.clone());
-            }
-        }
-        let rows = merged.into_iter().filter_map(|(key, document)| Some((key, document?)));
-        Ok(super::overlay::bounded(rows.collect(), limit, max_bytes))
+        merged::scan(
+            merged::Range { prefix, after, limit, max_bytes },
+            |after| match &*self.snapshot {
+                Some(snapshot) => snapshot.scan(table, prefix, after, limit, max_bytes).map_err(unreadable),
+                None => Ok(Vec::new()),
+            },
+            |within| {
+                let changes = self.changes();
+                let rows = changes.iter().filter(|((changed, _), _)| *changed == table);
+                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+                rows.filter_map(|((_, at), document)| Some((key(at)?.to_owned(), document.clone()))).collect()
+            },
+        )
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{
     Home, PROJECTIONS, RebuildRecord, Store, StoreError,
-    commit::{advance, promote_in},
+    commit::advance,
     encode,
     generations::{is_unused, owner_in, record_in},
     home::Claimed,
+    readers::promote_in,
 };
 use crate::{crash, vocabulary::Status};
 

@@ -1,8 +1,10 @@
 //! The one function that moves checkpoints.
 
 use super::{
-    BuiltRange, PROJECTIONS, ParkedEvent, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
-    packed::Packing, rows::row_table,
+    BuiltRange, ParkedEvent, REBUILDS, RebuildRecord, Store, StoreError, decode, encode, journal,
+    packed::Packing,
+    readers::{promote_in, switch_in},
+    rows::row_table,
 };
 use crate::{
     crash,
@@ -121,10 +123,10 @@ pub(super) fn advance(
     let was_ready = record.is_ready();
     match &mut record.home {
         None => match commit.journal {
-            Some(number) => super::journal::append(write, &record, number, &commit.rows)?,
+            Some(number) => journal::append(write, &record, number, &commit.rows)?,
             None => {
                 write_rows(write, &record, &commit.rows)?;
-                super::journal::forget(write, projection, commit.generation)?;
+                journal::forget(write, projection, commit.generation)?;
             }
         },
         Some(home) => home.commits += 1,
@@ -267,37 +269,6 @@ fn extend_ranges(record: &mut RebuildRecord, commit: &Commit) {
             chunk_size: record.chunk_size,
         }),
     }
-}
-
-/// Switches readers of `projection` to `generation`; the one they saw stays for rollback.
-pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
-    let mut projections = write.open_table(PROJECTIONS)?;
-    let mut record: ProjectionRecord = match projections.get(projection)? {
-        Some(stored) => decode(projection, stored.value())?,
-        None => return Err(StoreError::NotFound(format!("no projection is named {projection}"))),
-    };
-    if record.live != Some(generation) {
-        record.previous = record.live.replace(generation);
-        projections.insert(projection, encode(&record)?.as_slice())?;
-        crash::point("promote.written");
-    }
-    Ok(())
-}
-
-/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes
-/// that it is to be asked, and says so: [`Store::finish_switch`] follows.
-pub(super) fn switch_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<bool, StoreError> {
-    let mut owner = super::generations::owner_in(write, projection)?;
-    let mut at_home = false;
-    for number in [Some(generation), owner.live].into_iter().flatten() {
-        at_home |= super::generations::record_in(write, projection, number)?.home.is_some();
-    }
-    if !at_home {
-        return promote_in(write, projection, generation).map(|()| false);
-    }
-    owner.switching = Some(generation);
-    write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
-    Ok(true)
 }
 
 /// The redb table that holds the parked events of one generation.

@@ -3,7 +3,7 @@
 use super::{
     Generation, OnError, PROJECTIONS, Priority, ProjectionRecord, Purpose, REBUILDS, RebuildRecord, RowDigest, Segment,
     Store, StoreError,
-    commit::{parked_table, parked_table_name, row_table_name, switch_in},
+    commit::{parked_table, parked_table_name, row_table_name},
     decode, encode,
     packed::Packing,
     rows::row_table,
@@ -341,39 +341,6 @@ impl Store {
         self.update(projection, generation, |record| record.sealed = Some(digest))
     }
 
-    /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] where it is not complete, or readers see another one than `live` by now;
-    /// [`StoreError::NotFound`] where there is none.
-    pub fn adopt(&self, projection: &str, generation: u64, live: u64) -> Result<ProjectionRecord, StoreError> {
-        crash::point("adopt.before");
-        let write = self.db.begin_write()?;
-        let mut record = record_in(&write, projection, generation)?;
-        if record.status() != Status::Completed {
-            return Err(not_complete(&record));
-        }
-        if owner_in(&write, projection)?.live != Some(live) {
-            return Err(StoreError::Refused(format!(
-                "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
-            )));
-        }
-        record.purpose = Purpose::Rebuild;
-        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
-        let switching = switch_in(&write, projection, generation)?;
-        let mut owner = owner_in(&write, projection)?;
-        owner.latest = Some(generation);
-        write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
-        crash::point("adopt.written");
-        write.commit()?;
-        crash::point("adopt.after");
-        if switching {
-            self.finish_switch(projection)?;
-            owner = self.projection(projection)?;
-        }
-        Ok(owner)
-    }
-
     /// Drops a generation that readers do not see and no rebuild works on.
     ///
     /// # Errors
@@ -407,75 +374,6 @@ impl Store {
         Ok(())
     }
 
-    /// Switches readers of `projection` to `generation`.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] where it is not complete, or has parked events and `allow_parked` does not say that this
-    /// is fine; [`StoreError::NotFound`] where there is none.
-    pub fn promote(
-        &self,
-        projection: &str,
-        generation: u64,
-        allow_parked: bool,
-    ) -> Result<ProjectionRecord, StoreError> {
-        crash::point("promote.before");
-        self.finish_switch(projection)?;
-        self.catch_up(projection, generation)?;
-        let write = self.db.begin_write()?;
-        let record = record_in(&write, projection, generation)?;
-        if !record.is_whole() {
-            return Err(not_complete(&record));
-        }
-        if record.parked > 0 && !allow_parked {
-            return Err(StoreError::Refused(format!(
-                "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
-                record.checkpoint_id(),
-                record.parked
-            )));
-        }
-        let switching = switch_in(&write, projection, generation)?;
-        let owner = owner_in(&write, projection)?;
-        write.commit()?;
-        crash::point("promote.after");
-        if !switching {
-            return Ok(owner);
-        }
-        self.finish_switch(projection)?;
-        self.projection(projection)
-    }
-
-    /// Notes that a generation has reached the end of its history, which it follows from now on, and switches readers to
-    /// it, where it is to be promoted and lacks no event that it may not lack. Once: whoever switches readers elsewhere
-    /// afterwards means it.
-    ///
-    /// # Errors
-    /// When there is no such generation, or the store cannot be written.
-    pub fn caught_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
-        crash::point("caught-up.before");
-        let write = self.db.begin_write()?;
-        let mut record = record_in(&write, projection, generation)?;
-        record.caught_up = true;
-        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
-        let ready = record.promote && (record.parked == 0 || record.allow_parked);
-        let switching = ready && switch_in(&write, projection, generation)?;
-        crash::point("caught-up.written");
-        write.commit()?;
-        crash::point("caught-up.after");
-        if switching { self.finish_switch(projection) } else { Ok(()) }
-    }
-
-    /// Switches readers of `projection` back to the generation they saw before; the two change places.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] where there is no earlier one.
-    pub fn rollback(&self, projection: &str) -> Result<ProjectionRecord, StoreError> {
-        let previous = self
-            .projection(projection)?
-            .previous
-            .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
-        self.promote(projection, previous, true)
-    }
-
     pub(super) fn update(
         &self,
         projection: &str,
@@ -502,14 +400,6 @@ impl Store {
 pub(super) fn is_unused(owner: &ProjectionRecord, record: &RebuildRecord) -> bool {
     let kept = [owner.live, owner.previous, owner.switching].contains(&Some(record.generation));
     !kept && record.purpose == Purpose::Rebuild
-}
-
-fn not_complete(record: &RebuildRecord) -> StoreError {
-    StoreError::Refused(format!(
-        "{} is {}, not completed; readers are only given complete generations",
-        record.checkpoint_id(),
-        record.status()
-    ))
 }
 
 // What a change depends on is read in the transaction that makes it: others change the same records meanwhile.

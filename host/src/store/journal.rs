@@ -8,19 +8,24 @@
 //! |---|---|---|
 //! | `journal/PROJECTION/GENERATION` | (number of the commit, number of the frame) | a write frame (see [`unspool_frame::WriteFrame`]) |
 //!
-//! Only the attempt that wrote a journal knows of it: it has the rows in memory. Whoever claims the generation after it, and
-//! whoever opens a store, finds the rows in their tables (see [`recover`]). Bringing a row into its table more than once
-//! changes nothing, as long as the journal is applied in its order.
+//! The attempt that wrote a journal has its rows in memory. Others that read the generation read through its journal (see
+//! [`Journaled`]); whoever claims the generation after it, and whoever opens a store, brings the rows into their tables (see
+//! [`recover`]). Doing so more than once changes nothing, as long as the journal is applied in its order.
 
 use super::{
-    RebuildRecord, RowChange, Store, StoreError,
+    Generation, RebuildRecord, RowChange, Store, StoreError,
     commit::{fenced, write_rows},
     generations::record_in,
+    merged,
+    rows::CommittedRows,
 };
 use crate::{crash, disk::DiskError, limits};
-use ahash::AHashMap;
 use bytes::Bytes;
-use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use redb::{
+    Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle,
+    WriteTransaction,
+};
+use std::collections::BTreeMap;
 use unspool_frame::{Write, WriteFrame, Writes};
 
 const PREFIX: &str = "journal/";
@@ -89,6 +94,30 @@ pub(super) fn forget(write: &WriteTransaction, projection: &str, generation: u64
     Ok(())
 }
 
+/// The rows of a journal, for each table: the newest of each key.
+pub(super) type Rows = Vec<BTreeMap<Bytes, Option<Bytes>>>;
+
+/// Reads the journal called `name` of a generation with these tables.
+fn read(
+    journal: &impl ReadableTable<(u64, u32), &'static [u8]>,
+    name: &str,
+    tables: &[String],
+) -> Result<Rows, StoreError> {
+    let broken = |problem: String| StoreError::damaged(format!("{name}: {problem}"));
+    let mut rows: Rows = vec![BTreeMap::new(); tables.len()];
+    for entry in journal.iter()? {
+        let frame = Bytes::copy_from_slice(entry?.1.value());
+        for row in Writes::new(&frame).map_err(|e| broken(e.to_string()))? {
+            let row = row.map_err(|e| broken(e.to_string()))?;
+            let table = tables.iter().position(|table| table == row.table);
+            let table = table.ok_or_else(|| broken(format!("the generation has no table {}", row.table)))?;
+            let document = row.document.map(|document| frame.slice_ref(document));
+            rows[table].insert(frame.slice_ref(row.key.as_bytes()), document);
+        }
+    }
+    Ok(rows)
+}
+
 /// Brings what a generation has in its journal into its tables.
 pub(super) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
     let projection = record.checkpoint.projection_name.as_str();
@@ -96,28 +125,73 @@ pub(super) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Resul
     if !write.list_tables()?.any(|table| table.name() == name) {
         return Ok(());
     }
-    let mut rows: Vec<AHashMap<Bytes, Option<Bytes>>> = vec![AHashMap::new(); record.tables.len()];
-    for entry in write.open_table(journal_table(&name))?.iter()? {
-        let frame = Bytes::copy_from_slice(entry?.1.value());
-        let broken = |problem| StoreError::damaged(format!("the journal of {}: {problem}", record.checkpoint_id()));
-        for row in Writes::new(&frame).map_err(|e| broken(e.to_string()))? {
-            let row = row.map_err(|e| broken(e.to_string()))?;
-            let table = record.tables.iter().position(|table| table == row.table);
-            let table = table.ok_or_else(|| broken(format!("there is no table {}", row.table)))?;
-            let document = row.document.map(|document| frame.slice_ref(document));
-            rows[table].insert(frame.slice_ref(row.key.as_bytes()), document);
-        }
-    }
-    let sorted = |rows: AHashMap<Bytes, Option<Bytes>>| {
-        let mut rows: Vec<_> = rows.into_iter().map(|(key, document)| RowChange { key, document }).collect();
-        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        rows
+    let rows = read(&write.open_table(journal_table(&name))?, &name, &record.tables)?;
+    let changes = |rows: BTreeMap<Bytes, Option<Bytes>>| {
+        rows.into_iter().map(|(key, document)| RowChange { key, document }).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = rows.into_iter().map(sorted).collect();
-    write_rows(write, record, &rows)?;
+    write_rows(write, record, &rows.into_iter().map(changes).collect::<Vec<_>>())?;
     forget(write, projection, record.generation)?;
     crash::point("journal.recovered");
     Ok(())
+}
+
+/// The rows in the journal of `generation`, as `transaction` sees them; `None` where it has no journal.
+pub(super) fn newer_rows(transaction: &ReadTransaction, generation: &Generation) -> Result<Option<Rows>, StoreError> {
+    let name = journal_table_name(&generation.projection, generation.number);
+    match transaction.open_table(journal_table(&name)) {
+        Ok(journal) => read(&journal, &name, &generation.tables).map(Some),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The rows of a generation that is being built: those of its journal over those of its tables.
+pub(super) struct Journaled<T> {
+    pub(super) newer: Rows,
+    pub(super) tables: T,
+}
+
+impl<T: CommittedRows> CommittedRows for Journaled<T> {
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let mut rows = self.tables.get_many(table, keys)?;
+        if let Some(newer) = self.newer.get(table) {
+            for (row, key) in rows.iter_mut().zip(keys) {
+                if let Some(document) = newer.get(key.as_bytes()) {
+                    row.clone_from(document);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn scan(
+        &self,
+        table: usize,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<merged::Page, StoreError> {
+        merged::scan(
+            merged::Range { prefix, after, limit, max_bytes },
+            |after| self.tables.scan(table, prefix, after, limit, max_bytes),
+            |within| {
+                let rows = self.newer.get(table).into_iter().flatten();
+                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+                rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
+            },
+        )
+    }
+
+    fn len(&self, table: usize) -> Result<u64, StoreError> {
+        let mut len = self.tables.len(table)?;
+        for (key, document) in self.newer.get(table).into_iter().flatten() {
+            let key = std::str::from_utf8(key).map_err(|_| StoreError::damaged("a row key is not UTF-8"))?;
+            let before = self.tables.get_many(table, &[key])?.pop().flatten().is_some();
+            len = len + u64::from(document.is_some()) - u64::from(before);
+        }
+        Ok(len)
+    }
 }
 
 impl Store {

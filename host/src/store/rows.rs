@@ -1,6 +1,12 @@
 //! Reading the rows of a generation.
 
-use super::{RowDigest, Store, StoreError, commit::row_table_name, home::HomeRows, packed::Packing};
+use super::{
+    RowDigest, Store, StoreError,
+    commit::row_table_name,
+    home::HomeRows,
+    journal::{Journaled, newer_rows},
+    packed::Packing,
+};
 use crate::vocabulary::Canonical;
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -100,14 +106,17 @@ impl Store {
         }
     }
 
-    /// The committed rows of `generation` for the attempt that builds it: at least as new as they are now. It has
+    /// The rows of `generation` for the attempt that builds it: those in tables, at least as new as they are now. It has
     /// everything newer in its overlay, and may hold this for as long as it runs.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn newest_rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
         match &generation.into {
-            None => self.rows(generation),
+            None => {
+                let rows = StoredRows::open(&self.db.begin_read()?, generation)?;
+                Ok(RowSnapshot { rows: Box::new(rows) })
+            }
             Some(into) => {
                 let rows = HomeRows::newest(self.homes.open(into)?, generation);
                 Ok(RowSnapshot { rows: Box::new(rows) })
@@ -135,9 +144,13 @@ fn open_rows(read: &ReadTransaction, name: &str) -> Result<Option<RowTable>, Sto
 impl RowSnapshot {
     /// The rows of `generation` as `read` sees them.
     pub(super) fn open(read: &ReadTransaction, generation: &Generation) -> Result<RowSnapshot, StoreError> {
-        let open = |table: &String| open_rows(read, &row_table_name(&generation.projection, generation.number, table));
-        let tables = generation.tables.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(RowSnapshot { rows: Box::new(StoredRows { tables }) })
+        let tables = StoredRows::open(read, generation)?;
+        Ok(RowSnapshot {
+            rows: match newer_rows(read, generation)? {
+                Some(newer) => Box::new(Journaled { newer, tables }),
+                None => Box::new(tables),
+            },
+        })
     }
 
     /// The digest of the rows, which are those of `generation`: BLAKE3 over, for each table in order of its name, the name and every
@@ -218,6 +231,13 @@ impl RowSnapshot {
     /// When the store cannot be read.
     pub fn len(&self, table: usize) -> Result<u64, StoreError> {
         self.rows.len(table)
+    }
+}
+
+impl StoredRows {
+    fn open(read: &ReadTransaction, generation: &Generation) -> Result<StoredRows, StoreError> {
+        let open = |table: &String| open_rows(read, &row_table_name(&generation.projection, generation.number, table));
+        Ok(StoredRows { tables: generation.tables.iter().map(open).collect::<Result<_, _>>()? })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Events, one by one and in blocks.
 
 use super::Position;
+use std::time::Duration;
 
 /// An event on its way into a log. `data` and `metadata` are canonical MessagePack (see [`super::canonical`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct EventBlock {
     pub ends: Vec<(u32, Position)>,
     /// The source has been read up to and including here: events beyond the last of `ends` did not match.
     pub through: Position,
+    /// How long the reader waited for others that read the same source, before it read this.
+    pub waited: Duration,
 }
 
 impl EventBlock {

@@ -235,7 +235,7 @@ impl Reader for LogReader {
             return Ok(None);
         }
         // Before the transaction begins: it would keep pages while this waits for others.
-        self.reading.advance(self.next);
+        self.given.waited = self.reading.advance(self.next);
         let read = self.log.begin()?;
         self.given.bytes.clear();
         self.given.ends.clear();

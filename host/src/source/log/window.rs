@@ -85,22 +85,26 @@ impl Window {
 }
 
 impl Reading {
-    /// Says that the block at `next` is the next one. Waits for the others where they are too far behind.
-    pub(super) fn advance(&mut self, next: u64) {
+    /// Says that the block at `next` is the next one. Waits for the others where they are too far behind, and says how long.
+    pub(super) fn advance(&mut self, next: u64) -> Duration {
         let window = Arc::clone(&self.window);
         let mut state = window.lock();
         state.place(self.number, next);
         window.moved.notify_all();
+        let mut waited_now = Duration::ZERO;
         while state.bytes >= window.room && state.leads(self.number) {
             let started = Instant::now();
             let waited = window.moved.wait_timeout(state, window.patience);
             let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = again;
-            self.waited += started.elapsed();
+            let time = started.elapsed();
+            self.waited += time;
+            waited_now += time;
             if timeout.timed_out() || self.waits_mostly() {
                 state.leave_the_slowest();
             }
         }
+        waited_now
     }
 
     /// Whether more than half of the time lately was spent waiting.

@@ -200,6 +200,11 @@ impl Growing {
 
     fn take(&mut self) -> EventBlock {
         let through = self.ends.last().map_or(Position::START, |(_, position)| *position);
-        EventBlock { bytes: std::mem::take(&mut self.bytes), ends: std::mem::take(&mut self.ends), through }
+        EventBlock {
+            bytes: std::mem::take(&mut self.bytes),
+            ends: std::mem::take(&mut self.ends),
+            through,
+            ..EventBlock::default()
+        }
     }
 }
