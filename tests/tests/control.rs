@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::os::unix::fs::PermissionsExt;
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 use unspool_tests::{
     data::{Answer, Data},
     history, oracle,
@@ -174,4 +174,37 @@ fn rows_are_read_by_key_by_prefix_and_in_order() {
     let expected: Vec<_> = rows.keys().filter(|key| key.starts_with(prefix)).take(5).collect();
     let found: Vec<Value> = scanned.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found.iter().map(|row| row["key"].as_str().unwrap()).collect::<Vec<_>>(), expected);
+}
+
+/// Bytes that each thread of `process` has written to files, with its nice value.
+fn written(process: rustix::process::Pid) -> BTreeMap<String, (u64, i64)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).unwrap();
+    let thread = |task: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+        let io = std::fs::read_to_string(task.join("io")).ok()?;
+        let (head, fields) = stat.rsplit_once(") ")?;
+        let name = head.split_once('(')?.1.to_owned();
+        let bytes = io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()?;
+        // The 19th field of the line; the first two are in front of this.
+        Some((name, (bytes, fields.split(' ').nth(16)?.parse().ok()?)))
+    };
+    tasks.filter_map(|task| thread(task.ok()?.path())).collect()
+}
+
+#[test]
+fn a_rebuild_is_committed_at_its_priority() {
+    for (priority, works, rests, nice, handles) in
+        [("low", "low committer", "committer", 10, 19), ("normal", "committer", "low committer", 0, 0)]
+    {
+        let (data, _) = with_orders(1_500);
+        let slow = ["--chunk-size", "50", "--rate-limit", "1000", "--priority", priority];
+        let rebuild = data.start([&["rebuild", "order-summary"], &slow[..]].concat());
+        data.wait_for_host();
+        data.wait_for("order-summary", |status| processed(status) > 400);
+        let threads = written(rebuild.pid());
+        assert!(threads[works].0 > 10_000, "{priority}: {threads:?}");
+        assert!(threads[rests].0 < 1_000, "{priority}: {threads:?}");
+        assert_eq!((threads[works].1, threads["rebuild order-s"].1), (nice, handles), "{priority}: {threads:?}");
+        assert_eq!(rebuild.end().exit, Some(0));
+    }
 }

@@ -59,3 +59,60 @@ fn bounded(rows: Page, range: Range<'_>) -> Page {
     };
     rows.into_iter().enumerate().take_while(fits).map(|(_, row)| row).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    fn key() -> impl Strategy<Value = String> {
+        "[ab]{1,3}"
+    }
+
+    proptest! {
+        /// Page after page gives what one map of both gives.
+        #[test]
+        fn pages_are_those_of_one_table(
+            older in prop::collection::btree_map(key(), any::<u8>(), 0..12),
+            newer in prop::collection::vec((key(), prop::option::of(any::<u8>())), 0..12),
+            prefix in "[ab]{0,1}", limit in 1_usize..5,
+        ) {
+            let document = |byte: u8| Bytes::from(vec![byte]);
+            let mut expected: BTreeMap<String, Bytes> =
+                older.iter().map(|(key, byte)| (key.clone(), document(*byte))).collect();
+            for (key, byte) in &newer {
+                match byte {
+                    Some(byte) => drop(expected.insert(key.clone(), document(*byte))),
+                    None => drop(expected.remove(key)),
+                }
+            }
+            expected.retain(|key, _| key.starts_with(&prefix));
+            let mut found = Vec::new();
+            loop {
+                let after = found.last().map(|(key, _): &(String, Bytes)| key.clone());
+                let range = Range { prefix: &prefix, after: after.as_deref(), limit, max_bytes: usize::MAX };
+                let page = scan(
+                    range,
+                    |after| {
+                        let rows = older.iter().filter(|(key, _)| {
+                            key.starts_with(&prefix) && after.is_none_or(|after| key.as_str() > after)
+                        });
+                        Ok::<_, Infallible>(rows.take(limit).map(|(key, byte)| (key.clone(), document(*byte))).collect())
+                    },
+                    |within| {
+                        let rows = newer.iter().filter(|(key, _)| within(key));
+                        rows.map(|(key, byte)| (key.clone(), byte.map(document))).collect()
+                    },
+                ).unwrap();
+                if page.is_empty() {
+                    break;
+                }
+                prop_assert!(page.len() <= limit);
+                found.extend(page);
+            }
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Data directories, imports, indexed files, backups.
+
+use super::orders::ORDERS_BUILT;
+use super::*;
+
+/// Until its magic number is written a redb file is no redb file; whoever is killed before that must not leave a directory
+/// that is refused for ever.
+#[test]
+fn a_data_directory_whose_making_was_killed_is_made_again() {
+    let _count = Count;
+    let unborn = |header: &[u8]| {
+        let mut file = vec![0; 1 << 20];
+        file[..header.len()].copy_from_slice(header);
+        file
+    };
+    let data = Data::new(BINARY);
+    std::fs::create_dir(data.path()).unwrap();
+    for (file, content) in [("store.redb", unborn(&[0; 9])), ("log.redb", unborn(b"\0\0\0\0\0\0\0\0\0\x02\0\0\x10"))] {
+        std::fs::write(data.path().join(file), content).unwrap();
+        assert_eq!(data.json(["events", "stats"])["events"], 0, "{file}");
+    }
+    // Where there is something to lose it is left alone.
+    for content in [b"something else".to_vec(), vec![0; 100], [unborn(&[]), b"something".to_vec()].concat()] {
+        let data = Data::new(BINARY);
+        std::fs::create_dir(data.path()).unwrap();
+        std::fs::write(data.path().join("store.redb"), &content).unwrap();
+        data.run(["events", "stats"]).refused(2, &["does not belong to unspool"]);
+        assert_eq!(std::fs::read(data.path().join("store.redb")).unwrap(), content);
+    }
+    // And at any moment of a first start.
+    let (seed, mut random) = random();
+    for _ in 0..kills() / 4 {
+        let data = Data::new(BINARY);
+        let started = Instant::now();
+        let first = data.start(["events", "stats"]);
+        let until = Duration::from_micros(random.below(20_000));
+        while started.elapsed() < until {
+            std::hint::spin_loop();
+        }
+        first.kill();
+        KILLS.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(data.json(["events", "stats"])["events"], 0, "{until:?}, UNSPOOL_SEED={seed}");
+    }
+}
+
+#[test]
+fn a_file_is_imported_whole_or_not_at_all() {
+    let _count = Count;
+    // Two rounds of 48 MiB, on top of a block that is reopened.
+    let before = Data::new(BINARY);
+    before.import(&before.file("before.ndjson", history::of_types(["Fine"; 100])));
+    let text = "x".repeat(1 << 20);
+    let mut lines = Vec::new();
+    for index in 0..100 {
+        let event =
+            json!({ "id": format!("big{index}"), "stream": "s", "type": "Big", "timestamp": index, "data": text });
+        writeln!(lines, "{event}").unwrap();
+    }
+    let big = before.file("big.ndjson", &lines).into_os_string();
+    let import = [OsString::from("events"), "import".into(), big];
+    let count = |data: &Data| data.json(["events", "stats"])["events"].as_u64().unwrap();
+    for (at, there) in [
+        ("import.round:1", false),
+        ("import.round:2", false),
+        ("import.before-commit", false),
+        ("import.after-commit", true),
+    ] {
+        let data = Data::new(BINARY);
+        for file in ["store.redb", "log.redb"] {
+            std::fs::create_dir_all(data.path()).unwrap();
+            std::fs::copy(before.path().join(file), data.path().join(file)).unwrap();
+        }
+        kill(&data, at, &import);
+        assert_eq!(count(&data), if there { 200 } else { 100 }, "{at}");
+        let (added, known) = if there { (0, 100) } else { (100, 0) };
+        assert_eq!(data.json(&import), json!({ "read": 100, "added": added, "duplicates": known }), "{at}");
+        assert_eq!(count(&data), 200, "{at}");
+        assert_eq!(data.json(["events", "show", "e99"])["position"], 100);
+        assert_eq!(data.json(["events", "show", "big99"])["position"], 200);
+        intact(&data, at);
+    }
+}
+
+#[test]
+fn the_index_of_a_file_is_complete_or_made_again() {
+    let _count = Count;
+    let orders = &*ORDERS_BUILT;
+    for at in [
+        "file.made:1",
+        "import.round",
+        "import.before-commit",
+        "import.after-commit",
+        "file-index.draft",
+        "file-index.ready",
+    ] {
+        let data = orders.data.copy();
+        let source = format!("file:{}", data.scratch("orders.ndjson").display());
+        let rebuild = ["rebuild", "order-summary", "--source", &source];
+        kill(&data, at, rebuild);
+        assert_eq!(data.rows("order-summary/orders"), orders.early, "{at}");
+        data.ok(rebuild);
+        assert_eq!(data.rows("order-summary/orders"), orders.all, "{at}");
+        sealed(&data, "order-summary", &orders.digest);
+    }
+}
+
+#[test]
+fn a_backup_is_complete_or_not_there() {
+    let _count = Count;
+    let orders = &*ORDERS_BUILT;
+    let data = orders.data.copy();
+    data.ok(["rebuild", "order-summary"]);
+    for at in ["backup.copied", "backup.draft"] {
+        let copy = data.scratch(at);
+        let backup = [OsString::from("store"), "backup".into(), copy.clone().into()];
+        kill(&data, at, &backup);
+        assert!(!copy.exists(), "{at}");
+        data.ok(&backup);
+        let restored = data.copy();
+        std::fs::rename(&copy, restored.path().join("store.redb")).unwrap();
+        assert_eq!(restored.rows("order-summary/orders"), orders.all, "{at}");
+        sealed(&restored, "order-summary", &orders.digest);
+    }
+    sealed(&data, "order-summary", &orders.digest);
+}
