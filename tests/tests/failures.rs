@@ -145,3 +145,21 @@ fn the_operator_is_alerted_with_the_failure_as_json() {
         (&json!("faulty"), &json!("failed"), &json!("e1"))
     );
 }
+
+/// Calls that are too much for one instance are found out once, and no event is lost or handled twice on the way.
+#[test]
+fn calls_that_are_too_much_for_one_instance_become_smaller() {
+    let data = Data::new(BINARY);
+    let text = "x".repeat(200 << 10);
+    let event = |n: usize| json!({ "id": format!("e{n}"), "stream": format!("s{}", n % 3), "type": "Fine", "timestamp": n, "data": text });
+    let lines: String = (0..150).map(|n| format!("{}\n", event(n))).collect();
+    data.import(&data.file("events.ndjson", lines));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty"]);
+    let digest = data.digest("faulty");
+    let tight = data.run(["--memory", "4", "rebuild", "faulty"]);
+    assert_eq!(tight.exit, Some(0), "{tight:#?}");
+    assert!(tight.stderr.contains("calls are smaller from now on"), "{tight:#?}");
+    assert!(tight.stderr.matches("calls are smaller").count() < 6, "it is found out again and again: {tight:#?}");
+    assert_eq!(data.digest("faulty"), digest);
+}
