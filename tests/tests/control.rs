@@ -20,7 +20,7 @@ fn with_orders(events: u64) -> (Data, Vec<Value>) {
     (data, history::events(&lines))
 }
 
-/// A rebuild that takes long enough to be met, and ends quickly once it may.
+/// A rebuild that is met in the middle on a busy machine too: tests end it, or let it go on without a limit.
 const SLOW: [&str; 6] = ["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "1000"];
 
 fn processed(status: &Value) -> u64 {
@@ -58,7 +58,7 @@ fn another_terminal_watches_pauses_resumes_and_cancels() {
 
 #[test]
 fn a_first_interrupt_pauses_and_a_rebuild_goes_on_from_there() {
-    let (data, events) = with_orders(4_000);
+    let (data, events) = with_orders(20_000);
     for signal in [Signal::INT, Signal::TERM] {
         let rebuild = data.start(SLOW);
         data.wait_for_host();
@@ -122,7 +122,7 @@ fn what_a_killed_host_left_running_goes_on_when_the_next_one_serves() {
 
 #[test]
 fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
-    let (data, events) = with_orders(3_000);
+    let (data, events) = with_orders(20_000);
     let early = events[999]["id"].as_str().unwrap();
     data.ok(["rebuild", "order-summary", "--to", early]);
     let old = oracle::orders(&events[..1_000]).0;
@@ -132,7 +132,11 @@ fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
     data.wait_for_host();
     data.wait_for("order-summary", |status| status["status"] == "running" && processed(status) >= 1_200);
     assert_eq!(data.rows("order-summary/orders"), old, "a rebuild does not touch what readers see");
-    assert_eq!(rebuild.end().exit, Some(0));
+    assert_eq!(data.json(["status", "order-summary"])["status"], "running");
+    data.ok(["pause", "order-summary"]);
+    assert_eq!(rebuild.end().exit, Some(130));
+    assert_eq!(data.rows("order-summary/orders"), old, "neither does a pause");
+    data.ok(["rebuild", "order-summary", "--rate-limit", "1000000"]);
     let new = oracle::orders(&events).0;
     assert_eq!(data.rows("order-summary/orders"), new);
 
@@ -146,16 +150,20 @@ fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
 fn a_plugin_is_swapped_under_a_running_rebuild_between_two_chunks() {
     let data = Data::new(BINARY);
     let fixed = plugin_with("faulty", &["fixed"]);
-    let types = ["Fine"; 4_000];
+    let types = ["Fine"; 20_000];
     data.import(&data.file("events.ndjson", history::of_types(types)));
     data.install(&plugin("faulty"));
-    let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500"]);
+    let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1000"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| processed(status) >= 50);
     data.ok(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), fixed.as_os_str()]);
-    let answer = rebuild.end();
-    assert_eq!(answer.exit, Some(0), "{answer:#?}");
-    assert_eq!(data.rows("faulty/seen").len(), 4_000);
+    // It goes on by itself, with the new plugin, in the terminal where it was started.
+    let swapped = processed(&data.json(["status", "faulty"]));
+    data.wait_for("faulty", |status| status["status"] == "running" && processed(status) > swapped);
+    data.ok(["pause", "faulty"]);
+    assert_eq!(rebuild.end().exit, Some(130));
+    data.ok(["rebuild", "faulty", "--rate-limit", "1000000"]);
+    assert_eq!(data.rows("faulty/seen").len(), 20_000);
     let ranges = data.json(["model", "generations", "faulty"])["ranges"].clone();
     assert_eq!(ranges.as_array().unwrap().len(), 2, "{ranges:#}");
     assert_eq!(ranges[0]["through"], ranges[1]["after"]);
@@ -193,10 +201,13 @@ fn written(process: rustix::process::Pid) -> BTreeMap<String, (u64, i64)> {
 
 #[test]
 fn a_rebuild_is_committed_at_its_priority() {
-    for (priority, works, rests, nice, handles) in
-        [("low", "low committer", "committer", 10, 19), ("normal", "committer", "low committer", 0, 0)]
-    {
-        let (data, _) = with_orders(1_500);
+    // A host gives way from where it was started, and never takes more than it was given.
+    let own = i64::from(rustix::process::getpriority_process(None).unwrap());
+    for (priority, works, rests, nice, handles) in [
+        ("low", "low committer", "committer", own.max(10), own.max(19)),
+        ("normal", "committer", "low committer", own, own),
+    ] {
+        let (data, _) = with_orders(20_000);
         let slow = ["--chunk-size", "50", "--rate-limit", "1000", "--priority", priority];
         let rebuild = data.start([&["rebuild", "order-summary"], &slow[..]].concat());
         data.wait_for_host();
@@ -205,6 +216,7 @@ fn a_rebuild_is_committed_at_its_priority() {
         assert!(threads[works].0 > 10_000, "{priority}: {threads:?}");
         assert!(threads[rests].0 < 1_000, "{priority}: {threads:?}");
         assert_eq!((threads[works].1, threads["rebuild order-s"].1), (nice, handles), "{priority}: {threads:?}");
-        assert_eq!(rebuild.end().exit, Some(0));
+        rebuild.signal(Signal::INT);
+        assert_eq!(rebuild.end().exit, Some(130));
     }
 }

@@ -63,11 +63,11 @@ fn the_digest_depends_on_rows_alone() {
 
 #[test]
 fn a_killed_rebuild_goes_on_from_its_checkpoint_and_ends_with_the_same_rows() {
-    let (data, events) = with_orders(20_000, 4);
+    let (data, events) = with_orders(40_000, 4);
     let mut reached = 0;
     for kill in 0..10 {
         // Slow enough to be met in the middle; each attempt gets some way before it is killed.
-        let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "37", "--rate-limit", "1500"]);
+        let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "37", "--rate-limit", "1200"]);
         let goal = reached + 200 + 37 * (kill % 3);
         data.wait_for_host();
         let seen = data.wait_for("order-summary", |status| status["eventsProcessed"].as_u64().unwrap() >= goal);
@@ -81,7 +81,7 @@ fn a_killed_rebuild_goes_on_from_its_checkpoint_and_ends_with_the_same_rows() {
     let ended = data.json(["rebuild", "order-summary", "--rate-limit", "4000000"]);
     assert_eq!((&ended["status"], &ended["trigger"]["status"]), (&json!("completed"), &json!("resumed")));
     assert_eq!(ended["trigger"]["fromEventId"], events[reached as usize - 1]["id"]);
-    assert_eq!(ended["eventsProcessed"], 20_000);
+    assert_eq!(ended["eventsProcessed"], 40_000);
     assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
 }
 
@@ -97,7 +97,7 @@ fn a_file_is_a_source_like_the_log() {
 
     // It resumes as well, and only from the history it began with.
     let rebuild =
-        data.start(["rebuild", "order-summary", "--source", &file, "--chunk-size", "10", "--rate-limit", "2000"]);
+        data.start(["rebuild", "order-summary", "--source", &file, "--chunk-size", "10", "--rate-limit", "200"]);
     data.wait_for_host();
     let part = |status: &Value| status["status"] == "running" && status["eventsProcessed"].as_u64().unwrap() >= 100;
     data.wait_for("order-summary", part);

@@ -218,7 +218,7 @@ fn the_same_events_are_parked_however_history_is_cut_and_interrupted() {
     for (generation, how) in (4..).zip(["kill", "pause"]) {
         let mut reached = 0;
         for _ in 0..3 {
-            let mut slow = vec!["rebuild", "faulty", "--chunk-size", "9", "--rate-limit", "900"];
+            let mut slow = vec!["rebuild", "faulty", "--chunk-size", "9", "--rate-limit", "200"];
             if reached == 0 {
                 slow.extend(["--on-error", "park"]);
             }
@@ -252,7 +252,7 @@ fn the_same_events_are_parked_however_history_is_cut_and_interrupted() {
 #[test]
 fn parked_events_of_a_paused_rebuild_are_retried_too() {
     let data = faulty();
-    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "10", "--rate-limit", "800"]);
+    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "10", "--rate-limit", "150"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| status["position"].as_u64().unwrap() >= 250);
     data.ok(["pause", "faulty"]);
@@ -261,7 +261,7 @@ fn parked_events_of_a_paused_rebuild_are_retried_too() {
     swap(&data, &plugin_with("faulty", &["fixed"]));
     assert_eq!(data.json(["dead-letters", "retry", "faulty"])["parked"], 0);
     assert_eq!(data.json(["status", "faulty"])["status"], "paused");
-    let ended = data.json(["resume", "faulty"]);
+    let ended = data.json(["rebuild", "faulty", "--rate-limit", "1000000"]);
     assert_eq!(
         (&ended["status"], &ended["parked"], &ended["eventsProcessed"]),
         (&json!("completed"), &json!(0), &json!(EVENTS))

@@ -1,7 +1,7 @@
 //! Ends by id, position and time; states of the past that are built beside what readers see; and the repair of one stream.
 
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{os::unix::process::ExitStatusExt, path::Path};
 use unspool_tests::{
     data::{Data, Rows},
     history, oracle,
@@ -145,10 +145,9 @@ fn a_past_state_comes_from_a_file_too_and_a_killed_one_is_gone() {
     assert!(answer.status.success(), "{answer:?}");
     assert_eq!(rows_of(&data, "order-summary/orders", "as-of-700"), oracle::orders(&events[..700]).0);
 
-    let building = data.start(["model", "as-of", "order-summary", "--to", "40000"]);
-    data.wait_for_host();
-    while !data.ok(["model", "generations", "order-summary"]).contains("as-of-40000") {}
-    building.kill();
+    let mut building = data.command(["model", "as-of", "order-summary", "--to", "40000"]);
+    let killed = building.env("UNSPOOL_CRASH_AT", "begin-attempt.after").output().unwrap();
+    assert_eq!(killed.status.signal(), Some(9), "{killed:?}");
     let left: Vec<_> =
         data.list(["model", "generations", "order-summary"]).iter().map(|one| one["name"].clone()).collect();
     assert_eq!(left, [Value::Null, json!("as-of-700")], "only what is complete is kept");

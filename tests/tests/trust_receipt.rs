@@ -56,7 +56,7 @@ fn now() -> i64 {
 fn the_plugins_of_a_rebuild_are_named_with_their_ranges() {
     let data = faulty(2_000);
     let fixed = plugin_with("faulty", &["fixed"]);
-    let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500"]);
+    let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "200"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| status["eventsProcessed"].as_u64().unwrap() >= 50);
     let swapped = swap(&data, &fixed);
@@ -91,7 +91,7 @@ fn the_digest_is_the_same_however_the_rows_came_to_be() {
         data.ok(["rebuild", "faulty", "--chunk-size", chunk]);
         digests.push(receipt(&data)["digest"].clone());
     }
-    let slow = ["rebuild", "faulty", "--chunk-size", "11", "--rate-limit", "2000"];
+    let slow = ["rebuild", "faulty", "--chunk-size", "11", "--rate-limit", "250"];
     for (round, how) in ["pause", "kill"].into_iter().enumerate() {
         let mut reached = 0;
         for stop in 0..3 {

@@ -27,10 +27,10 @@ fn a_backup_of_a_store_in_use_is_a_store_from_which_everything_goes_on() {
     let to = events[99]["id"].as_str().unwrap();
     data.ok(["rebuild", "order-summary", "--to", to]);
     let early = data.rows("order-summary/orders");
-    let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "2000"]);
+    let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "500"]);
     data.wait_for_host();
     data.wait_for("order-summary", |status| {
-        status["checkpointId"] == "order-summary/2" && status["position"].as_u64().unwrap() >= 1_000
+        status["checkpointId"] == "order-summary/2" && status["position"].as_u64().unwrap() >= 400
     });
     let copy = data.scratch("copy.redb");
     let command = ["store".as_ref(), "backup".as_ref(), copy.as_os_str()];
@@ -56,8 +56,8 @@ fn a_backup_of_a_store_in_use_is_a_store_from_which_everything_goes_on() {
     let left = restored.json(["status", "order-summary"]);
     assert_eq!(left["status"], "paused");
     let position = left["position"].as_u64().unwrap();
-    assert!((1_000..=now["position"].as_u64().unwrap()).contains(&position));
-    let ended = restored.json(["resume", "order-summary"]);
+    assert!((400..=now["position"].as_u64().unwrap()).contains(&position));
+    let ended = restored.json(["rebuild", "order-summary", "--rate-limit", "1000000"]);
     assert_eq!((&ended["status"], &ended["trigger"]["status"]), (&json!("completed"), &json!("resumed")));
     assert_eq!(restored.rows("order-summary/orders"), oracle::orders(&events).0);
     assert_eq!(restored.list(["plugin", "list"]).len(), 2);
@@ -130,16 +130,18 @@ fn a_check_of_a_store_in_use_finds_nothing() {
     data.import(&data.file("events.ndjson", history::mixed(4_000, &others)));
     data.install(&plugin("faulty"));
     data.ok(["rebuild", "faulty", "--to", "7"]);
-    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "5", "--rate-limit", "2500"]);
+    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "5", "--rate-limit", "200"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| status["checkpointId"] == "faulty/2");
-    let mut checks = 0;
-    while data.json(["status", "faulty"])["status"] == "running" {
+    // Some see events set aside, as those at every hundredth position are.
+    let mut checked = 0;
+    while checked < 10 || data.json(["status", "faulty"])["parked"].as_u64().unwrap() < 3 {
         assert_eq!(data.json(["store", "check"])["problems"], json!([]));
-        checks += 1;
+        checked += 1;
     }
-    assert!(checks > 3, "{checks}");
-    rebuild.end();
+    assert_eq!(data.json(["status", "faulty"])["status"], "running");
+    rebuild.signal(Signal::INT);
+    assert_eq!(rebuild.end().exit, Some(130));
 }
 
 #[test]
@@ -150,16 +152,22 @@ fn compaction_gives_the_space_of_dropped_generations_back() {
     for name in names {
         data.ok(["model", "as-of", "order-summary", "--to", "60000", "--name", name]);
     }
-    for name in names {
+    let bytes = || fs::metadata(data.path().join("store.redb")).unwrap().len();
+    let full = bytes();
+    // The last one stays, at the end of the file: redb gives back by itself what is free there.
+    let (kept, dropped) = names.split_last().unwrap();
+    let digest = data.json(["model", "digest", "order-summary", "--generation", kept])["digest"].clone();
+    for name in dropped {
         data.ok(["model", "drop", "order-summary", name]);
     }
-    let bytes = || fs::metadata(data.path().join("store.redb")).unwrap().len();
     let before = bytes();
     let host = data.serve();
     data.run(["store", "compact"]).refused(3, &["a host is running"]);
     host.kill();
-    assert_eq!(data.json(["store", "compact"])["compacted"], true);
-    assert!(bytes() < before / 2, "{} of {before}", bytes());
+    let compacted = data.json(["store", "compact"])["compacted"].clone();
+    assert!(bytes() < full / 2, "{} of {full}, {before} before", bytes());
+    assert!(compacted == true || bytes() == before, "it says what it did: {} of {before}", bytes());
+    assert_eq!(data.json(["model", "digest", "order-summary", "--generation", kept])["digest"], digest);
     assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));
 }
@@ -167,7 +175,7 @@ fn compaction_gives_the_space_of_dropped_generations_back() {
 /// Whoever asks a process that works on something of its own is not left alone when that is done.
 #[test]
 fn a_rebuild_from_another_terminal_outlives_the_command_in_which_it_runs() {
-    let (data, events) = with_orders(40_000);
+    let (data, events) = with_orders(150_000);
     data.ok(["rebuild", "order-summary"]);
     data.install(&plugin_with("faulty", &["fixed"]));
     data.import(&data.file("events.ndjson", history::mixed(2_000, &[])));

@@ -108,7 +108,7 @@ fn a_rewound_rebuild_that_is_killed_goes_on_with_the_plugin_of_its_part() {
     let data = Data::new(BINARY);
     data.import(&data.file("events.ndjson", history::mixed(EVENTS, &LATE)));
     data.install(&plugin_with("faulty", &["off-by-one"]));
-    data.ok(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500"]);
+    data.ok(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "300"]);
     let right = plugin("faulty");
     for (part, beyond) in [(1, 100), (2, 500)] {
         let rebuild = if part == 1 {
@@ -181,7 +181,7 @@ fn a_running_rebuild_is_rewound_in_the_host_that_runs_it() {
     data.install(&plugin_with("faulty", &["off-by-one"]));
     let right = plugin("faulty");
     let host = data.serve();
-    data.ok(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1500", "--detach"]);
+    data.ok(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "200", "--detach"]);
     data.wait_for("faulty", |status| status["position"].as_u64().unwrap() >= 200);
     let swapped = data.json(swap(&right, &["--rewind-to", "e99"]));
     assert_eq!(swapped["rebuild"]["checkpointId"], "faulty/2");

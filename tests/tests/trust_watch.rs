@@ -68,8 +68,8 @@ fn a_rebuild_in_which_the_host_dies_again_and_again_is_left_failed_and_can_be_re
 /// A host that dies often, but later each time, is on its way.
 #[test]
 fn a_rebuild_that_moves_between_the_deaths_of_its_hosts_goes_on() {
-    let data = faulty(2_000, &[]);
-    let mut host = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1000"]);
+    let data = faulty(20_000, &[]);
+    let mut host = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "500"]);
     data.wait_for_host();
     let mut reached = 0;
     for _ in 0..4 {
@@ -79,6 +79,8 @@ fn a_rebuild_that_moves_between_the_deaths_of_its_hosts_goes_on() {
         host = data.serve();
         assert_eq!(data.json(["status", "faulty"])["status"], "running");
     }
-    data.wait_for("faulty", |status| status["status"] == "completed");
+    data.ok(["pause", "faulty"]);
+    assert_eq!(data.json(["rebuild", "faulty", "--rate-limit", "1000000"])["status"], "completed");
     assert_eq!(data.rows("faulty/seen").len(), 40);
+    drop(host);
 }

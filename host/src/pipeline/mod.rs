@@ -150,10 +150,13 @@ fn yield_if_low(priority: Priority) {
     }
 }
 
-/// Gives this thread a nice value. It can only be raised without privileges, which is why each attempt has threads of its
-/// own.
+/// Gives this thread a nice value, unless the host was started with a greater one. It can only be raised without
+/// privileges, which is why each attempt has threads of its own.
 fn lower_priority(nice: i32) {
-    if let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
+    let this = Some(rustix::thread::gettid());
+    let lowered = rustix::process::getpriority_process(this)
+        .and_then(|own| rustix::process::setpriority_process(this, own.max(nice)));
+    if let Err(e) = lowered {
         tracing::debug!("the priority of a thread cannot be lowered: {e}");
     }
 }

@@ -84,7 +84,9 @@ impl Supervisor {
         let mut stale = self.stale_rows(&record, source.as_ref(), stream, &plugin, &rows)?;
         let now = self.host.store.rows(&live)?;
         for row in std::mem::take(&mut stale) {
-            if std::str::from_utf8(&row.1).is_ok_and(|key| now.get(row.0, key).is_ok_and(|row| row.is_some())) {
+            if let Ok(key) = std::str::from_utf8(&row.1)
+                && now.get(row.0, key)?.is_some()
+            {
                 stale.insert(row);
             }
         }

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::BufWriter,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 use unspool::{
     source::{Source, log::EventLog},
@@ -100,6 +100,38 @@ pub fn command(data: &Path, args: &[&str]) -> Command {
         .args(args);
     command.stdin(Stdio::null());
     command
+}
+
+/// A process in the background. It ends with whoever measures it, however that ends.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts a command whose output nobody reads.
+    pub fn start(mut command: Command) -> Running {
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("the process is ours")
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.0.wait().expect("the process is ours")
+    }
+}
+
+impl Drop for Running {
+    /// `kill -9`, and waits until it is gone.
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// Runs a command that must succeed.

@@ -2,11 +2,11 @@
 
 use crate::{
     Options,
-    histories::{Histories, command, run},
+    histories::{Histories, Running, command, run},
     report::Report,
 };
 use std::{
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use unspool::store::{DataDir, Store};
@@ -34,15 +34,10 @@ pub fn lag(options: &Options, histories: &Histories, report: &mut Report) {
         run(&data, &["rebuild", "order-summary", "--restart"]);
         let whole = started.elapsed().as_millis() as u64;
         for _ in 0..options.rounds * 4 {
-            let mut child = command(&data, &["rebuild", "order-summary", "--restart"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("it runs");
+            let rebuild = Running::start(command(&data, &["rebuild", "order-summary", "--restart"]));
             std::thread::sleep(Duration::from_millis(whole * 2 / 5 + random.below(whole / 2)));
-            child.kill().expect("it can be killed");
             let killed = now_ms();
-            child.wait().expect("it ends");
+            drop(rebuild);
             let store = Store::open(&DataDir::open(&data).expect("the directory")).expect("the store opens");
             let record = store.latest_rebuild("order-summary").expect("the store is readable").expect("a rebuild");
             if record.checkpoint.events_processed > 0 && record.status() == unspool::vocabulary::Status::Running {
@@ -59,16 +54,10 @@ pub fn priority(options: &Options, histories: &Histories, report: &mut Report) {
     run(&data, &["rebuild", "order-summary", "--to", "500", "--restart"]);
     for _ in 0..options.rounds {
         report.add("busyAloneMs", busy());
-        let mut child = command(&data, &["rebuild", "order-summary", "--restart"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it runs");
+        let mut rebuild = Running::start(command(&data, &["rebuild", "order-summary", "--restart"]));
         std::thread::sleep(Duration::from_millis(300));
         report.add("busyBesideRebuildMs", busy());
-        assert!(child.try_wait().expect("the process is ours").is_none(), "the rebuild was over too early");
-        child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        assert!(rebuild.ended().is_none(), "the rebuild was over too early");
     }
     report.ratio("busySlowdown", "busyBesideRebuildMs", "busyAloneMs");
 }
@@ -78,11 +67,13 @@ fn busy() -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let program = std::env::current_exe().expect("this program");
     let started = Instant::now();
-    let children: Vec<_> =
-        (0..cores).map(|_| Command::new(&program).env(BUSY, "1").spawn().expect("it runs")).collect();
-    for mut child in children {
-        assert!(child.wait().expect("it ends").success());
-    }
+    let busy = || {
+        let mut command = Command::new(&program);
+        command.env(BUSY, "1");
+        Running::start(command)
+    };
+    let mut programs: Vec<_> = (0..cores).map(|_| busy()).collect();
+    assert!(programs.iter_mut().all(|program| program.wait().success()));
     started.elapsed().as_secs_f64() * 1e3
 }
 

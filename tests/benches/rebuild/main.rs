@@ -15,6 +15,10 @@ mod sandbox;
 
 use histories::Histories;
 use report::Report;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
 
 /// What is measured.
 pub struct Options {
@@ -54,44 +58,40 @@ impl Options {
     }
 }
 
-fn main() {
+/// A group of figures, by the name that `--only` knows.
+type Measure = (&'static str, fn(&Options, &Histories, &mut Report));
+
+const MEASURES: [Measure; 11] = [
+    ("rates", rates),
+    ("sandbox", sandbox::measure),
+    ("import", product::import),
+    ("sparse", product::sparse),
+    ("several", product::several),
+    ("shared", product::shared),
+    ("lag", loss::lag),
+    ("priority", loss::priority),
+    ("postgres", postgres::measure),
+    ("memory", product::memory),
+    ("start", product::start),
+];
+
+fn main() -> ExitCode {
     let options = Options::parse();
+    assert!(MEASURES.iter().any(|(name, _)| options.wants(name)), "{:?} is not measured", options.only);
     let histories = Histories::new(&options);
     let mut report = Report::new(&options);
-    if options.wants("rates") {
-        rates(&options, &histories, &mut report);
-    }
-    if options.wants("sandbox") {
-        sandbox::measure(&options, &histories, &mut report);
-    }
-    if options.wants("import") {
-        product::import(&options, &histories, &mut report);
-    }
-    if options.wants("sparse") {
-        product::sparse(&options, &histories, &mut report);
-    }
-    if options.wants("several") {
-        product::several(&options, &histories, &mut report);
-    }
-    if options.wants("shared") {
-        product::shared(&options, &histories, &mut report);
-    }
-    if options.wants("lag") {
-        loss::lag(&options, &histories, &mut report);
-    }
-    if options.wants("priority") {
-        loss::priority(&options, &histories, &mut report);
-    }
-    if options.wants("postgres") {
-        postgres::measure(&options, &histories, &mut report);
-    }
-    if options.wants("memory") {
-        product::memory(&histories, &mut report);
-    }
-    if options.wants("start") {
-        product::start(&options, &histories, &mut report);
+    let mut failed = Vec::new();
+    for (name, measure) in MEASURES.into_iter().filter(|(name, _)| options.wants(name)) {
+        // What has been measured is shown whatever becomes of the rest.
+        let measured = catch_unwind(AssertUnwindSafe(|| measure(&options, &histories, &mut report)));
+        failed.extend(measured.err().map(|_| name));
     }
     report.finish(options.json);
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("not measured: {}", failed.join(", "));
+    ExitCode::FAILURE
 }
 
 /// The rebuild end to end, beside the native folds and the SQLite loop, in turn.

@@ -3,14 +3,13 @@
 
 use crate::{
     Options,
-    histories::{Histories, command, run},
+    histories::{Histories, Running, command, run},
     report::Report,
 };
 use postgres::Client;
 use std::{
     fs,
     io::Read,
-    process::Stdio,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -24,6 +23,9 @@ use unspool_tests::{
 /// Events a second that a follower is measured with, and for how long.
 const FOLLOWED_RATE: u64 = 2_000;
 const FOLLOWED: Duration = Duration::from_secs(10);
+
+/// What is written arrives; whoever waits longer waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn measure(options: &Options, histories: &Histories, report: &mut Report) {
     let server = Server::new();
@@ -59,9 +61,10 @@ fn copy(client: &mut Client) {
 
 fn follow(options: &Options, histories: &Histories, database: &Database<'_>, source: &str, report: &mut Report) {
     let data = histories.scratch("from-postgres");
-    let mut host = command(&data, &["serve"]).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut host = Running::start(command(&data, &["serve"]));
     let socket = data.join("control.sock");
     while Control::connect(&socket).is_none() {
+        assert!(host.ended().is_none(), "the host ended");
         std::thread::sleep(Duration::from_millis(5));
     }
     run(&data, &["rebuild", "process-map", "--source", source, "--follow", "--detach"]);
@@ -70,9 +73,15 @@ fn follow(options: &Options, histories: &Histories, database: &Database<'_>, sou
         let answer = Control::connect(&socket).expect("the host is there").ask(&status, &mut |_| true);
         answer.expect("a status")["eventsProcessed"].as_u64().unwrap_or(0)
     };
-    while processed() < options.events {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let reached = |events: u64| {
+        let since = Instant::now();
+        while processed() < events {
+            assert!(since.elapsed() < PATIENCE, "{} of {events} events have arrived", processed());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        since.elapsed()
+    };
+    reached(options.events);
     let (written, ended) = (AtomicU64::new(options.events), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -80,18 +89,14 @@ fn follow(options: &Options, histories: &Histories, database: &Database<'_>, sou
             ended.store(true, Ordering::SeqCst);
         });
         while !ended.load(Ordering::SeqCst) {
-            let (count, since) = (written.load(Ordering::SeqCst), Instant::now());
-            while processed() < count {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            report.add("followLagMs", since.elapsed().as_secs_f64() * 1e3);
+            let lag = reached(written.load(Ordering::SeqCst));
+            report.add("followLagMs", lag.as_secs_f64() * 1e3);
             std::thread::sleep(Duration::from_millis(40));
         }
     });
     report.most("followLagMaxMs", "followLagMs");
-    assert_eq!(processed(), written.load(Ordering::SeqCst), "nothing is lost or doubled");
-    host.kill().expect("it can be killed");
-    host.wait().expect("it ends");
+    reached(written.load(Ordering::SeqCst));
+    assert_eq!(processed(), written.load(Ordering::SeqCst), "nothing is doubled");
 }
 
 /// Appends twenty events every hundredth of a second, each batch in a transaction.

@@ -2,7 +2,7 @@
 
 use crate::{
     Options,
-    histories::{Histories, command, run},
+    histories::{Histories, Running, command, run},
     report::Report,
 };
 use serde_json::{Value, json};
@@ -10,7 +10,6 @@ use std::{
     fmt::Write,
     fs,
     path::Path,
-    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 use unspool::{
@@ -134,27 +133,27 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Peak memory of a rebuild of 500,000 events, and of one of 5,000,000.
-pub fn memory(histories: &Histories, report: &mut Report) {
+pub fn memory(_: &Options, histories: &Histories, report: &mut Report) {
     for (name, events) in [("peakMemory500k", 500_000), ("peakMemory5m", 5_000_000)] {
         let data = histories.data(events);
-        let child = command(&data, &["rebuild", "order-summary"]).stdout(Stdio::null()).spawn().expect("it runs");
-        report.add(name, peak_memory(child) as f64);
+        let rebuild = Running::start(command(&data, &["rebuild", "order-summary"]));
+        report.add(name, peak_memory(rebuild) as f64);
     }
     report.ratio("peakMemoryRatio", "peakMemory5m", "peakMemory500k");
 }
 
 /// Asks the system for the peak until the process ends.
-fn peak_memory(mut child: Child) -> u64 {
-    let status = format!("/proc/{}/status", child.id());
+fn peak_memory(mut process: Running) -> u64 {
+    let status = format!("/proc/{}/status", process.id());
     let mut peak = 0;
-    while child.try_wait().expect("the process is ours").is_none() {
+    while process.ended().is_none() {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         peak = peak.max(kib.unwrap_or(0) * 1024);
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert!(child.wait().expect("it ended").success());
+    assert!(process.wait().success());
     peak
 }
 
