@@ -150,7 +150,7 @@ fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
 fn a_plugin_is_swapped_under_a_running_rebuild_between_two_chunks() {
     let data = Data::new(BINARY);
     let fixed = plugin_with("faulty", &["fixed"]);
-    let types = ["Fine"; 20_000];
+    let types = vec!["Fine"; 20_000];
     data.import(&data.file("events.ndjson", history::of_types(types)));
     data.install(&plugin("faulty"));
     let rebuild = data.start(["rebuild", "faulty", "--chunk-size", "10", "--rate-limit", "1000"]);
