@@ -146,7 +146,7 @@ fn a_past_state_comes_from_a_file_too_and_a_killed_one_is_gone() {
     assert_eq!(rows_of(&data, "order-summary/orders", "as-of-700"), oracle::orders(&events[..700]).0);
 
     let mut building = data.command(["model", "as-of", "order-summary", "--to", "40000"]);
-    let killed = building.env("UNSPOOL_CRASH_AT", "begin-attempt.after").output().unwrap();
+    let killed = building.env("UNSPOOL_CRASH_AT", "create-generation.after").output().unwrap();
     assert_eq!(killed.status.signal(), Some(9), "{killed:?}");
     let left: Vec<_> =
         data.list(["model", "generations", "order-summary"]).iter().map(|one| one["name"].clone()).collect();

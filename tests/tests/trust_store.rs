@@ -130,12 +130,12 @@ fn a_check_of_a_store_in_use_finds_nothing() {
     data.import(&data.file("events.ndjson", history::mixed(4_000, &others)));
     data.install(&plugin("faulty"));
     data.ok(["rebuild", "faulty", "--to", "7"]);
-    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "5", "--rate-limit", "200"]);
+    let rebuild = data.start(["rebuild", "faulty", "--on-error", "park", "--chunk-size", "5", "--rate-limit", "60"]);
     data.wait_for_host();
     data.wait_for("faulty", |status| status["checkpointId"] == "faulty/2");
     // Some see events set aside, as those at every hundredth position are.
     let mut checked = 0;
-    while checked < 10 || data.json(["status", "faulty"])["parked"].as_u64().unwrap() < 3 {
+    while checked < 5 || data.json(["status", "faulty"])["parked"].as_u64().unwrap() < 3 {
         assert_eq!(data.json(["store", "check"])["problems"], json!([]));
         checked += 1;
     }
