@@ -32,6 +32,18 @@ pub const LOW_COMMITTER_NICE: i32 = 10;
 /// Events of a call below which it is not worth sharing them out among instances.
 pub const SHARED_EVENTS: usize = 256;
 
+/// Events of the first call of a generation up to which each of its streams is handled by itself, where the projection is partitioned by
+/// stream: a fresh instance for each costs some 20 µs.
+pub const CHECKED_EVENTS: usize = 1024;
+
+/// Of so many calls of such a projection one is handled in [`CHECKED_PARTS`], to see whether it is what it says.
+pub const CHECKED_CALLS: u64 = 64;
+/// See [`CHECKED_CALLS`]: two streams that touch one row are in different parts seven times out of eight.
+pub const CHECKED_PARTS: usize = 8;
+
+/// Rows whose owners `plugin verify` knows at the same time: some 100 MiB.
+pub const KEPT_OWNERS: usize = 1 << 22;
+
 /// Bytes of events in one call, and thereby in one chunk; a chunk ends early where it would exceed them. The first event always fits.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
@@ -113,6 +125,9 @@ pub const SCAN_BYTES: usize = 1 << 20;
 /// Bytes of one event: id, stream, type, payload and metadata together.
 pub const EVENT_BYTES: usize = 64 << 20;
 
+/// Bytes that are kept of a value of an event that is too large to be read.
+pub const UNREADABLE_BYTES: usize = 1 << 20;
+
 /// Bytes of an event's id, stream or type, and of a row's key. They are keys of trees.
 pub const NAME_BYTES: usize = 4096;
 
@@ -121,6 +136,15 @@ pub const DOCUMENT_DEPTH: usize = 64;
 
 /// Bytes of a plugin file.
 pub const PLUGIN_BYTES: usize = 64 << 20;
+
+/// Memory that compiling a plugin may take, in a process of its own: several times what an interpreter of 64 MiB takes.
+pub const COMPILE_MEMORY_BYTES: u64 = 2 << 30;
+
+/// Processor time that compiling a plugin of `bytes` may take, in a process of its own: some ten times what plugins take, and
+/// never so long that whoever waits for it gives up.
+pub fn compile_time(bytes: usize) -> Duration {
+    Duration::from_secs(10 + (bytes >> 20) as u64)
+}
 
 /// Events in one block of the embedded log, and bytes after which a block ends early.
 pub const BLOCK_EVENTS: usize = 512;

@@ -6,6 +6,7 @@ pub mod data;
 pub mod disk;
 pub mod fuzz;
 pub mod history;
+pub mod hostile;
 pub mod machine;
 pub mod oracle;
 pub mod plugins;

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::path::Path;
 use unspool_tests::{
     data::Data,
-    history,
+    history, hostile,
     plugins::{plugin, plugin_with},
 };
 
@@ -144,4 +144,37 @@ fn events_are_shown_as_they_were_written() {
         "data": { "n": 18_446_744_073_709_551_615_u64, "f": 1.5 }, "metadata": null,
     });
     assert_eq!(data.json(["events", "show", "x"]), expected);
+}
+
+/// A function of a few kilobytes can keep a compiler busy for minutes. Nobody else waits for it.
+#[test]
+fn a_plugin_that_keeps_the_compiler_busy_is_refused_and_others_are_served_meanwhile() {
+    let data = Data::new(BINARY);
+    let bomb = data.file("bomb.wasm", hostile::component(&hostile::loops(2_000, 200)));
+    data.import(&data.file("events.ndjson", history::mixed(2_000, &[])));
+    data.install(&plugin("faulty"));
+    let host = data.serve();
+    data.ok(["rebuild", "faulty", "--rate-limit", "20", "--detach"]);
+    let mut install = data.start(["plugin".as_ref(), "install".as_ref(), bomb.as_os_str()]);
+    while !has_child(host.pid()) {
+        assert!(install.is_alive(), "nothing is compiled");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // All commands of a host that change what runs take turns.
+    data.ok(["pause", "faulty"]);
+    data.ok(["resume", "faulty", "--detach"]);
+    data.ok(["cancel", "faulty"]);
+    assert!(install.is_alive(), "it took less than the commands meanwhile: the test shows nothing");
+    let refused = install.end();
+    refused.refused(2, &["bomb.wasm", "processor time", "2000", "200 deep"]);
+    assert_eq!(data.list(["plugin", "list"]).len(), 1);
+    host.kill();
+}
+
+/// Whether a process has a child.
+fn has_child(parent: rustix::process::Pid) -> bool {
+    let parent = format!("PPid:\t{}", parent.as_raw_nonzero());
+    let status = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(status);
+    processes.any(|status| status.lines().any(|line| line == parent))
 }

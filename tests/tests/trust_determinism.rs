@@ -27,11 +27,14 @@ fn a_plugin_that_folds_its_events_passes_in_every_manner() {
     let manners: Vec<_> = runs.iter().map(|run| run["manner"].as_str().unwrap()).collect();
     let expected = [
         "chunks of 500",
+        "each stream by itself",
         "one event at a time",
         "chunks of 7",
         "chunks of 5000",
         "chunks of 500, again",
         "chunks of 500, with a crash in the middle",
+        "streams side by side on 2 instances",
+        "streams side by side on 5 instances",
     ];
     assert_eq!(manners, expected);
     assert!(runs.iter().all(|run| run["same"] == true && run["digest"] == runs[0]["digest"]), "{report:#}");
@@ -73,6 +76,73 @@ fn two_streams_that_write_one_row_break_what_the_projection_says() {
     let failed = data.json(["status", "faulty"]);
     assert_eq!((&failed["status"], &failed["eventsProcessed"]), (&json!("failed"), &json!(0)));
     assert_eq!(failed["failure"]["eventId"], Value::Null, "no single event is to blame");
+    let verified = verify(&data, &plugin_with("faulty", &["two-streams"]), &data.scratch("events.ndjson"));
+    assert_eq!(verified.exit, Some(1), "{verified:#?}");
+    assert!(verified.json()["difference"]["problem"].as_str().unwrap().contains("two streams write"), "{verified:#?}");
+}
+
+/// A stream that reads what another one writes comes to other rows where they are handled side by side. One instance would hide it.
+#[test]
+fn a_stream_that_reads_what_another_writes_ends_the_rebuild_however_many_instances_there_are() {
+    let whole = Data::new(BINARY);
+    whole.import(&whole.file("events.ndjson", history::mixed(700, &[(45, "Late")])));
+    for (feature, words) in [
+        ("neighbours", ["stream s05 reads the row s00 of table seen", "which stream s00 writes"]),
+        ("scanning", ["stream s05 scans table seen by the prefix \"\"", "writes the row s0"]),
+    ] {
+        for (instances, on_error) in [("1", "stop"), ("1", "park"), ("2", "stop")] {
+            let data = whole.copy();
+            data.install(&plugin_with("faulty", &[feature]));
+            let refused = data.run(["--instances", instances, "rebuild", "faulty", "--on-error", on_error]);
+            refused.refused(1, &words);
+            let failed = data.json(["status", "faulty"]);
+            assert_eq!((&failed["status"], &failed["eventsProcessed"]), (&json!("failed"), &json!(0)));
+            assert_eq!(
+                (&failed["failure"]["kind"], &failed["failure"]["eventId"]),
+                (&json!("bad_output"), &Value::Null)
+            );
+            assert_eq!(failed["parked"], 0, "a projection that is not what it says is no event's fault");
+        }
+    }
+    // Without such an event it is what it says.
+    let data = Data::new(BINARY);
+    data.import(&data.file("events.ndjson", history::mixed(700, &[])));
+    data.install(&plugin_with("faulty", &["neighbours"]));
+    data.ok(["--instances", "2", "rebuild", "faulty"]);
+}
+
+/// Late in a history, and with what it reads far behind: where the result does not depend on who works beside whom a rebuild goes through,
+/// but `plugin verify` knows whose row it was, and one stream alone would come to other rows.
+#[test]
+fn what_another_stream_wrote_long_ago_is_found_too() {
+    let data = Data::new(BINARY);
+    let fine = (0..1_200).map(|_| ("x", "Fine"));
+    let lines = history::on_streams([("s00", "Fine")].into_iter().chain(fine).chain([("b", "Late"), ("c", "Fine")]));
+    let events = data.file("events.ndjson", lines);
+    let plugin = plugin_with("faulty", &["neighbours"]);
+    let verified = verify(&data, &plugin, &events);
+    assert_eq!(verified.exit, Some(1), "{verified:#?}");
+    let problem = verified.json()["difference"]["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("stream b reads the row s00 of table seen, which stream s00 writes"), "{problem}");
+
+    data.import(&events);
+    data.install(&plugin);
+    data.ok(["rebuild", "faulty", "--chunk-size", "100"]);
+    data.run(["rebuild", "faulty", "--stream", "b"]).refused(3, &["stream b reads the row s00 of table seen"]);
+    assert_eq!(data.json(["rebuild", "faulty", "--stream", "c"])["rows"], 1);
+}
+
+/// In the middle of a history, several instances: any run comes to the rows of one instance, or to none.
+#[test]
+fn no_rows_come_of_chance() {
+    let data = Data::new(BINARY);
+    // Each stream but `s00` asks for its row now and then.
+    let faults: Vec<_> = (3_000..3_040).filter(|number| number % 40 != 0).map(|number| (number, "Late")).collect();
+    data.import(&data.file("events.ndjson", history::mixed(4_000, &faults)));
+    data.install(&plugin_with("faulty", &["neighbours"]));
+    let ended = data.run(["--instances", "2", "rebuild", "faulty", "--chunk-size", "1000"]);
+    ended.refused(1, &["reads the row s00 of table seen", "which stream s00 writes"]);
+    assert_eq!(data.json(["status", "faulty"])["eventsProcessed"], 3_000, "what came before is as good as ever");
 }
 
 /// The difference may begin late, and only where a resume cuts history elsewhere.

@@ -94,6 +94,9 @@ pub enum Command {
         #[arg(long, hide = true)]
         until_idle: bool,
     },
+    /// Compile the plugin on standard input, for another process of this program.
+    #[command(hide = true, name = crate::plugin::COMPILE)]
+    CompilePlugin,
 }
 
 /// `events ...`

@@ -17,7 +17,7 @@ use session::Session;
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 use crate::{
-    control::{ControlError, Host, HostOptions, Request},
+    control::{ControlError, Host, Request},
     rebuild::After,
 };
 
@@ -38,6 +38,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if asked && shown.is_ok() { 0 } else { 2 });
         }
     };
+    if matches!(cli.command, Command::CompilePlugin) {
+        return crate::plugin::compile_for_another_process();
+    }
     start_logging();
     let output = Output::new(cli.json);
     let done = run(&cli, &output).unwrap_or_else(|e| {
@@ -94,6 +97,8 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         }
         Command::Store(StoreCommand::Check) => show(&session()?, Request::StoreCheck, output),
         Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
+        // Has its own way in: it answers another process, and nobody else.
+        Command::CompilePlugin => Ok(0),
     }
 }
 
@@ -148,7 +153,7 @@ fn verify_plugin(
         return show(&Session::open(cli)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
-    show(&Session::Local(Host::open(dir.path(), HostOptions::default())?), request, output)
+    show(&Session::Local(Host::open(dir.path(), session::options(cli))?), request, output)
 }
 
 /// Whether a check found a difference, or something is left undone.

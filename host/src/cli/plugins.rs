@@ -3,7 +3,6 @@
 use super::output::Output;
 use crate::{
     control::ControlError,
-    limits,
     plugin::{self, Engine, EngineOptions},
 };
 use serde_json::json;
@@ -22,9 +21,9 @@ pub(super) fn build(dir: &Path, file: Option<&Path>, features: &[String], output
 /// Checks a component, and shows what it says of itself.
 pub(super) fn check(file: &Path, output: &Output) -> Result<u8, ControlError> {
     let refused = |e: String| ControlError::refused(format!("{}: {e}", file.display()));
-    let bytes = fs::read(file).map_err(|e| refused(e.to_string()))?;
+    let bytes = plugin::read(file).map_err(|e| refused(e.to_string()))?;
     let options =
-        EngineOptions { cache_dir: None, memory_bytes: limits::GUEST_MEMORY_BYTES, cpu_time: limits::GUEST_CPU_TIME };
+        EngineOptions { cache_dir: None, compiler: Some(plugin::THIS_PROGRAM.into()), ..EngineOptions::new("") };
     let engine = Engine::new(options).map_err(|e| ControlError::failed(e.to_string()))?;
     let plugin = engine.load(&bytes).map_err(|e| refused(e.to_string()))?;
     let description = plugin.description();

@@ -4,6 +4,7 @@ use super::args::Cli;
 use crate::{
     control::{Client, ControlError, Host, HostOptions, Request, Sink},
     limits,
+    plugin::THIS_PROGRAM,
 };
 use serde_json::Value;
 use std::{
@@ -57,8 +58,9 @@ impl Session {
 }
 
 /// What a host in this process is told.
-fn options(cli: &Cli) -> HostOptions {
+pub(super) fn options(cli: &Cli) -> HostOptions {
     let memory_bytes = usize::try_from(cli.memory << 20).unwrap_or(limits::GUEST_MEMORY_BYTES);
     let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);
-    HostOptions { alert: cli.alert.clone(), memory_bytes, instances, ..HostOptions::default() }
+    let compiler = Some(PathBuf::from(THIS_PROGRAM));
+    HostOptions { alert: cli.alert.clone(), memory_bytes, instances, compiler, ..HostOptions::default() }
 }

@@ -2,7 +2,6 @@
 
 use super::{ControlError, Host, Request, Sink};
 use crate::{
-    limits,
     rebuild::{After, RebuildError},
     source::event_file::EventFile,
     vocabulary::{Progress, Status, to_json},
@@ -212,13 +211,5 @@ fn about_file(file: &str, error: RebuildError) -> ControlError {
 }
 
 fn read_plugin(file: &str) -> Result<Vec<u8>, ControlError> {
-    let unreadable = |e: std::io::Error| ControlError::refused(format!("{file}: {e}"));
-    let size = std::fs::metadata(file).map_err(unreadable)?.len();
-    if size > limits::PLUGIN_BYTES as u64 {
-        return Err(ControlError::refused(format!(
-            "{file}: {size} bytes, more than a plugin may have ({})",
-            limits::PLUGIN_BYTES
-        )));
-    }
-    std::fs::read(file).map_err(unreadable)
+    crate::plugin::read(Path::new(file)).map_err(|e| ControlError::refused(format!("{file}: {e}")))
 }

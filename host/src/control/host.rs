@@ -9,7 +9,7 @@ use crate::{
     store::{DataDir, Store},
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -25,6 +25,8 @@ pub struct HostOptions {
     pub instances: usize,
     /// Processor time that one chunk may take; [`limits::GUEST_CPU_TIME`] by default.
     pub cpu_time: Duration,
+    /// See [`EngineOptions::compiler`].
+    pub compiler: Option<PathBuf>,
 }
 
 impl Default for HostOptions {
@@ -34,6 +36,7 @@ impl Default for HostOptions {
             memory_bytes: limits::GUEST_MEMORY_BYTES,
             instances: limits::instances_of_one(),
             cpu_time: limits::GUEST_CPU_TIME,
+            compiler: None,
         }
     }
 }
@@ -81,6 +84,7 @@ impl Host {
                 cache_dir: Some(dir.compiled_dir()),
                 memory_bytes: options.memory_bytes,
                 cpu_time: options.cpu_time,
+                compiler: options.compiler.clone(),
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
             let settings = Some(dir.path().to_owned());

@@ -155,9 +155,13 @@ impl Host {
                 if event.id == id {
                     let part = |bytes: &[u8]| to_json(bytes).unwrap_or(Value::Null);
                     let mut shown = listed(&parked);
-                    shown["timestamp"] = event.timestamp.into();
-                    shown["data"] = part(event.data);
-                    shown["metadata"] = part(event.metadata);
+                    if parked.unreadable {
+                        shown["raw"] = part(event.data);
+                    } else {
+                        shown["timestamp"] = event.timestamp.into();
+                        shown["data"] = part(event.data);
+                        shown["metadata"] = part(event.metadata);
+                    }
                     shown["failure"] = value(&parked.failure)?;
                     return Ok(shown);
                 }
@@ -226,6 +230,7 @@ fn listed(parked: &ParkedEvent) -> Value {
         "stream": parked.stream,
         "type": event.map(|event| event.kind),
         "position": parked.position,
+        "unreadable": parked.unreadable,
         "error": parked.failure.as_ref().map(|failure| failure.message.as_str()),
     })
 }

@@ -1,6 +1,6 @@
 //! A chunk on its way to a plugin.
 
-use crate::vocabulary::Position;
+use crate::vocabulary::{EventFailure, FailureKind, Position};
 use unspool_frame::Event;
 
 /// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
@@ -16,6 +16,8 @@ pub(super) struct Chunk {
     ends: Vec<(usize, Position)>,
     /// The source has been read up to here.
     pub(super) through: Position,
+    /// Why the source cannot read its event, which is the only one then.
+    pub(super) unreadable: Option<String>,
 }
 
 /// What a checkpoint says of an event.
@@ -27,13 +29,13 @@ pub(super) struct LastEvent {
 
 impl Chunk {
     pub(super) fn new(through: Position) -> Chunk {
-        Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through }
+        Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through, unreadable: None }
     }
 
     /// An empty chunk behind this one, with room for as much.
     pub(super) fn next(&self) -> Chunk {
         let frame = Vec::with_capacity(self.frame.len() + self.frame.len() / 8);
-        Chunk { frame, ends: Vec::with_capacity(self.ends.len()), through: self.through }.emptied(self.through)
+        Chunk { frame, ends: Vec::with_capacity(self.ends.len()), ..Chunk::new(self.through) }.emptied(self.through)
     }
 
     /// An empty chunk behind `through`, in the memory of this one.
@@ -42,6 +44,7 @@ impl Chunk {
         self.frame.extend_from_slice(&EMPTY);
         self.ends.clear();
         self.through = through;
+        self.unreadable = None;
         self
     }
 
@@ -64,6 +67,16 @@ impl Chunk {
 
     pub(super) fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.unreadable.is_some()
+    }
+
+    /// The failure of its event that the source cannot read, where it is one.
+    pub(super) fn unreadable_failure(&self) -> Option<EventFailure> {
+        let failure = EventFailure::permanent(FailureKind::Source, self.unreadable.as_ref()?);
+        Some(failure.at(&self.event(0)?, self.position(0)))
     }
 
     pub(super) fn bytes(&self) -> usize {

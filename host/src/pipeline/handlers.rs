@@ -131,6 +131,11 @@ impl<'a> Handlers<'a> {
     /// parked, the rest goes on without the failed one and its stream. Returns what it handled last.
     fn handle_with_retries(&mut self, chunk: Chunk) -> Result<Chunk, Halt> {
         let mut chunk = self.parking.set_aside(chunk);
+        if let Some(failure) = chunk.unreadable_failure() {
+            self.make_room()?;
+            self.stop_or_park(&chunk, 0, failure)?;
+            return Ok(chunk);
+        }
         let mut tries = 1;
         loop {
             let (handled, failure) = match self.handle(&chunk)? {
@@ -148,14 +153,23 @@ impl<'a> Handlers<'a> {
                 chunk = chunk.rest(handled);
                 continue;
             }
-            if self.attempt.record.on_error == OnError::Stop || !can_park(&failure) {
-                return Err(Halt::Failed(failure));
-            }
-            tracing::warn!(projection = self.name(), "parked: {failure}");
-            self.park(&chunk, handled, failure)?;
+            self.stop_or_park(&chunk, handled, failure)?;
             chunk = self.parking.set_aside(chunk.rest(handled + 1));
             tries = 1;
         }
+    }
+
+    /// What becomes of event number `index`, which cannot be handled.
+    fn stop_or_park(&mut self, chunk: &Chunk, index: usize, mut failure: EventFailure) -> Result<(), Halt> {
+        if self.attempt.record.on_error == OnError::Stop || !can_park(&failure) {
+            if chunk.is_unreadable() {
+                failure.message +=
+                    "; correct it there and resume, or rebuild with --on-error park, which sets it aside";
+            }
+            return Err(Halt::Failed(failure));
+        }
+        tracing::warn!(projection = self.name(), "parked: {failure}");
+        self.park(chunk, index, failure)
     }
 
     /// Sets event number `index` aside; the checkpoint moves over it.
@@ -218,7 +232,12 @@ impl<'a> Handlers<'a> {
     /// Puts an outcome into the overlay; a failure learns which event it is about.
     pub(super) fn accept(&mut self, chunk: &Chunk, mut outcome: Outcome) -> (usize, Option<EventFailure>) {
         let handled = outcome.handled;
-        let failure = outcome.failure.take().map(|failure| self.blame(chunk, handled, failure));
+        // Where two streams meet it says so, and no single event is to blame.
+        let blame = |failure: EventFailure| match failure.stream {
+            Some(_) => failure,
+            None => self.blame(chunk, handled, failure),
+        };
+        let failure = outcome.failure.take().map(blame);
         self.apply(chunk, handled, outcome);
         (handled, failure)
     }
@@ -226,7 +245,6 @@ impl<'a> Handlers<'a> {
     /// The failure, with the event it is about.
     pub(super) fn blame(&self, chunk: &Chunk, index: usize, failure: EventFailure) -> EventFailure {
         let failure = EventFailure { plugin_digest: Some(self.attempt.plugin.digest().to_owned()), ..failure };
-        // A plugin that breaks its own word about partitioning does so for no single event.
         match chunk.event(index) {
             Some(event) if failure.kind != FailureKind::Plugin => failure.at(&event, chunk.position(index)),
             _ => failure,

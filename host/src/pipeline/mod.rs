@@ -5,7 +5,7 @@
 //! | reader | `reader.rs` | reads ahead, filtered by event type, and cuts what one call handles; `call_size.rs` says how much |
 //! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
-//! | sharing | `sharing.rs` | hands the streams of one chunk to several instances at once, where the projection allows it |
+//! | sharing | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
 //! | overlay | `overlay.rs` | rows handled and not yet in their tables; later chunks read through it |
 //! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
 //!
@@ -20,6 +20,7 @@ mod handlers;
 mod outgoing;
 #[doc(hidden)]
 pub mod overlay;
+mod owners;
 mod parking;
 mod pool;
 mod published;

@@ -6,7 +6,7 @@
 //! there are too many bytes of such layers. A read therefore looks at the open layer, at the taken ones, newest first, and at
 //! the snapshot.
 
-use super::chunk::LastEvent;
+use super::{chunk::LastEvent, owners::Looked};
 use crate::{
     limits,
     plugin::{ReadRows, RowWrite},
@@ -252,7 +252,7 @@ impl View {
 
     /// A reader for one chunk.
     pub fn reader(&self) -> ChunkRows {
-        ChunkRows { overlay: self.overlay.clone(), snapshot: self.snapshot.clone() }
+        ChunkRows { overlay: self.overlay.clone(), snapshot: self.snapshot.clone(), looked: None }
     }
 }
 
@@ -260,6 +260,21 @@ impl View {
 pub struct ChunkRows {
     overlay: Arc<Overlay>,
     snapshot: Arc<RowSnapshot>,
+    looked: Option<Arc<Mutex<Looked>>>,
+}
+
+impl ChunkRows {
+    /// The same rows, and what is looked at from now on.
+    pub(super) fn noting(mut self) -> (ChunkRows, Arc<Mutex<Looked>>) {
+        let looked = self.looked.get_or_insert_default().clone();
+        (self, looked)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Looked)) {
+        if let Some(looked) = &self.looked {
+            note(&mut looked.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
 }
 
 fn unreadable(error: StoreError) -> EventFailure {
@@ -268,6 +283,7 @@ fn unreadable(error: StoreError) -> EventFailure {
 
 impl ReadRows for ChunkRows {
     fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
+        self.note(|looked| looked.at(table, key));
         if let Some(known) = self.overlay.lock().get(table, key) {
             return Ok(known);
         }
@@ -276,6 +292,7 @@ impl ReadRows for ChunkRows {
 
     /// Looks into the layers for all keys under one lock, and into the snapshot for those that they do not know.
     fn get_many(&mut self, table: usize, keys: &[String]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+        self.note(|looked| keys.iter().for_each(|key| looked.at(table, key)));
         let known: Vec<_> = {
             let layers = self.overlay.lock();
             keys.iter().map(|key| layers.get(table, key)).collect()
@@ -301,7 +318,7 @@ impl ReadRows for ChunkRows {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        merged::scan(
+        let page = merged::scan(
             merged::Range { prefix, after, limit, max_bytes },
             |after| self.snapshot.scan(table, prefix, after, limit, max_bytes).map_err(unreadable),
             |within| {
@@ -310,6 +327,11 @@ impl ReadRows for ChunkRows {
                 let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
                 rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
             },
-        )
+        )?;
+        self.note(|looked| {
+            looked.through(table, prefix);
+            page.iter().for_each(|(key, _)| looked.at(table, key));
+        });
+        Ok(page)
     }
 }

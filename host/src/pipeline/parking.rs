@@ -22,10 +22,12 @@ pub(super) struct Parking {
     waiting: BTreeMap<Position, ParkedEvent>,
 }
 
-/// Whether an event with this failure can be set aside: its handler is at fault, and not source, store or host.
+/// Whether an event with this failure can be set aside: its handler is at fault, or what stands in the source for this very
+/// event; and not the source as a whole, the store or the host.
 pub(super) fn can_park(failure: &EventFailure) -> bool {
-    use FailureKind::{BadOutput, Deadline, Handler, Memory, Stack, Trap};
-    failure.event_id.is_some() && matches!(failure.kind, Handler | Trap | Deadline | Memory | Stack | BadOutput)
+    use FailureKind::{BadOutput, Deadline, Handler, Memory, Source, Stack, Trap};
+    failure.event_id.is_some()
+        && matches!(failure.kind, Handler | Trap | Deadline | Memory | Stack | BadOutput | Source)
 }
 
 impl Parking {
@@ -44,13 +46,15 @@ impl Parking {
         for index in 0..chunk.len() {
             match chunk.event(index) {
                 Some(event) if self.streams.contains(event.stream) => {
-                    let waiting = parked_event(&chunk, index, event.stream, None);
+                    // What cannot be read says so even while it waits.
+                    let waiting = parked_event(&chunk, index, event.stream, chunk.unreadable_failure());
                     self.waiting.insert(waiting.position, waiting);
                 }
                 _ => rest.push(chunk.encoded(index), chunk.position(index)),
             }
         }
         rest.through = chunk.through;
+        rest.unreadable = chunk.unreadable.filter(|_| !rest.is_empty());
         rest
     }
 
@@ -92,6 +96,7 @@ fn parked_event(chunk: &Chunk, index: usize, stream: &str, failure: Option<Event
         position: chunk.position(index),
         event: Bytes::copy_from_slice(chunk.encoded(index)),
         failure,
+        unreadable: chunk.is_unreadable(),
     }
 }
 

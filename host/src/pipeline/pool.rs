@@ -12,6 +12,7 @@ use std::sync::{
 #[derive(Clone)]
 pub struct InstancePool {
     instances: usize,
+    keeps_owners: bool,
     free: Arc<(Mutex<usize>, Condvar)>,
     rebuilds: Arc<AtomicUsize>,
 }
@@ -29,9 +30,20 @@ impl InstancePool {
         let places = places.clamp(1, limits::POOL_INSTANCES);
         InstancePool {
             instances: instances.clamp(1, places),
+            keeps_owners: false,
             free: Arc::new((Mutex::new(places), Condvar::new())),
             rebuilds: Arc::default(),
         }
+    }
+
+    /// Every stream of a projection that is partitioned by stream is handled by an instance of its own, and no row that one touches is
+    /// touched by another, through the whole history: exact, and slow.
+    pub fn keeping_owners(self) -> InstancePool {
+        InstancePool { keeps_owners: true, ..self }
+    }
+
+    pub(super) fn keeps_owners(&self) -> bool {
+        self.keeps_owners
     }
 
     /// Lets a rebuild use it.

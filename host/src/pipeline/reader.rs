@@ -4,6 +4,7 @@ use super::{Attempt, call_size::CallSize, chunk::Chunk, queue::ChunkQueue, yield
 use crate::{
     limits,
     source::{Reader, SourceError},
+    vocabulary::BlockEvent,
 };
 use std::time::Instant;
 
@@ -27,19 +28,30 @@ fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size:
     let stages = attempt.published.stages();
     loop {
         let started = Instant::now();
-        let Some(block) = reader.next()? else { break };
+        let block = match reader.next() {
+            Ok(Some(block)) => block,
+            Ok(None) => break,
+            Err(e) => {
+                // What was read before it counts.
+                queue.push(Ok(chunk));
+                return Err(e);
+            }
+        };
         stages.read().add(started.elapsed().saturating_sub(block.waited));
         stages.read_waited().add(block.waited);
-        for (event, position) in block.events() {
-            let full = chunk.len() >= size.events() || chunk.bytes() + event.len() > limits::CHUNK_BYTES;
-            if full && !chunk.is_empty() {
+        for BlockEvent { frame, position, unreadable } in block.events() {
+            let full = chunk.len() >= size.events() || chunk.bytes() + frame.len() > limits::CHUNK_BYTES;
+            // One that the source cannot read is a chunk of its own.
+            let cut = full || unreadable.is_some() || chunk.is_unreadable();
+            if cut && !chunk.is_empty() {
                 let next = queue.chunk_after(&chunk);
                 let full = std::mem::replace(&mut chunk, next);
                 if !stages.read_waited().time(|| queue.push(Ok(full))) {
                     return Ok(());
                 }
             }
-            chunk.push(event, position);
+            chunk.push(frame, position);
+            chunk.unreadable = unreadable.map(str::to_owned);
         }
         chunk.through = block.through;
         if attempt.stop.is_raised() {

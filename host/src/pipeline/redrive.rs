@@ -1,16 +1,16 @@
 //! Handling events outside a rebuild's flow: parked ones that are retried, and the events of one stream.
 
-use super::chunk::Chunk;
+use super::{chunk::Chunk, owners::Looked};
 use crate::{
     limits,
     plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
     source::{Source, SourceError},
     store::{Commit, Generation, ParkedEvent, RebuildRecord, RowChange, RowSnapshot, Store, StoreError, merged},
-    vocabulary::{EventFailure, FailureKind, Matcher, Position, now_ms},
+    vocabulary::{BlockEvent, EventFailure, FailureKind, Matcher, Position, now_ms},
 };
 use bytes::Bytes;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
@@ -38,9 +38,11 @@ pub fn page(
     page: &[ParkedEvent],
 ) -> Result<Redriven, StoreError> {
     let mut chunk = Chunk::new(record.checkpoint.position);
-    page.iter().for_each(|event| chunk.push(&event.event, event.position));
+    let readable = page.iter().take_while(|event| !event.unreadable);
+    readable.for_each(|event| chunk.push(&event.event, event.position));
     let rows = Rows::over(Some(store.rows(generation)?));
     let (handled, failure) = handle(plugin, &chunk, &rows);
+    let failure = failure.or_else(|| page.get(handled)?.failure.clone().filter(|_| handled == chunk.len()));
     let mut commit = empty_commit(store, record, plugin.digest())?;
     commit.checkpoint.events_processed += handled as u64;
     commit.rows = sorted(&rows.changes(), record.tables.len());
@@ -49,6 +51,43 @@ pub fn page(
     commit.parked = again.map(|event| ParkedEvent { failure: failure.clone(), ..event.clone() }).into_iter().collect();
     store.commit(&[commit])?;
     Ok(Redriven { handled, failure })
+}
+
+/// Reads the events of a page again that their source could not read, up to the first that it still cannot: it may have been
+/// corrected there.
+///
+/// # Errors
+/// When the source cannot be read at all.
+pub fn read_again(source: &dyn Source, matcher: &Matcher, page: &mut [ParkedEvent]) -> Result<(), SourceError> {
+    for parked in page.iter_mut().filter(|parked| parked.unreadable) {
+        let id = unspool_frame::Event::decode(&mut &parked.event[..]).map(|event| event.id.to_owned());
+        let mut reader = source.read(matcher, parked.position.before(), parked.position)?;
+        let mut found = None;
+        while let Some(block) = reader.next()? {
+            for event in block.events().filter(|event| event.position == parked.position) {
+                let read = unspool_frame::Event::decode(&mut &event.frame[..]).ok();
+                let same = read.is_some_and(|read| Ok(read.id) == id.as_deref() && read.stream == parked.stream);
+                found = Some((same, Bytes::copy_from_slice(event.frame), event.unreadable.map(str::to_owned)));
+            }
+        }
+        let why = match found {
+            Some((true, event, None)) => {
+                (parked.event, parked.failure, parked.unreadable) = (event, None, false);
+                continue;
+            }
+            Some((true, event, Some(why))) => {
+                parked.event = event;
+                why
+            }
+            Some((false, ..)) => "another event stands in its place now; dead-letters discard forgets it".to_owned(),
+            None => "its source does not have it any more; dead-letters discard forgets it".to_owned(),
+        };
+        if let Some(failure) = &mut parked.failure {
+            failure.message = why;
+        }
+        break;
+    }
+    Ok(())
 }
 
 /// Takes events off the parked ones without handling them.
@@ -77,6 +116,10 @@ pub struct Replayed {
     pub rows: Changes,
     /// Its events that were handled.
     pub events: u64,
+    /// Rows that it looked for and had not written before: table and key.
+    pub missed: BTreeSet<(usize, Bytes)>,
+    /// What it scanned: table and prefix.
+    pub scanned: BTreeSet<(usize, String)>,
 }
 
 /// Replays the events of one stream behind `after` on no rows at all, part by part. What was handled is in `replayed` when
@@ -99,6 +142,9 @@ pub fn replay_stream(
         from = *through;
     }
     replayed.rows = rows.changes().clone();
+    let looked = rows.looked.lock().unwrap_or_else(PoisonError::into_inner);
+    replayed.missed = looked.rows().map(|(table, key)| (table, Bytes::copy_from_slice(key.as_bytes()))).collect();
+    replayed.scanned = looked.scans().map(|(table, prefix)| (table, prefix.to_owned())).collect();
     done
 }
 
@@ -121,8 +167,14 @@ fn replay_part(
     };
     let mut reader = source.read(&matcher, after, through).map_err(unreadable)?;
     while let Some(block) = reader.next().map_err(unreadable)? {
-        for (frame, position) in block.events() {
+        for BlockEvent { frame, position, unreadable } in block.events() {
             if unspool_frame::Event::stream_of(frame) == Some(stream.as_bytes()) {
+                if let Some(why) = unreadable {
+                    flush(&mut chunk)?;
+                    chunk.push(frame, position);
+                    chunk.unreadable = Some(why.to_owned());
+                    return chunk.unreadable_failure().map_or(Ok(()), Err);
+                }
                 chunk.push(frame, position);
             }
             if chunk.len() >= limits::RETRY_EVENTS || chunk.bytes() >= limits::CHUNK_BYTES {
@@ -237,11 +289,13 @@ fn accept(
 struct Rows {
     changes: Arc<Mutex<Changes>>,
     snapshot: Arc<Option<RowSnapshot>>,
+    /// What was looked for where there is no snapshot.
+    looked: Arc<Mutex<Looked>>,
 }
 
 impl Rows {
     fn over(snapshot: Option<RowSnapshot>) -> Rows {
-        Rows { changes: Arc::default(), snapshot: Arc::new(snapshot) }
+        Rows { changes: Arc::default(), snapshot: Arc::new(snapshot), looked: Arc::default() }
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -263,7 +317,10 @@ impl ReadRows for Rows {
         }
         match &*self.snapshot {
             Some(snapshot) => snapshot.get(table, key).map_err(unreadable),
-            None => Ok(None),
+            None => {
+                self.looked.lock().unwrap_or_else(PoisonError::into_inner).at(table, key);
+                Ok(None)
+            }
         }
     }
 
@@ -275,6 +332,9 @@ impl ReadRows for Rows {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
+        if self.snapshot.is_none() {
+            self.looked.lock().unwrap_or_else(PoisonError::into_inner).through(table, prefix);
+        }
         merged::scan(
             merged::Range { prefix, after, limit, max_bytes },
             |after| match &*self.snapshot {

@@ -140,14 +140,22 @@ impl Authentic {
     }
 }
 
-/// The part of an [`Authentic`] that [`Component::serialize`] made.
-struct CompiledBytes<'a>(&'a [u8]);
+/// What [`Component::serialize`] made.
+pub(super) struct CompiledBytes<'a>(&'a [u8]);
+
+impl<'a> CompiledBytes<'a> {
+    /// What a process of this program gave, which compiled for this one (see `compile.rs`).
+    pub(super) fn of_our_compiler(bytes: &'a [u8]) -> CompiledBytes<'a> {
+        CompiledBytes(bytes)
+    }
+}
 
 #[allow(unsafe_code)]
-fn deserialize(engine: &wasmtime::Engine, compiled: CompiledBytes<'_>) -> wasmtime::Result<Component> {
+pub(super) fn deserialize(engine: &wasmtime::Engine, compiled: CompiledBytes<'_>) -> wasmtime::Result<Component> {
     // SAFETY: the bytes must come from `Component::serialize`, unchanged, since they are run as native code. A
-    // `CompiledBytes` is only made from an `Authentic`, and that only by `CompiledCache::read`, which found a MAC over them
-    // with the key of this directory. `CompiledCache::write` is the only one to make such MACs, over what `serialize`
+    // `CompiledBytes` is made of what a child process of this very program wrote to its pipe, where nobody else can write,
+    // or from an `Authentic`, and that only by `CompiledCache::read`, which found a MAC over them with the key of this
+    // directory. `CompiledCache::write` is the only one to make such MACs, over what `serialize`
     // returned. Whoever can read the key can already write the host's own files. The bytes were read into memory of our
     // own before they were checked, so that nobody can change them in between.
     unsafe { Component::deserialize(engine, compiled.0) }

@@ -2,17 +2,17 @@
 
 use super::cache::{Compiled, CompiledCache};
 use super::call::{Call, NoRows, Plugin, run};
+use super::compile;
 use super::error::{CallError, PluginError};
 use super::wit::{Projection, ProjectionPre};
-use super::world;
 use crate::limits;
 use crate::vocabulary::{Complexity, Description, EventFailure, FailureKind, Partitioning, validate};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -43,6 +43,9 @@ pub struct EngineOptions {
     pub memory_bytes: usize,
     /// Processor time that one call may take; by default [`limits::GUEST_CPU_TIME`].
     pub cpu_time: Duration,
+    /// The program whose command [`super::COMPILE`] compiles, within bounds; [`super::THIS_PROGRAM`] where that has the command. By
+    /// default `None`: plugins are compiled in this process, however long that takes.
+    pub compiler: Option<PathBuf>,
 }
 
 impl EngineOptions {
@@ -52,6 +55,7 @@ impl EngineOptions {
             cache_dir: Some(cache_dir.into()),
             memory_bytes: limits::GUEST_MEMORY_BYTES,
             cpu_time: limits::GUEST_CPU_TIME,
+            compiler: None,
         }
     }
 }
@@ -68,6 +72,9 @@ struct Inner {
     cache: Option<CompiledCache>,
     memory_bytes: usize,
     cpu_time: Duration,
+    compiler: Option<PathBuf>,
+    /// Held while a plugin is compiled: one at a time may use what a compiler may.
+    compiling: Mutex<()>,
     /// The ticker ends when this is dropped.
     _ticker: mpsc::Sender<()>,
 }
@@ -83,7 +90,7 @@ impl Engine {
             return Err(PluginError::MemoryCeiling(options.memory_bytes));
         }
         let problem = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
-        let wasmtime = wasmtime::Engine::new(&config()).map_err(problem)?;
+        let wasmtime = start()?;
         let mut linker = Linker::new(&wasmtime);
         Projection::add_to_linker::<Call, HasSelf<Call>>(&mut linker, |call| call).map_err(problem)?;
         let cache = options.cache_dir.map(|dir| CompiledCache::open(&dir, &wasmtime)).transpose()?;
@@ -95,27 +102,38 @@ impl Engine {
                 cache,
                 memory_bytes: options.memory_bytes,
                 cpu_time: options.cpu_time,
+                compiler: options.compiler,
+                compiling: Mutex::default(),
                 _ticker: ticker,
             }),
         })
     }
 
     /// Makes a plugin of `component`, the bytes of a plugin file. Checking, compiling and describing it takes tens of
-    /// milliseconds the first time, and less than one when it has been compiled before.
+    /// milliseconds the first time, and less than one when it has been compiled before. What takes longer than it may is
+    /// refused, where there is a program to compile with.
     ///
     /// # Errors
     /// When the bytes are no component of our world, cannot be compiled, or do not describe themselves.
     pub fn load(&self, component: &[u8]) -> Result<Plugin, PluginError> {
         let digest = blake3::hash(component);
         let name = digest.to_hex().to_string();
-        let cached = self.inner.cache.as_ref().and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
-        if let Some(Compiled { component, description }) = cached {
-            let pre = self.link(&component)?;
-            return Ok(Plugin::new(self.clone(), pre, description, name));
+        let cached = || self.inner.cache.as_ref().and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
+        let loaded = |Compiled { component, description }| {
+            Ok(Plugin::new(self.clone(), self.link(&component)?, description, name.clone()))
+        };
+        if let Some(compiled) = cached() {
+            return loaded(compiled);
         }
-        world::check(component)?;
-        let component = Component::from_binary(&self.inner.wasmtime, component)
-            .map_err(|error| PluginError::Compile(format!("{error:#}")))?;
+        let _turn = self.inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been compiled while this waited for its turn.
+        if let Some(compiled) = cached() {
+            return loaded(compiled);
+        }
+        let component = match &self.inner.compiler {
+            Some(program) => compile::apart(program, &self.inner.wasmtime, component)?,
+            None => compile::here(&self.inner.wasmtime, component)?,
+        };
         let pre = self.link(&component)?;
         let description = self.describe(&pre, &name)?;
         let compiled = Compiled { component, description };
@@ -181,6 +199,11 @@ impl fmt::Debug for Engine {
             .field("cpu_time", &self.inner.cpu_time)
             .finish_non_exhaustive()
     }
+}
+
+/// An engine without a clock and without a cache.
+pub(super) fn start() -> Result<wasmtime::Engine, PluginError> {
+    wasmtime::Engine::new(&config()).map_err(|error| PluginError::Engine(format!("{error:#}")))
 }
 
 /// Same plugin, same chunk, same rows: same bytes, on every machine; and every guest can be stopped.

@@ -35,6 +35,17 @@ pub enum PluginError {
     /// The component is valid but this engine cannot run it.
     #[error("cannot compile the plugin: {0}")]
     Compile(String),
+    /// The process that checks and compiles plugins refused it, in words of its own.
+    #[error("{0}")]
+    Refused(String),
+    /// Compiling it takes more than it may, or ends the compiler.
+    #[error("cannot compile the plugin: {why}; {large}")]
+    TooMuch {
+        /// More of what.
+        why: String,
+        /// What is large in it.
+        large: String,
+    },
     /// `describe` did not return.
     #[error("the plugin cannot describe itself: {0}")]
     Describe(EventFailure),

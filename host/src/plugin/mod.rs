@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `build` | a Rust package becomes a component |
 //! | `world` | compares a component with the world, by name, before anything is compiled |
-//! | `engine` | one [`Engine`] per host: compiler, instance pool, linker, the clock that stops guests |
+//! | `compile` | checks and compiles in a process of its own, within bounds |
+//! | `engine` | one [`Engine`] per host: instance pool, linker, the clock that stops guests |
 //! | `cache` | compiled components on disk, authenticated |
 //! | `call` | one call of a plugin on a fresh instance: [`Plugin`], and the imports it meets |
 //! | `guard` | what a call may use: memory, processor time, log lines |
@@ -29,6 +30,7 @@
 mod build;
 mod cache;
 mod call;
+mod compile;
 mod engine;
 mod error;
 mod failure;
@@ -41,8 +43,27 @@ mod world;
 
 pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
 pub use call::{Plugin, ReadRows};
+pub use compile::{COMPILE, THIS_PROGRAM, compile_for_another_process};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};
+
+/// Reads a plugin's file, or as much of it as shows that it is too large.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(file: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)?.take(crate::limits::PLUGIN_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > crate::limits::PLUGIN_BYTES {
+        return Err(std::io::Error::other(format!(
+            "more bytes than a plugin may have ({})",
+            crate::limits::PLUGIN_BYTES
+        )));
+    }
+    Ok(bytes)
+}
+
 pub(crate) use guard::thread_cpu_time;
 pub use outcome::{Outcome, RowWrite};
 pub use world::{Difference, check};

@@ -223,7 +223,7 @@ impl Supervisor {
         let segments = if after > Position::START { vec![segment] } else { Vec::new() };
         let report = self.build_apart(name, apart(&candidate, segments)).and_then(|tried| {
             let compared = || {
-                redrive::run(&self.host.store, &candidate, &tried)?;
+                redrive::run(&self.host.store, &candidate, &tried, &source)?;
                 let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
                 let left = self.host.store.rebuild(name, tried.generation)?.parked;
                 Ok(TrialReport {

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     disk::DiskError,
+    limits,
     plugin::Plugin,
     source::Source,
     store::{DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Store, StoreError},
-    vocabulary::{Matcher, Position, Status, now_ms},
+    vocabulary::{Matcher, Partitioning, Position, Status, now_ms},
 };
 use serde::Serialize;
 use std::{
@@ -65,6 +66,9 @@ pub struct Divergence {
     pub position: Position,
     /// The first rows that differ up to there: `expected` is what the first run has.
     pub first: Vec<RowDifference>,
+    /// Why there are no rows to compare, where a run ended before its end: two streams touch a row of a projection that says that it
+    /// is partitioned by stream.
+    pub problem: Option<String>,
 }
 
 /// A manner of going through a history.
@@ -76,6 +80,10 @@ enum Manner {
     Again(u32),
     /// Chunks of this many events, with a host that dies in the middle, and another that goes on.
     Crash(u32),
+    /// So many instances, which handle streams side by side.
+    Instances(usize),
+    /// Each stream by itself: none may touch a row that another writes.
+    Streams(u32),
 }
 
 impl std::fmt::Display for Manner {
@@ -85,6 +93,21 @@ impl std::fmt::Display for Manner {
             Manner::Chunks(size) => write!(f, "chunks of {size}"),
             Manner::Again(size) => write!(f, "chunks of {size}, again"),
             Manner::Crash(size) => write!(f, "chunks of {size}, with a crash in the middle"),
+            Manner::Instances(instances) => write!(f, "streams side by side on {instances} instances"),
+            Manner::Streams(_) => f.write_str("each stream by itself"),
+        }
+    }
+}
+
+impl Divergence {
+    /// A manner that did not come to its end, as others did.
+    fn failed(manner: Manner, to: Position, problem: String) -> Divergence {
+        Divergence {
+            manner: manner.to_string(),
+            event_id: None,
+            position: to,
+            first: Vec::new(),
+            problem: Some(problem),
         }
     }
 }
@@ -112,11 +135,31 @@ impl Supervisor {
             runs: Vec::new(),
             difference: None,
         };
+        // Whoever breaks its word may do so in any run; where each stream is by itself it is found for certain.
+        let is_partitioned = bench.plugin.description().partitioning == Partitioning::Stream;
+        let by_streams = match is_partitioned.then(|| bench.run(Manner::Streams(usual), to)).transpose() {
+            Err(RebuildError::Apart(problem)) => {
+                report.difference = Some(Divergence::failed(Manner::Streams(usual), to, problem));
+                return Ok(report);
+            }
+            by_streams => by_streams?,
+        };
         let first = bench.run(Manner::Chunks(usual), to)?;
         report.runs.push(bench.result(Manner::Chunks(usual), &first, &first)?);
+        if let Some(record) = by_streams {
+            report.runs.push(bench.result(Manner::Streams(usual), &record, &first)?);
+            bench.drop(&record)?;
+        }
         let others = [1, 7, 5000].into_iter().filter(|size| *size != usual).map(Manner::Chunks);
-        for manner in others.chain([Manner::Again(usual), Manner::Crash(usual)]) {
-            let record = bench.run(manner, to)?;
+        let instances = INSTANCES.iter().filter(|_| is_partitioned).map(|instances| Manner::Instances(*instances));
+        for manner in others.chain([Manner::Again(usual), Manner::Crash(usual)]).chain(instances) {
+            let record = match bench.run(manner, to) {
+                Err(RebuildError::Apart(problem)) => {
+                    report.difference.get_or_insert(Divergence::failed(manner, to, problem));
+                    break;
+                }
+                run => run?,
+            };
             let run = bench.result(manner, &record, &first)?;
             let differs = !run.same;
             report.runs.push(run);
@@ -128,6 +171,12 @@ impl Supervisor {
         Ok(report)
     }
 }
+
+/// Events of a chunk that several instances share.
+const INSTANCES_CHUNK: u32 = 2 * limits::SHARED_EVENTS as u32;
+
+/// Instances that a projection which is partitioned by stream is tried with, beside one.
+const INSTANCES: [usize; 2] = [2, limits::POOL_INSTANCES];
 
 /// A supervisor of its own, on a store that is thrown away.
 struct Bench<'a> {
@@ -146,7 +195,7 @@ impl<'a> Bench<'a> {
         (source_name, source): (&str, Arc<dyn Source>),
         plugin: Plugin,
     ) -> Result<Bench<'a>, RebuildError> {
-        let supervisor = open(host, dir)?;
+        let supervisor = open(host, dir, alone())?;
         Ok(Bench { host, dir, source_name: source_name.to_owned(), source, plugin, supervisor })
     }
 
@@ -160,28 +209,38 @@ impl<'a> Bench<'a> {
 
     /// Builds a generation up to `to`.
     fn run(&mut self, manner: Manner, to: Position) -> Result<RebuildRecord, RebuildError> {
-        match manner {
-            Manner::Chunks(size) | Manner::Again(size) => self.supervisor.build_apart(
-                self.name(),
-                Apart {
-                    source: self.source.clone(),
-                    source_name: self.source_name.clone(),
-                    plugin: self.plugin.clone(),
-                    segments: Vec::new(),
-                    into: None,
-                    indexes: Vec::new(),
-                    after: Position::START,
-                    to,
-                    chunk_size: size,
-                    chunks_per_call: 1,
-                    on_error: OnError::Park,
-                    // Kept when the store is opened again; what is scratch is not.
-                    purpose: Purpose::AsOf,
-                    label: None,
-                },
-            ),
-            Manner::Crash(size) => self.run_with_a_crash(size, to),
-        }
+        let (options, size) = match manner {
+            Manner::Chunks(size) | Manner::Again(size) => return self.build(size, to),
+            Manner::Crash(size) => return self.run_with_a_crash(size, to),
+            Manner::Instances(instances) => (Options { instances, ..alone() }, INSTANCES_CHUNK),
+            Manner::Streams(size) => (Options { keep_owners: true, ..alone() }, size),
+        };
+        self.reopen(options)?;
+        let built = self.build(size, to);
+        self.reopen(alone())?;
+        built
+    }
+
+    fn build(&self, size: u32, to: Position) -> Result<RebuildRecord, RebuildError> {
+        self.supervisor.build_apart(
+            self.name(),
+            Apart {
+                source: self.source.clone(),
+                source_name: self.source_name.clone(),
+                plugin: self.plugin.clone(),
+                segments: Vec::new(),
+                into: None,
+                indexes: Vec::new(),
+                after: Position::START,
+                to,
+                chunk_size: size,
+                chunks_per_call: 1,
+                on_error: OnError::Park,
+                // Kept when the store is opened again; what is scratch is not.
+                purpose: Purpose::AsOf,
+                label: None,
+            },
+        )
     }
 
     /// Builds the first half, leaves the store as a host does that dies there, and lets another one go on.
@@ -218,7 +277,7 @@ impl<'a> Bench<'a> {
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)?;
         self.store().settle(&name, generation, Status::Running, None, now_ms())?;
-        self.reopen()?;
+        self.reopen(alone())?;
         self.supervisor.resume(&name)?;
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)
@@ -234,12 +293,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Closes the store, and opens it again.
-    fn reopen(&mut self) -> Result<(), RebuildError> {
+    fn reopen(&mut self, options: Options) -> Result<(), RebuildError> {
         // An empty store elsewhere stands in meanwhile: there is one supervisor at any time.
         let elsewhere = tempfile::tempdir()?;
-        let stand_in = open(self.host, elsewhere.path())?;
+        let stand_in = open(self.host, elsewhere.path(), alone())?;
         drop(std::mem::replace(&mut self.supervisor, stand_in));
-        self.supervisor = open(self.host, self.dir)?;
+        self.supervisor = open(self.host, self.dir, options)?;
         Ok(())
     }
 
@@ -286,7 +345,7 @@ impl<'a> Bench<'a> {
         }
         let (event_id, position) = event.unwrap_or((None, differ));
         let first = self.rows_that_differ(usual, manner, differ)?.unwrap_or_default();
-        Ok(Divergence { manner: manner.to_string(), event_id, position, first })
+        Ok(Divergence { manner: manner.to_string(), event_id, position, first, problem: None })
     }
 
     /// The rows in which the two manners differ up to `to`: `None` where they agree, and in what they parked too.
@@ -306,8 +365,13 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// One instance at a time: what other runs are compared with is in order.
+fn alone() -> Options {
+    Options { instances: 1, ..Options::default() }
+}
+
 /// A supervisor on the store in `dir`, which may take a moment to be let go of.
-fn open(host: &Host, dir: &Path) -> Result<Supervisor, RebuildError> {
+fn open(host: &Host, dir: &Path, options: Options) -> Result<Supervisor, RebuildError> {
     const LET_GO: Duration = Duration::from_secs(5);
     let data = DataDir::open(dir).map_err(StoreError::from)?;
     let until = Instant::now() + LET_GO;
@@ -319,5 +383,5 @@ fn open(host: &Host, dir: &Path) -> Result<Supervisor, RebuildError> {
             opened => break opened?,
         }
     };
-    Supervisor::start(store, host.sources.clone(), host.engine.clone(), Options::default())
+    Supervisor::start(store, host.sources.clone(), host.engine.clone(), options)
 }

@@ -45,9 +45,10 @@ struct Running {
 
 impl Host {
     pub(super) fn new(store: Store, sources: Sources, engine: Engine, options: Options) -> std::io::Result<Host> {
+        let pool = InstancePool::new(options.places, options.instances);
         Ok(Host {
             committer: Committer::start(store.clone())?,
-            pool: InstancePool::new(options.places, options.instances),
+            pool: if options.keep_owners { pool.keeping_owners() } else { pool },
             alert: options.alert,
             settings: options.settings,
             store,
@@ -114,6 +115,15 @@ impl Host {
     /// The plugin with this digest.
     pub(super) fn plugin(&self, digest: &str) -> Result<Plugin, RebuildError> {
         Ok(self.engine.load(&self.store.component(digest)?)?)
+    }
+
+    /// Compiles the plugin of `name` where that has to be done again, before a command about it takes its turn: others do not wait
+    /// for that. What is wrong with it shows when it is loaded.
+    pub(super) fn compile(&self, name: &str) {
+        let plugin = self.store.projection(name).map_err(RebuildError::from);
+        if let Err(e) = plugin.and_then(|projection| self.plugin(projection.digest())) {
+            tracing::debug!(projection = name, "not compiled ahead: {e}");
+        }
     }
 
     /// What follows from `input` for the latest rebuild of `name`.

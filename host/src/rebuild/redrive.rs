@@ -1,14 +1,20 @@
 //! Retrying parked events: each stream from its first parked event on, in order, until one fails again.
 
-use super::{RebuildError, Refusal, supervisor::Supervisor, trigger::same_shape};
+use super::{
+    RebuildError, Refusal,
+    supervisor::Supervisor,
+    trigger::{refuse_other_history, same_shape},
+};
 use crate::{
     crash, limits,
     pipeline::{Redriven, redrive},
     plugin::Plugin,
+    source::Source,
     store::{Generation, ParkedEvent, RebuildRecord, Store},
-    vocabulary::{EventFailure, Partitioning, Position, Status},
+    vocabulary::{EventFailure, Matcher, Partitioning, Position, Status},
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What retrying parked events came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +46,7 @@ impl Supervisor {
     /// partitioned by stream: then later events of other streams have been applied already, and only `out_of_order` makes
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
+        self.host.compile(name);
         let _command = self.host.command();
         let (record, plugin) = self.parked_in(name, stream)?;
         if !same_shape(&record, plugin.description()) {
@@ -56,7 +63,13 @@ impl Supervisor {
         let claimed = self.host.store.claim(name, record.generation)?;
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
-        retry(&self.host.store, &plugin, &claimed, &generation, stream, &mut report)?;
+        let source = || {
+            let source = self.host.source(&record.source)?;
+            refuse_other_history(source.as_ref(), &record)?;
+            Ok(source)
+        };
+        let redrive = Redrive { store: &self.host.store, plugin: &plugin, record: &claimed, source: &source };
+        redrive.run(&generation, stream, &mut report)?;
         self.seal_again(name, record.generation, &generation, &mut report)?;
         Ok(report)
     }
@@ -66,6 +79,7 @@ impl Supervisor {
     /// # Errors
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
+        self.host.compile(name);
         let _command = self.host.command();
         let (record, plugin) = self.parked_in(name, stream)?;
         let generation = self.host.store.generation(name, record.generation)?;
@@ -136,45 +150,64 @@ impl Supervisor {
     }
 }
 
-/// Retries everything that `record` has parked, in whatever order.
-pub(super) fn run(store: &Store, plugin: &Plugin, record: &RebuildRecord) -> Result<RetryReport, RebuildError> {
+/// Retries everything that `record`, built from `source`, has parked, in whatever order.
+pub(super) fn run(
+    store: &Store,
+    plugin: &Plugin,
+    record: &RebuildRecord,
+    source: &Arc<dyn Source>,
+) -> Result<RetryReport, RebuildError> {
     let name = &record.checkpoint.projection_name;
     let generation = store.generation(name, record.generation)?;
     let claimed = store.claim(name, record.generation)?;
     let mut report = RetryReport::default();
-    retry(store, plugin, &claimed, &generation, None, &mut report)?;
+    let redrive = Redrive { store, plugin, record: &claimed, source: &|| Ok(source.clone()) };
+    redrive.run(&generation, None, &mut report)?;
     Ok(report)
 }
 
-/// Goes from stream to stream, and within each through its events in order, a page at a time.
-fn retry(
-    store: &Store,
-    plugin: &Plugin,
-    record: &RebuildRecord,
-    generation: &Generation,
-    only: Option<&str>,
-    report: &mut RetryReport,
-) -> Result<(), RebuildError> {
-    let mut streams: Vec<String> = store.parked_streams(generation)?.into_iter().collect();
-    streams.sort_unstable();
-    for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
-        loop {
-            let page =
-                store.parked(generation, Some((stream, Position::START)), limits::RETRY_EVENTS, limits::CHUNK_BYTES)?;
-            let page: Vec<_> = page.into_iter().take_while(|event| event.stream == *stream).collect();
-            if page.is_empty() {
-                break;
-            }
-            let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
-            crash::point("retry.page");
-            report.handled += handled as u64;
-            if let Some(failure) = failure {
-                if report.failures.len() < SHOWN {
-                    report.failures.push(failure);
+/// What parked events are retried with.
+struct Redrive<'a> {
+    store: &'a Store,
+    plugin: &'a Plugin,
+    record: &'a RebuildRecord,
+    /// Opens their source, where one has to be read again.
+    source: &'a dyn Fn() -> Result<Arc<dyn Source>, RebuildError>,
+}
+
+impl Redrive<'_> {
+    /// Goes from stream to stream, and within each through its events in order, a page at a time.
+    fn run(&self, generation: &Generation, only: Option<&str>, report: &mut RetryReport) -> Result<(), RebuildError> {
+        let Redrive { store, plugin, record, .. } = self;
+        let mut streams: Vec<String> = store.parked_streams(generation)?.into_iter().collect();
+        streams.sort_unstable();
+        let (mut source, matcher) = (None, Matcher::new(&plugin.description().event_types));
+        for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
+            loop {
+                let from = Some((stream.as_str(), Position::START));
+                let mut page = store.parked(generation, from, limits::RETRY_EVENTS, limits::CHUNK_BYTES)?;
+                page.retain(|event| event.stream == *stream);
+                if page.is_empty() {
+                    break;
                 }
-                break;
+                if page.iter().any(|event| event.unreadable) {
+                    let source: &Arc<dyn Source> = match &source {
+                        Some(source) => source,
+                        None => source.insert((self.source)()?),
+                    };
+                    redrive::read_again(source.as_ref(), &matcher, &mut page)?;
+                }
+                let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
+                crash::point("retry.page");
+                report.handled += handled as u64;
+                if let Some(failure) = failure {
+                    if report.failures.len() < SHOWN {
+                        report.failures.push(failure);
+                    }
+                    break;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -6,8 +6,9 @@ use super::{
     supervisor::Supervisor,
     trigger::{refuse_other_history, same_shape},
 };
+use crate::store::{RowSnapshot, StoreError};
 use crate::{
-    crash,
+    crash, limits,
     pipeline::redrive::{self, Changes, Replayed},
     plugin::Plugin,
     source::Source,
@@ -48,6 +49,7 @@ impl Supervisor {
     /// Where the projection is not partitioned by stream, nothing is live or it has another shape, the stream is unknown, it
     /// has parked events, or an event of it cannot be handled.
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
+        self.host.compile(name);
         let _command = self.host.command();
         let owner = self.host.store.projection(name)?;
         let plugin = self.host.plugin(owner.digest())?;
@@ -74,7 +76,7 @@ impl Supervisor {
         let mut ours = Replayed::default();
         redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours)
             .map_err(|failure| RebuildError::Apart(format!("stream {stream} of {name}: {failure}")))?;
-        let Replayed { rows, events } = ours;
+        let Replayed { rows, events, missed, scanned } = ours;
         if events == 0 {
             return Err(RebuildError::NotFound(format!(
                 "{} has no event of stream {stream} that {name} handles",
@@ -83,6 +85,16 @@ impl Supervisor {
         }
         let mut stale = self.stale_rows(&record, source.as_ref(), stream, &plugin, &rows)?;
         let now = self.host.store.rows(&live)?;
+        let own = |row: &(usize, Bytes)| rows.contains_key(row) || stale.contains(row);
+        if let Some((table, key)) = foreign(&now, missed, &scanned, own)? {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            return Err(RebuildError::NotPossible(format!(
+                "{name} says that it is partitioned by stream, but stream {stream} reads the row {} of table {}, which it has not \
+                 written: alone it would come to other rows; unspool rebuild {name} rebuilds all of it",
+                key.escape_debug(),
+                live.tables.get(table).map_or("", String::as_str)
+            )));
+        }
         for row in std::mem::take(&mut stale) {
             if let Ok(key) = std::str::from_utf8(&row.1)
                 && now.get(row.0, key)?.is_some()
@@ -127,4 +139,32 @@ impl Supervisor {
         }
         Ok(theirs.rows.into_keys().filter(|row| !rows.contains_key(row)).collect())
     }
+}
+
+/// A row that the stream looked for, that is there now, and that is none of its own.
+fn foreign(
+    now: &RowSnapshot,
+    missed: BTreeSet<(usize, Bytes)>,
+    scanned: &BTreeSet<(usize, String)>,
+    own: impl Fn(&(usize, Bytes)) -> bool,
+) -> Result<Option<(usize, Bytes)>, StoreError> {
+    for row in missed.into_iter().filter(|row| !own(row)) {
+        let key = std::str::from_utf8(&row.1).unwrap_or_default();
+        if now.get(row.0, key)?.is_some() {
+            return Ok(Some(row));
+        }
+    }
+    for (table, prefix) in scanned {
+        let mut after: Option<String> = None;
+        loop {
+            let page = now.scan(*table, prefix, after.as_deref(), limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            let rows = page.into_iter().map(|(key, _)| (*table, Bytes::from(key)));
+            if let Some(row) = rows.into_iter().find(|row| !own(row)) {
+                return Ok(Some(row));
+            }
+        }
+    }
+    Ok(None)
 }

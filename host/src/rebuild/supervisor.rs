@@ -21,13 +21,21 @@ pub struct Options {
     /// Instances that work for one rebuild, where its projection is partitioned by stream; [`limits::instances_of_one`] by
     /// default.
     pub instances: usize,
+    /// See [`crate::pipeline::InstancePool::keeping_owners`]; not by default.
+    pub keep_owners: bool,
     /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
     pub settings: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { alert: None, places: limits::POOL_INSTANCES, instances: limits::instances_of_one(), settings: None }
+        Options {
+            alert: None,
+            places: limits::POOL_INSTANCES,
+            instances: limits::instances_of_one(),
+            keep_owners: false,
+            settings: None,
+        }
     }
 }
 
@@ -93,6 +101,7 @@ impl Supervisor {
     /// # Errors
     /// When there is nothing to resume, or as [`Supervisor::trigger`].
     pub fn resume(&self, name: &str) -> Result<super::TriggerAnswer, RebuildError> {
+        self.host.compile(name);
         let _command = self.host.command();
         self.resume_in_turn(name)
     }

@@ -63,8 +63,9 @@ impl Supervisor {
     /// # Errors
     /// When the plugin is not accepted, or its projection is installed with another plugin: that is a swap.
     pub fn install(&self, component: &[u8]) -> Result<(Description, String, bool), RebuildError> {
-        let _command = self.host.command();
+        // Before its turn: compiling may take as long as it may, and nobody else's command is to wait for it.
         let plugin = self.host.engine.load(component)?;
+        let _command = self.host.command();
         let description = plugin.description().clone();
         let known = self.host.store.projections()?.into_iter().find(|known| known.description.name == description.name);
         if let Some(known) = known.filter(|known| known.digest() != plugin.digest()) {
@@ -84,8 +85,8 @@ impl Supervisor {
     /// # Errors
     /// When the plugin is not accepted or belongs to another projection, or a running rebuild cannot go on with it.
     pub fn swap(&self, name: &str, component: &[u8], how: &str, after: &After) -> Result<SwapReport, RebuildError> {
-        let _command = self.host.command();
         let plugin = self.load_for(name, component)?;
+        let _command = self.host.command();
         let description = plugin.description().clone();
         let before = self.host.store.projection(name)?;
         let latest = self.host.store.latest_rebuild(name)?;

@@ -105,6 +105,7 @@ impl Supervisor {
     /// # Errors
     /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
     pub fn trigger(&self, trigger: &Trigger) -> Result<TriggerAnswer, RebuildError> {
+        self.host.compile(&trigger.name);
         let _command = self.host.command();
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };

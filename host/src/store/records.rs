@@ -217,11 +217,15 @@ pub struct ParkedEvent {
     pub stream: String,
     /// Its position.
     pub position: Position,
-    /// The event as chunk frames show it.
+    /// The event as chunk frames show it; of an unreadable one what the source has for it (see
+    /// [`crate::vocabulary::EventBlock::unreadable`]).
     #[serde(with = "bytes_as_bin")]
     pub event: bytes::Bytes,
     /// Why it could not be handled; absent for one that only waits behind another of its stream.
     pub failure: Option<EventFailure>,
+    /// Whether its source could not read it: then no handler may be given it, and `failure` says why.
+    #[serde(default)]
+    pub unreadable: bool,
 }
 
 /// Bytes as MessagePack `bin`, not as an array of numbers.

@@ -22,6 +22,7 @@
 mod check;
 mod exact;
 mod from_json;
+mod raw;
 mod rewrite;
 mod to_json;
 mod to_jsonb;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use check::{check_document, split_document};
 pub use from_json::from_json;
+pub use raw::raw_document;
 pub use rewrite::{Canonical, canonical};
 pub use to_json::to_json;
 pub use to_jsonb::{JsonbError, to_jsonb};

@@ -47,18 +47,34 @@ pub struct EventBlock {
     pub ends: Vec<(u32, Position)>,
     /// The source has been read up to and including here: events beyond the last of `ends` did not match.
     pub through: Position,
+    /// Events that the source cannot read, in order: each by its number in `ends`, and why. What stands in `bytes` for
+    /// them is no handler's: id, stream and type as far as they can be read, and as the payload what the source has (see
+    /// [`super::raw_document`]).
+    pub unreadable: Vec<(usize, String)>,
     /// How long the reader waited for others that read the same source, before it read this.
     pub waited: Duration,
 }
 
+/// One event of a block.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockEvent<'a> {
+    /// The event as frames show it.
+    pub frame: &'a [u8],
+    /// Where it stands.
+    pub position: Position,
+    /// Why the source cannot read it; absent where it can.
+    pub unreadable: Option<&'a str>,
+}
+
 impl EventBlock {
-    /// The events, each with its position.
-    pub fn events(&self) -> impl Iterator<Item = (&[u8], Position)> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(end, position)| {
-            let event = &self.bytes[start..end as usize];
+    /// The events, in order.
+    pub fn events(&self) -> impl Iterator<Item = BlockEvent<'_>> {
+        let (mut start, mut unreadable) = (0, self.unreadable.iter().peekable());
+        self.ends.iter().enumerate().map(move |(number, &(end, position))| {
+            let frame = &self.bytes[start..end as usize];
             start = end as usize;
-            (event, position)
+            let why = unreadable.next_if(|(at, _)| *at == number);
+            BlockEvent { frame, position, unreadable: why.map(|(_, why)| why.as_str()) }
         })
     }
 }

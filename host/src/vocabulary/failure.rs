@@ -19,7 +19,7 @@ pub enum FailureKind {
     Stack,
     /// The handler returned something that is not an outcome, or wrote outside its tables.
     BadOutput,
-    /// The source could not be read.
+    /// The source could not be read, or this event of it.
     Source,
     /// The store could not commit.
     Store,
@@ -100,6 +100,8 @@ impl EventFailure {
 impl std::fmt::Display for EventFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let (Some(id), Some(kind), Some(position)) = (&self.event_id, &self.event_type, self.position) {
+            // The type may be what cannot be read of it.
+            let kind = if kind.is_empty() { "no type" } else { kind };
             write!(f, "event {id} ({kind}, position {position}): ")?;
         }
         f.write_str(&self.message)?;

@@ -10,9 +10,10 @@ mod projection;
 
 pub use checkpoint::{Checkpoint, Status};
 pub use document::{
-    Canonical, DocumentError, JsonbError, canonical, check_document, from_json, split_document, to_json, to_jsonb,
+    Canonical, DocumentError, JsonbError, canonical, check_document, from_json, raw_document, split_document, to_json,
+    to_jsonb,
 };
-pub use event::{Event, EventBlock};
+pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
 pub use position::Position;
 pub use progress::{Lag, Progress, StageReport, percent};

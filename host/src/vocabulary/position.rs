@@ -21,6 +21,15 @@ impl Position {
     /// Behind every event.
     pub const END: Position = Position { major: u64::MAX, minor: u64::MAX };
 
+    /// The greatest position before this one: reading behind it begins here.
+    pub fn before(self) -> Position {
+        match (self.major, self.minor) {
+            (major, minor @ 1..) => Position { major, minor: minor - 1 },
+            (major @ 1.., 0) => Position { major: major - 1, minor: u64::MAX },
+            (0, 0) => Position::START,
+        }
+    }
+
     /// The position of a source that counts.
     pub fn number(minor: u64) -> Position {
         Position { major: 0, minor }

@@ -110,6 +110,14 @@ fn count(event: &Event<'_>, tables: &mut Tables) -> Handled {
 }
 
 fn count_late(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if cfg!(feature = "neighbours") {
+        let counted = tables.seen.get("s00")?.map_or(0, |row| row.count);
+        tables.seen.entry(event.stream)?.count += counted;
+    }
+    if cfg!(feature = "scanning") {
+        let counted: u64 = tables.seen.scan("")?.into_iter().map(|(_, row)| row.count).sum();
+        tables.seen.entry(event.stream)?.count += counted;
+    }
     if cfg!(feature = "off-by-one") {
         count(event, tables)?;
         tables.seen.entry(&format!("{}, too late", event.stream))?.count += 1;

@@ -11,7 +11,7 @@ use std::{
 };
 use unspool::{
     source::{Source, log::EventLog},
-    vocabulary::{Matcher, Position},
+    vocabulary::{BlockEvent, Matcher, Position},
 };
 use unspool_tests::plugins::plugin;
 
@@ -72,7 +72,7 @@ impl Histories {
             frames.push(frame);
         };
         while let Some(block) = reader.next().expect("the log is readable") {
-            for (event, _) in block.events() {
+            for BlockEvent { frame: event, .. } in block.events() {
                 chunk.extend_from_slice(event);
                 count += 1;
                 if count == 500 {

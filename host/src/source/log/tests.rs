@@ -1,5 +1,6 @@
 use super::*;
 use crate::source::event_file::EventFile;
+use crate::vocabulary::BlockEvent;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::HashSet;
@@ -41,7 +42,7 @@ fn read(log: &EventLog, matcher: &Matcher, after: u64, through: u64) -> (Vec<(u6
     let mut reader = log.read(matcher, Position::number(after), Position::number(through)).unwrap();
     let (mut events, mut last) = (Vec::new(), Position::START);
     while let Some(block) = reader.next().unwrap() {
-        for (mut frame, position) in block.events() {
+        for BlockEvent { mut frame, position, .. } in block.events() {
             let event = unspool_frame::Event::decode(&mut frame).unwrap();
             assert_eq!(Position::number(event.position), position);
             assert_eq!(event.id, format!("e{}", event.position));

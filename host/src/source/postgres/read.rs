@@ -142,8 +142,16 @@ impl Scan {
         let (mut rows, converter) = (BinaryCopyOutIter::new(reader, &raw), Rows::new(&settings.name, layout, types));
         let (mut count, mut reached) = (0, after);
         let mut block = Growing::default();
-        while let Some(row) = rows.next().map_err(|e| failed(settings, &e))? {
-            let position = converter.append(&row, &mut block.bytes)?;
+        loop {
+            let row = match rows.next().map_err(|e| failed(settings, &e)) {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(e) => return block.end(out, Err(e)),
+            };
+            let (position, unreadable) = match converter.append(&row, &mut block.bytes) {
+                Ok(appended) => appended,
+                Err(e) => return block.end(out, Err(e)),
+            };
             if position <= reached {
                 return Err(SourceError::permanent(format!(
                     "{}: position {position} comes after {reached}; positions must be unique",
@@ -151,7 +159,7 @@ impl Scan {
                 )));
             }
             (count, reached) = (count + 1, position);
-            if !block.push(position, settings)? {
+            if !block.push(position, unreadable, settings)? {
                 continue;
             }
             // Not behind the end of the range: a block that ends there is the last one.
@@ -160,10 +168,7 @@ impl Scan {
                 return Ok(Batch::Unwanted);
             }
         }
-        if !block.ends.is_empty() && out.send(Ok(block.take())).is_err() {
-            return Ok(Batch::Unwanted);
-        }
-        Ok(if count < most { Batch::Last } else { Batch::Full(reached) })
+        block.end(out, Ok(if count < most { Batch::Last } else { Batch::Full(reached) }))
     }
 }
 
@@ -187,15 +192,30 @@ enum Batch {
 struct Growing {
     bytes: Vec<u8>,
     ends: Vec<(u32, Position)>,
+    unreadable: Vec<(usize, String)>,
 }
 
 impl Growing {
-    /// Ends the event that was appended last; whether the block is full.
-    fn push(&mut self, position: Position, settings: &Settings) -> Result<bool, SourceError> {
+    /// Ends the event that was appended last, which may be unreadable; whether the block is full.
+    fn push(
+        &mut self,
+        position: Position,
+        unreadable: Option<String>,
+        settings: &Settings,
+    ) -> Result<bool, SourceError> {
         let end = u32::try_from(self.bytes.len())
             .map_err(|_| SourceError::permanent(format!("{}: the event at {position} is too large", settings.name)))?;
+        self.unreadable.extend(unreadable.map(|why| (self.ends.len(), why)));
         self.ends.push((end, position));
         Ok(self.ends.len() >= BLOCK_EVENTS || self.bytes.len() >= BLOCK_BYTES)
+    }
+
+    /// Hands over what was read before a batch ended, however it did.
+    fn end(&mut self, out: &SyncSender<Block>, ended: Result<Batch, SourceError>) -> Result<Batch, SourceError> {
+        if !self.ends.is_empty() && out.send(Ok(self.take())).is_err() {
+            return Ok(Batch::Unwanted);
+        }
+        ended
     }
 
     fn take(&mut self) -> EventBlock {
@@ -203,6 +223,7 @@ impl Growing {
         EventBlock {
             bytes: std::mem::take(&mut self.bytes),
             ends: std::mem::take(&mut self.ends),
+            unreadable: std::mem::take(&mut self.unreadable),
             through,
             ..EventBlock::default()
         }

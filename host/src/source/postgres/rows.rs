@@ -4,7 +4,7 @@ use super::layout::Layout;
 use crate::{
     limits,
     source::{SourceError, event_file::Moment},
-    vocabulary::{Position, from_json},
+    vocabulary::{Position, from_json, raw_document},
 };
 use postgres::{
     binary_copy::BinaryCopyOutRow,
@@ -59,23 +59,70 @@ const OTHER_PAYLOADS: [(&[u8], &str); 9] = [
 /// What is wrong with a row, before it is known which one.
 type Reason = String;
 
+/// An empty document.
+const NIL: [u8; 1] = [0xc0];
+
 impl Rows {
     pub(super) fn new(name: &str, layout: &Layout, types: &[Type]) -> Rows {
         Rows { name: name.to_owned(), layout: layout.clone(), time: types.get(7).cloned().unwrap_or(Type::TEXT) }
     }
 
-    /// Appends the row's event to `bytes`; its position.
-    pub(super) fn append(&self, row: &BinaryCopyOutRow, bytes: &mut Vec<u8>) -> Result<Position, SourceError> {
+    /// Appends the row's event to `bytes`: its position, and why it cannot be read, where it cannot; then what the source has
+    /// for it is appended in its place (see [`crate::vocabulary::EventBlock::unreadable`]).
+    ///
+    /// # Errors
+    /// Where it is not even known which event it is: set aside in another stream's place, it would let later events of its
+    /// own pass it.
+    pub(super) fn append(
+        &self,
+        row: &BinaryCopyOutRow,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(Position, Option<Reason>), SourceError> {
         let mut values = [None; COLUMNS];
         for (index, value) in values.iter_mut().enumerate() {
             *value = row.try_get::<Raw<'_>>(index).map_err(|e| self.bad("a row", e.to_string()))?.0;
         }
         let position = self.position(&values).map_err(|reason| self.bad("a row", reason))?;
-        self.event(&values, position.minor, bytes).map_err(|reason| {
-            let id = values[2].and_then(|id| str::from_utf8(id).ok()).unwrap_or("?");
-            self.bad(&format!("event {id} at position {position}"), reason)
-        })?;
-        Ok(position)
+        let Err(reason) = self.event(&values, position.minor, bytes) else { return Ok((position, None)) };
+        match self.unreadable(&values, position.minor, bytes) {
+            Ok(()) => Ok((position, Some(format!("{}: {reason}", self.name)))),
+            Err(reason) => {
+                let id = values[2].and_then(|id| str::from_utf8(id).ok()).unwrap_or("?");
+                Err(self.bad(&format!("event {id} at position {position}"), reason))
+            }
+        }
+    }
+
+    /// What there is of an event that cannot be read.
+    fn unreadable<'a>(
+        &self,
+        values: &[Option<&'a [u8]>; COLUMNS],
+        position: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
+        let [_, _, id, stream, kind, data, metadata, time, schema_version] = *values;
+        let large = values.iter().flatten().map(|value| value.len()).sum::<usize>() > limits::EVENT_BYTES;
+        let most = if large { limits::UNREADABLE_BYTES } else { usize::MAX };
+        let kept = |value: Option<&'a [u8]>| value.map(|value| &value[..value.len().min(most)]);
+        let is_text = !matches!(self.time, Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::INT8);
+        let parts = [
+            ("payload", kept(data)),
+            ("metadata", kept(metadata)),
+            ("time", kept(time.filter(|_| is_text))),
+            ("schemaVersion", kept(schema_version)),
+        ];
+        let event = unspool_frame::Event {
+            position,
+            id: name(id, "id")?,
+            stream: name(stream, "stream")?,
+            kind: name(kind, "type").unwrap_or_default(),
+            timestamp: 0,
+            schema_version: 1,
+            data: &raw_document(&parts),
+            metadata: &NIL,
+        };
+        event.encode(out);
+        Ok(())
     }
 
     fn bad(&self, what: &str, reason: impl std::fmt::Display) -> SourceError {
