@@ -28,6 +28,12 @@ pub enum DiskError {
     /// Not one of ours.
     #[error("{0} does not belong to unspool; name another data directory with --data, or an empty one to start anew")]
     Foreign(PathBuf),
+    /// There is none.
+    #[error(
+        "there is no data directory at {0}; name another one with --data, or begin one with unspool events import FILE or \
+         unspool plugin install FILE"
+    )]
+    Missing(PathBuf),
     /// Written by another version of this program.
     #[error("{path} has format {found}; this program knows format {known}: use the unspool that wrote it")]
     Format {

@@ -228,6 +228,27 @@ pub const STALL: Duration = Duration::from_secs(30);
 /// How long it may stand still before it is ended as failed.
 pub const STALL_END: Duration = Duration::from_secs(600);
 
+/// How long an attempt that ends waits for its reader, which may wait for its source.
+pub const READER_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a command waits for another one about the same projection.
+pub const TURN: Duration = Duration::from_secs(10);
+
+/// How long a command that stops a rebuild waits for its thread, before it ends it without. Longer than a silent server
+/// is waited for.
+pub const STOP_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a host that ends waits for everything that runs in it.
+pub const HOST_STOP: Duration = Duration::from_secs(6);
+
+/// How long a process takes to end that was asked to, at most, whatever it waits for: less than what supervisors of
+/// processes grant before they kill.
+pub const END: Duration = Duration::from_secs(9);
+
+/// How long a host that starts waits to learn from databases what became of the last commits of its predecessor. It goes
+/// on learning in the background.
+pub const RECOVERY_WAIT: Duration = Duration::from_secs(2);
+
 /// How often in a row a host may end in the middle of a rebuild, at the same checkpoint, before it is left failed.
 pub const CRASHES: u32 = 3;
 

@@ -246,6 +246,12 @@ pub struct Running {
     child: Option<Child>,
 }
 
+impl From<Child> for Running {
+    fn from(child: Child) -> Running {
+        Running { child: Some(child) }
+    }
+}
+
 impl Running {
     /// Reads standard error until a line contains `word`; the rest is read in the background.
     pub fn wait_for_line(&mut self, word: &str) {

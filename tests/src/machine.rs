@@ -175,7 +175,7 @@ impl Machine {
     pub fn crash(self, loss: Loss, random: &mut Random) -> Disk {
         self.disk.kill();
         let left = self.disk.after(loss, random);
-        self.supervisor.shut_down();
+        self.supervisor.shut_down(&[]);
         Disk::new(left)
     }
 

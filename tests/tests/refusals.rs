@@ -80,6 +80,7 @@ fn another_plugin_for_an_installed_projection_is_a_swap() {
 #[test]
 fn names_that_do_not_exist_are_not_found() {
     let data = Data::new(BINARY);
+    data.import(&data.file("none.ndjson", ""));
     data.run(["rebuild", "nobody"]).refused(3, &["nobody", "plugin install"]);
     data.install(&plugin("faulty"));
     for command in [["status", "nobody"], ["pause", "nobody"], ["resume", "nobody"]] {
@@ -128,7 +129,7 @@ fn a_store_that_is_no_store_or_damaged_is_reported_and_not_repaired() {
 #[test]
 fn a_data_directory_in_use_says_so() {
     let data = Data::new(BINARY);
-    data.ok(["list"]);
+    data.import(&data.file("none.ndjson", ""));
     // Not a host that answers, but a program that holds the file.
     let _held = unspool::store::Store::open(&unspool::store::DataDir::open(&data.path()).unwrap()).unwrap();
     data.run(["list"]).refused(2, &["in use"]);

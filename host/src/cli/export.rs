@@ -3,7 +3,13 @@
 //! A file is written as a draft in the directory where it is to be, and gets its name when all drafts of the export are
 //! complete and on the disk: what has the name is whole.
 
-use super::{INTERRUPTED, args::ExportArgs, output::Output, rebuilds, session::Session, signals};
+use super::{
+    INTERRUPTED,
+    args::ExportArgs,
+    output::Output,
+    rebuilds::{self, Hosting},
+    session::Session,
+};
 use crate::{
     control::{ControlError, Request},
     export::{Column, ExportError, Format, RowWriter},
@@ -21,12 +27,12 @@ use tempfile::NamedTempFile;
 /// Exports one table or all of a projection.
 pub(super) fn export(session: &Session, args: &ExportArgs, output: &Output) -> Result<u8, ControlError> {
     let out = Out::new(args, output)?;
-    let _server = rebuilds::serve_meanwhile(session)?;
-    let interrupted = match out {
-        Out::Stdout => None,
-        _ => Some(signals::watch(|| ()).map_err(|e| ControlError::failed(format!("signals: {e}")))?),
+    let hosting = match out {
+        Out::Stdout => rebuilds::serve_meanwhile(session)?,
+        // Drafts are to be removed.
+        _ => Some(Hosting::begin(session, INTERRUPTED, false)?),
     };
-    let is_interrupted = || interrupted.as_ref().is_some_and(signals::Interrupted::is_set);
+    let is_interrupted = || hosting.as_ref().is_some_and(|hosting| hosting.ending.is_asked());
     let mut export = Export { args, out, tables: Vec::new() };
     let mut failed = None;
     let answer = session.ask(request(args), &mut |row| {
@@ -40,7 +46,7 @@ pub(super) fn export(session: &Session, args: &ExportArgs, output: &Output) -> R
         (None, Ok(_)) if is_interrupted() => Ok(INTERRUPTED),
         (None, Ok(_)) => export.finish(output),
     };
-    rebuilds::wait_for_others(session)?;
+    rebuilds::wait_for_others(session, hosting.as_ref());
     done
 }
 

@@ -11,13 +11,17 @@ mod session;
 mod signals;
 
 use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
-use clap::{Parser, error::ErrorKind};
+use clap::{Parser, error::ErrorKind as ClapError};
 use output::Output;
 use session::Session;
-use std::{io::IsTerminal, path::Path, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+};
 
 use crate::{
-    control::{ControlError, Host, Request},
+    control::{ControlError, ErrorKind, Host, Request, Use},
     rebuild::After,
 };
 
@@ -32,22 +36,62 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            let shown = e.print();
-            let asked = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return ExitCode::from(if asked && shown.is_ok() { 0 } else { 2 });
-        }
+        Err(e) => return ExitCode::from(help_or_usage(&e)),
     };
     if matches!(cli.command, Command::CompilePlugin) {
         return crate::plugin::compile_for_another_process();
     }
     start_logging();
     let output = Output::new(cli.json);
-    let done = run(&cli, &output).unwrap_or_else(|e| {
-        output.error(&e.message);
+    let done = run_again_where_the_host_ended(&cli, &output).unwrap_or_else(|e| {
+        output.error(&e);
         e.exit
     });
-    ExitCode::from(done)
+    match output.finish() {
+        Ok(()) => ExitCode::from(done),
+        Err(e) => {
+            output::say_aside(&format!("error: standard output: {e}; not all of the answer was written"));
+            ExitCode::from(if done == 0 { FAILED } else { done })
+        }
+    }
+}
+
+/// How often a command is tried that meets hosts in the moment of their death.
+const TRIES: u32 = 3;
+
+/// Runs the command; once more, as if there had been no host, where that ended before it answered anything.
+fn run_again_where_the_host_ended(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
+    let mut tries = 1;
+    loop {
+        match run(cli, output) {
+            Err(e) if e.again && !output.has_answered() && tries < TRIES => {
+                tracing::debug!(tries, "again: {e}");
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Shows what was asked for, or what is wrong with the command line; a reader that has gone does not matter.
+fn help_or_usage(error: &clap::Error) -> u8 {
+    // There are no options yet that could be asked.
+    let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if json && error.use_stderr() {
+        let message = error.render().to_string().trim_end().trim_start_matches("error: ").to_owned();
+        let output = Output::new(true);
+        output.error(&ControlError::refused(message).of_kind(ErrorKind::Usage));
+        return 2;
+    }
+    let shown = error.print().or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) });
+    match (error.kind(), shown) {
+        (ClapError::DisplayHelp | ClapError::DisplayVersion, Ok(())) => 0,
+        (ClapError::DisplayHelp | ClapError::DisplayVersion, Err(e)) => {
+            output::say_aside(&format!("error: standard output: {e}"));
+            FAILED
+        }
+        _ => 2,
+    }
 }
 
 fn start_logging() {
@@ -61,19 +105,16 @@ fn start_logging() {
         .with_target(false)
         .try_init();
     if let Err(e) = started {
-        eprintln!("logging does not start: {e}");
+        output::say_aside(&format!("logging does not start: {e}"));
     }
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
-    let session = || Session::open(cli);
     match &cli.command {
         Command::Demo { events } => demo::run(cli, *events, output),
-        Command::Events(EventsCommand::Import { files }) => import(&session()?, files, output),
-        Command::Events(EventsCommand::Stats) => show(&session()?, Request::EventsStats, output),
-        Command::Events(EventsCommand::Show { id }) => {
-            show(&session()?, Request::EventsShow { id: id.clone() }, output)
-        }
+        Command::Events(EventsCommand::Import { files }) => import(&Session::open(cli, Use::Begin)?, files, output),
+        Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
+        Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
         Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
             plugins::build(dir, file.as_deref(), features, output)
         }
@@ -81,25 +122,35 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Plugin(PluginCommand::Verify { file, events, source }) => {
             verify_plugin(cli, file, events.as_deref(), source.as_deref(), output)
         }
-        Command::Plugin(command) => show(&session()?, plugin_request(command)?, output),
+        Command::Plugin(command) => ask(cli, plugin_request(command)?, output),
         Command::Rebuild(args) => rebuilds::rebuild(cli, args, output),
-        Command::Status { name } => show(&session()?, Request::Status { name: name.clone() }, output),
-        Command::List { all } => show(&session()?, Request::List { all: *all }, output),
-        Command::Pause { name } => show(&session()?, Request::Pause { name: name.clone() }, output),
+        Command::Status { name } => ask(cli, Request::Status { name: name.clone() }, output),
+        Command::List { all } => ask(cli, Request::List { all: *all }, output),
+        Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
         Command::Resume { name, detach } => rebuilds::resume(cli, name, *detach, output),
-        Command::Cancel { name } => rebuilds::cancel(&session()?, name, output),
-        Command::Model(ModelCommand::Export(args)) => export::export(&session()?, args, output),
-        Command::Model(command) => show(&session()?, model_request(command)?, output),
-        Command::DeadLetters(command) => show(&session()?, dead_letters_request(command), output),
+        Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Use::Change)?, name, output),
+        Command::Model(ModelCommand::Export(args)) => export::export(&Session::open(cli, Use::Read)?, args, output),
+        Command::Model(command) => ask(cli, model_request(command)?, output),
+        Command::DeadLetters(command) => ask(cli, dead_letters_request(command), output),
         Command::Store(StoreCommand::Compact) => compact(cli, output),
         Command::Store(StoreCommand::Backup { file }) => {
-            show(&session()?, Request::StoreBackup { file: absolute(file)? }, output)
+            ask(cli, Request::StoreBackup { file: absolute(file)? }, output)
         }
-        Command::Store(StoreCommand::Check) => show(&session()?, Request::StoreCheck, output),
+        Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
         Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
         // Has its own way in: it answers another process, and nobody else.
         Command::CompilePlugin => Ok(0),
     }
+}
+
+/// Has a request carried out on the data directory, and shows the answer.
+fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError> {
+    let wanted = match &request {
+        Request::PluginInstall { .. } => Use::Begin,
+        request if request.only_reads() => Use::Read,
+        _ => Use::Change,
+    };
+    show(&Session::open(cli, wanted)?, request, output)
 }
 
 /// Asks once, and shows rows and answer. Whatever takes long does so as a host: other terminals read meanwhile.
@@ -116,16 +167,20 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
             | Request::StoreCheck
     );
     let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != After::Continue);
-    let _server = if takes_long || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
+    let hosting = if takes_long || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
+    if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
+        hosting.owns(name);
+    }
     let answer = session.ask(request.clone(), &mut |row| output.row(&row));
     if let Ok(answer) = &answer {
         output.answer(answer);
-        if begins_rebuild && !session.is_remote() {
-            return rebuilds::watch(session, std::slice::from_ref(&answer["rebuild"]), output);
+        if let Some(hosting) = hosting.as_ref().filter(|_| begins_rebuild) {
+            return rebuilds::watch(session, hosting, std::slice::from_ref(&answer["rebuild"]), output);
         }
     }
-    if takes_long {
-        rebuilds::wait_for_others(session)?;
+    rebuilds::wait_for_others(session, hosting.as_ref());
+    if answer.is_err() && hosting.is_some_and(|hosting| hosting.ending.is_asked()) {
+        return Err(ControlError::interrupted());
     }
     Ok(if found_something(&request, &answer?) { FAILED } else { 0 })
 }
@@ -150,7 +205,7 @@ fn verify_plugin(
     };
     let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
     if source == "log" {
-        return show(&Session::open(cli)?, request, output);
+        return show(&Session::open(cli, Use::Change)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
     show(&Session::Local(Host::open(dir.path(), session::options(cli))?), request, output)
@@ -171,7 +226,7 @@ fn found_something(request: &Request, answer: &serde_json::Value) -> bool {
 
 /// Nobody else may have the store open for this.
 fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
-    let Session::Local(host) = Session::open(cli)? else {
+    let Session::Local(host) = Session::open(cli, Use::Change)? else {
         return Err(ControlError::not_possible("a host is running on this data directory; end it, then compact"));
     };
     let dir = host.dir().clone();
@@ -182,7 +237,7 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
 }
 
 fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, ControlError> {
-    let _server = rebuilds::serve_meanwhile(session)?;
+    let hosting = rebuilds::serve_meanwhile(session)?;
     for file in files {
         if file == "-" && session.is_remote() {
             return Err(ControlError::refused(
@@ -198,7 +253,7 @@ fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, Co
         bar.finish();
         output.answer(&done?);
     }
-    rebuilds::wait_for_others(session)?;
+    rebuilds::wait_for_others(session, hosting.as_ref());
     Ok(0)
 }
 

@@ -1,16 +1,36 @@
-//! What goes to standard output: rows and answers, as JSON or for reading.
+//! The printer: rows and answers on standard output, as JSON or for reading; everything else on standard error.
+//!
+//! Nobody has to read either. A pipe that was closed early ends no command: what is left to say is not said. Any other
+//! failure of standard output is one of the command, whose answer was not delivered.
 
-use serde_json::Value;
-use std::io::{self, Write};
+use crate::control::ControlError;
+use serde_json::{Value, json};
+use std::{
+    io::{self, Write},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-/// Writes rows and answers. Everything else goes to standard error.
+/// Writes rows and answers.
 pub(super) struct Output {
     json: bool,
+    /// Whether anything was written yet.
+    answered: AtomicBool,
+    /// Why standard output takes nothing any more, where that is not that its reader has gone.
+    failed: OnceLock<io::Error>,
+}
+
+/// Says a line on standard error, where that is still read.
+pub(super) fn say_aside(line: &str) {
+    // In one piece, so that lines of several processes do not mix.
+    drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
 
 impl Output {
     pub(super) fn new(json: bool) -> Output {
-        Output { json }
+        Output { json, answered: AtomicBool::new(false), failed: OnceLock::new() }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -49,13 +69,43 @@ impl Output {
         }
     }
 
-    /// Why the command was not done.
-    pub(super) fn error(&self, message: &str) {
-        eprintln!("error: {message}");
+    /// Whether anything was written to standard output.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Why the command was not done: for people on standard error, for programs as the last object on standard output.
+    pub(super) fn error(&self, error: &ControlError) {
+        say_aside(&format!("error: {}", error.message));
+        if self.json {
+            let error = json!({ "kind": error.kind, "message": error.message, "next": error.next() });
+            self.line(&error.to_string());
+        }
+    }
+
+    /// Says whether everything was taken that was written.
+    ///
+    /// # Errors
+    /// What standard output says instead: that its disk is full.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.note(&io::stdout().flush());
+        self.failed.into_inner().map_or(Ok(()), Err)
     }
 
     fn line(&self, line: &str) -> bool {
-        writeln!(io::stdout().lock(), "{line}").is_ok()
+        self.answered.store(true, Ordering::Relaxed);
+        let mut out = io::stdout().lock();
+        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
+        self.note(&written);
+        written.is_ok()
+    }
+
+    fn note(&self, written: &io::Result<()>) {
+        if let Err(e) = written
+            && e.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.failed.get_or_init(|| io::Error::new(e.kind(), e.to_string()));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Progress on a terminal as bars, elsewhere as plain lines on standard error.
 
+use super::output::say_aside;
 use crate::vocabulary::{Progress, Status};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
@@ -15,9 +16,75 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All bars of the process, so that log lines can be printed above them.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
-    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = match io::stderr().is_terminal() {
+        true => ProgressDrawTarget::term_like(Box::new(Terminal)),
+        false => ProgressDrawTarget::hidden(),
+    };
     MultiProgress::with_draw_target(target)
 });
+
+/// The terminal behind standard error. It may go while bars are drawn, which ends nothing: whatever it does not take is
+/// not shown.
+#[derive(Debug)]
+struct Terminal;
+
+impl Terminal {
+    fn show(text: &str) -> io::Result<()> {
+        drop(io::stderr().write_all(text.as_bytes()));
+        Ok(())
+    }
+
+    fn move_cursor(cells: usize, direction: char) -> io::Result<()> {
+        if cells == 0 { Ok(()) } else { Terminal::show(&format!("\x1b[{cells}{direction}")) }
+    }
+
+    /// Columns and rows.
+    fn size() -> (u16, u16) {
+        rustix::termios::tcgetwinsize(io::stderr()).map_or((80, 24), |size| (size.ws_col.max(1), size.ws_row.max(1)))
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        Terminal::size().0
+    }
+
+    fn height(&self) -> u16 {
+        Terminal::size().1
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        Terminal::move_cursor(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        Terminal::move_cursor(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        Terminal::move_cursor(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        Terminal::move_cursor(n, 'D')
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        Terminal::show(&format!("{line}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        Terminal::show(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Terminal::show("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
@@ -56,7 +123,7 @@ impl Rebuilds {
         let ends = progress.status != Status::Running && self.ended.insert(progress.projection_name.clone());
         if ends || (due && progress.status == Status::Running) {
             self.printed.insert(progress.projection_name.clone(), Instant::now());
-            eprintln!("{}", line(progress));
+            say_aside(&line(progress));
         }
     }
 
@@ -131,16 +198,17 @@ impl Import {
     }
 }
 
-/// Writes log lines above the bars.
+/// Writes log lines above the bars; those that nobody reads any more are lost.
 #[derive(Default)]
 pub(super) struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        BARS.suspend(|| io::stderr().write(line))
+        BARS.suspend(|| drop(io::stderr().write_all(line)));
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -9,15 +9,17 @@ use super::{
     signals,
 };
 use crate::{
-    control::{Client, ControlError, Host, Request, Server},
+    control::{Client, ControlError, Host, Request, Server, Use},
     rebuild::Trigger,
     vocabulary::{Progress, Status},
 };
 use serde_json::Value;
+use signals::{Asked, Ending};
 use std::{
     fs,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,7 +31,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Starts or resumes rebuilds, and shows their progress until they end.
 pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach && !args.dry_run { detached(cli)? } else { Session::open(cli)? };
+    let session = if args.detach && !args.dry_run { detached(cli)? } else { Session::open(cli, Use::Change)? };
     if let Some(stream) = &args.stream {
         return streams(&session, &args.names, stream, output);
     }
@@ -63,32 +65,29 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
 
 /// Lets one rebuild go on, and shows its progress until it ends.
 pub(super) fn resume(cli: &Cli, name: &str, detach: bool, output: &Output) -> Result<u8, ControlError> {
-    let session = if detach { detached(cli)? } else { Session::open(cli)? };
+    let session = if detach { detached(cli)? } else { Session::open(cli, Use::Change)? };
     start_and_watch(&session, vec![Request::Resume { name: name.to_owned() }], detach, output)
 }
 
 /// Waits for commands from other terminals.
 pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
-    let Session::Local(host) = Session::open(cli)? else {
+    let session = Session::open(cli, Use::Begin)?;
+    let Session::Local(host) = &session else {
         return Err(ControlError::not_possible(format!("a host is running on {} already", cli.data.display())));
     };
-    let _server = listen(&host)?;
+    let hosting = Hosting::begin(&session, 0, true)?;
     host.resume_interrupted()?;
     let supervisor = host.supervisor()?.clone();
-    let interrupted = signals::watch(|| ()).map_err(|e| ControlError::failed(format!("signals: {e}")))?;
     tracing::info!("serving {}", cli.data.display());
     let started = Instant::now();
-    loop {
-        if interrupted.is_set() {
-            supervisor.shut_down();
-            return Ok(INTERRUPTED);
-        }
+    while !hosting.ending.is_asked() {
         std::thread::sleep(GLANCE);
-        let idle = until_idle && started.elapsed() > HOST_START && supervisor.wait_idle(None, Duration::ZERO);
-        if idle {
+        if until_idle && started.elapsed() > HOST_START && supervisor.wait_idle(None, Duration::ZERO) {
             return Ok(0);
         }
     }
+    hosting.ending.wait_until_stopped();
+    Ok(0)
 }
 
 /// Every installed projection, for `--all`.
@@ -106,21 +105,68 @@ fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
 
 /// Rebuilds one stream of each projection.
 fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -> Result<u8, ControlError> {
-    let _server = serve_meanwhile(session)?;
+    let hosting = serve_meanwhile(session)?;
     for name in names {
         let request = Request::RebuildStream { name: name.clone(), stream: stream.to_owned() };
         output.answer(&session.ask(request, &mut |_| true)?);
     }
-    wait_for_others(session)?;
+    wait_for_others(session, hosting.as_ref());
     Ok(0)
 }
 
-/// Lets other terminals ask this process while it works, where it is not itself asking a host.
-pub(super) fn serve_meanwhile(session: &Session) -> Result<Option<Server>, ControlError> {
-    match session {
-        Session::Local(host) => listen(host).map(Some),
-        Session::Remote(_) => Ok(None),
+/// A command that works on something for longer: other terminals may ask this process meanwhile, where it has the data
+/// directory, and it ends cleanly when it is asked to.
+pub(super) struct Hosting {
+    pub(super) ending: Ending,
+    /// The rebuilds that the command is about: Ctrl-C pauses them, whoever runs them. What else runs in this process goes
+    /// on with the next host.
+    own: Arc<Mutex<Vec<String>>>,
+    _server: Option<Server>,
+}
+
+impl Hosting {
+    /// Begins. `exit` and `ends_itself`: see [`signals::watch`].
+    pub(super) fn begin(session: &Session, exit: u8, ends_itself: bool) -> Result<Hosting, ControlError> {
+        let own = Arc::new(Mutex::new(Vec::new()));
+        let (server, ending) = match session {
+            Session::Local(host) => {
+                let (server, host, own) = (listen(host)?, host.clone(), own.clone());
+                let stop =
+                    move |asked| host.shut_down(&if asked == Asked::Interrupt { names(&own) } else { Vec::new() });
+                (Some(server), signals::watch(exit, ends_itself, stop))
+            }
+            Session::Remote(socket) => {
+                let (socket, own) = (socket.clone(), own.clone());
+                let stop = move |asked| {
+                    // A terminal that goes away says nothing about what its host runs.
+                    let paused = if asked == Asked::Interrupt { names(&own) } else { Vec::new() };
+                    for name in paused {
+                        let session = Session::Remote(socket.clone());
+                        if let Err(e) = session.ask(Request::Pause { name }, &mut |_| true) {
+                            tracing::warn!("not paused: {e}");
+                        }
+                    }
+                };
+                (None, signals::watch(exit, ends_itself, stop))
+            }
+        };
+        let ending = ending.map_err(|e| ControlError::failed(format!("signals: {e}")))?;
+        Ok(Hosting { ending, own, _server: server })
     }
+
+    /// Says that the command is about the rebuild of `name`.
+    pub(super) fn owns(&self, name: &str) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+    }
+}
+
+fn names(own: &Mutex<Vec<String>>) -> Vec<String> {
+    own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// As [`Hosting::begin`], for a command that does one thing; nothing where a host does it.
+pub(super) fn serve_meanwhile(session: &Session) -> Result<Option<Hosting>, ControlError> {
+    if session.is_remote() { Ok(None) } else { Hosting::begin(session, INTERRUPTED, false).map(Some) }
 }
 
 /// Triggers, and shows progress until what was triggered ends. While it works on rebuilds of its own, a local session is
@@ -131,10 +177,15 @@ pub(super) fn start_and_watch(
     detach: bool,
     output: &Output,
 ) -> Result<u8, ControlError> {
-    let _server = serve_meanwhile(session)?;
+    let hosting = Hosting::begin(session, INTERRUPTED, true)?;
     let mut triggered = Vec::new();
     let mut refused = None;
     for request in requests {
+        if let Request::Rebuild(Trigger { name, .. }) | Request::Resume { name } = &request
+            && !detach
+        {
+            hosting.owns(name);
+        }
         match session.ask(request, &mut |_| true) {
             Ok(answer) => triggered.push(answer),
             // What was triggered before goes on; the refusal decides the exit code.
@@ -146,11 +197,11 @@ pub(super) fn start_and_watch(
             output.row(answer);
         }
     }
-    let exit = if detach || triggered.is_empty() { 0 } else { watch(session, &triggered, output)? };
+    let exit = if detach || triggered.is_empty() { 0 } else { watch(session, &hosting, &triggered, output)? };
     match refused {
         Some(e) if exit == 0 => Err(e),
         Some(e) => {
-            output.error(&e.message);
+            output.error(&e);
             Ok(exit)
         }
         None => Ok(exit),
@@ -159,17 +210,27 @@ pub(super) fn start_and_watch(
 
 /// Shows progress until the rebuilds that answered `triggered` end, and then until no other terminal's rebuild runs here
 /// either. The answer for each is how it ended, with `trigger`: how it began.
-pub(super) fn watch(session: &Session, triggered: &[Value], output: &Output) -> Result<u8, ControlError> {
+pub(super) fn watch(
+    session: &Session,
+    hosting: &Hosting,
+    triggered: &[Value],
+    output: &Output,
+) -> Result<u8, ControlError> {
+    let ending = &hosting.ending;
     let names: Vec<_> =
         triggered.iter().filter_map(|answer| answer["projectionName"].as_str().map(str::to_owned)).collect();
-    let interrupted = pause_on_signal(session, &names)?;
     let mut bars = Rebuilds::new(output.is_json());
+    // Where a host runs them, they go on without this terminal.
+    let leaves = || session.is_remote() && ending.asked() == Some(Asked::End);
     let ended = session.ask(Request::Watch { names }, &mut |row| {
         if let Ok(progress) = serde_json::from_value::<Progress>(row) {
             bars.show(&progress);
         }
-        true
+        !leaves()
     })?;
+    if leaves() {
+        return Ok(INTERRUPTED);
+    }
     let ended: Vec<Progress> = serde_json::from_value(ended)
         .map_err(|e| ControlError::failed(format!("the host gave an unknown answer: {e}")))?;
     for (progress, trigger) in ended.iter().zip(triggered) {
@@ -182,27 +243,16 @@ pub(super) fn watch(session: &Session, triggered: &[Value], output: &Output) -> 
             output.say(&ended_line(progress));
         }
     }
-    if let Session::Local(host) = session
-        && !interrupted.is_set()
-    {
-        let supervisor = host.supervisor()?;
-        while !supervisor.wait_idle(None, GLANCE) && !interrupted.is_set() {}
-        if interrupted.is_set() {
-            supervisor.shut_down();
-        }
-    }
-    Ok(exit_code(&ended, interrupted.is_set()))
+    wait_for_others(session, Some(hosting));
+    Ok(exit_code(&ended, ending.is_asked()))
 }
 
-/// Waits until no rebuild runs here that another terminal has started meanwhile. A signal pauses them.
-pub(super) fn wait_for_others(session: &Session) -> Result<(), ControlError> {
-    let Session::Local(host) = session else { return Ok(()) };
-    let Some(supervisor) = host.started_supervisor() else { return Ok(()) };
-    if !supervisor.wait_idle(None, Duration::ZERO) {
-        let _interrupted = pause_on_signal(session, &[])?;
-        while !supervisor.wait_idle(None, GLANCE) {}
-    }
-    Ok(())
+/// Waits until no rebuild runs here that another terminal has started meanwhile, or until everything has stopped.
+pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
+    let (Session::Local(host), Some(hosting)) = (session, hosting) else { return };
+    let Some(supervisor) = host.started_supervisor() else { return };
+    while !hosting.ending.is_asked() && !supervisor.wait_idle(None, GLANCE) {}
+    hosting.ending.wait_until_stopped();
 }
 
 /// How a rebuild ended, and what to do next where something is left to do.
@@ -245,29 +295,6 @@ fn exit_code(ended: &[Progress], interrupted: bool) -> u8 {
     }
 }
 
-fn pause_on_signal(session: &Session, names: &[String]) -> Result<signals::Interrupted, ControlError> {
-    let failed = |e: std::io::Error| ControlError::failed(format!("signals: {e}"));
-    match session {
-        Session::Local(host) => {
-            let supervisor = host.supervisor()?.clone();
-            signals::watch(move || supervisor.shut_down()).map_err(failed)
-        }
-        Session::Remote(socket) => {
-            let (socket, names) = (socket.clone(), names.to_vec());
-            signals::watch(move || {
-                for name in names {
-                    if let Some(client) = Client::connect(&socket)
-                        && let Err(e) = client.ask(&Request::Pause { name }, &mut |_| true)
-                    {
-                        tracing::warn!("not paused: {e}");
-                    }
-                }
-            })
-            .map_err(failed)
-        }
-    }
-}
-
 fn listen(host: &Host) -> Result<Server, ControlError> {
     Server::start(host.clone()).map_err(|e| {
         ControlError::failed(format!("the control socket {} cannot be made: {e}", host.dir().socket().display()))
@@ -276,7 +303,7 @@ fn listen(host: &Host) -> Result<Server, ControlError> {
 
 /// The host that runs, or a new one in the background that ends once nothing runs any more.
 fn detached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = Session::open(cli)?;
+    let session = Session::open(cli, Use::Change)?;
     let Session::Local(host) = session else { return Ok(session) };
     let (log, socket) = (host.dir().host_log(), host.dir().socket());
     drop(host);
@@ -296,7 +323,7 @@ fn detached(cli: &Cli) -> Result<Session, ControlError> {
     command.process_group(0).spawn().map_err(|e| failed("a host in the background does not start", e))?;
     let until = Instant::now() + HOST_START;
     while Instant::now() < until {
-        if Client::connect(&socket).is_some() {
+        if Client::connect(&socket)?.is_some() {
             return Ok(Session::Remote(socket));
         }
         std::thread::sleep(Duration::from_millis(10));

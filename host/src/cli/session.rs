@@ -2,7 +2,7 @@
 
 use super::args::Cli;
 use crate::{
-    control::{Client, ControlError, Host, HostOptions, Request, Sink},
+    control::{Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink, Use},
     limits,
     plugin::THIS_PROGRAM,
 };
@@ -24,18 +24,19 @@ pub(super) enum Session {
 }
 
 impl Session {
-    /// Finds the running host, or opens the data directory.
-    pub(super) fn open(cli: &Cli) -> Result<Session, ControlError> {
+    /// Finds the running host, or opens the data directory for what the command is to do with it.
+    pub(super) fn open(cli: &Cli, wanted: Use) -> Result<Session, ControlError> {
         let socket = cli.data.join("control.sock");
         let until = Instant::now() + TURN;
         loop {
-            if Client::connect(&socket).is_some() {
+            if Client::connect(&socket)?.is_some() {
                 return Ok(Session::Remote(socket));
             }
-            match Host::open(&cli.data, options(cli)) {
+            match Host::open_for(&cli.data, options(cli), wanted) {
                 Ok(host) => return Ok(Session::Local(host)),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
                 Err(e) if e.in_use && Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+                Err(e) if e.in_use => return Err(held(cli, e)),
                 Err(e) => return Err(e),
             }
         }
@@ -47,14 +48,25 @@ impl Session {
 
     /// Has `request` carried out; rows go to `sink`.
     pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
-        match self {
-            Session::Local(host) => host.execute(request, sink),
-            Session::Remote(socket) => match Client::connect(socket) {
-                Some(client) => client.ask(&request, sink),
-                None => Err(ControlError::failed("the host that ran on this data directory has ended; try again")),
-            },
+        let socket = match self {
+            Session::Local(host) => return host.execute(request, sink),
+            Session::Remote(socket) => socket,
+        };
+        if let Some(client) = Client::connect(socket)? {
+            return client.ask(&request, sink);
         }
+        let ended = ControlError::failed("the host that ran on this data directory has ended; try again");
+        // It has not been asked. But what it ran has ended with it, too.
+        let again = !matches!(request, Request::Watch { .. });
+        Err(ControlError { again, ..ended.of_kind(ErrorKind::Host) })
     }
+}
+
+/// The data directory is in use by a process that does not answer on the socket: which, and why.
+fn held(cli: &Cli, error: ControlError) -> ControlError {
+    let Some(holder) = Process::holding(&cli.data.join("store.redb")) else { return error };
+    let advice = if holder.is_stopped() { holder.advice() } else { "wait for its end, or end it".to_owned() };
+    ControlError { message: format!("{} is in use by {holder}; {advice}", cli.data.display()), ..error }
 }
 
 /// What a host in this process is told.

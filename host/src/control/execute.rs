@@ -21,6 +21,7 @@ impl Host {
     /// # Errors
     /// With the exit code of the command.
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
+        self.may(&request)?;
         match request {
             Request::EventsImport { file } => self.import(&file, sink),
             Request::EventsStats => value(self.log().stats()?),

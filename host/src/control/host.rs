@@ -1,6 +1,6 @@
 //! Everything that the owner of a data directory has open.
 
-use super::ControlError;
+use super::{ControlError, ErrorKind, Request};
 use crate::{
     limits,
     plugin::{Engine, EngineOptions},
@@ -10,7 +10,10 @@ use crate::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,17 @@ impl Default for HostOptions {
     }
 }
 
+/// What a command is to do with the data directory: only what begins something makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Read. Nothing is made, not even a file that is missing in it.
+    Read,
+    /// Change what is there.
+    Change,
+    /// Begin with an empty one, where there is none.
+    Begin,
+}
+
 /// A data directory in hand. Clones share it.
 #[derive(Clone)]
 pub struct Host {
@@ -51,7 +65,11 @@ struct Inner {
     dir: DataDir,
     store: Store,
     log: EventLog,
+    /// The log is missing, and an empty one stands in for it: nothing may be built on that.
+    only_reads: bool,
     options: HostOptions,
+    /// Raised when the host ends.
+    closing: Arc<AtomicBool>,
     /// Made when the first request needs it: most commands only read.
     supervisor: OnceLock<Result<Supervisor, ControlError>>,
 }
@@ -62,10 +80,24 @@ impl Host {
     /// # Errors
     /// When it is in use, not ours, damaged, of a newer format, or cannot be written.
     pub fn open(path: &Path, options: HostOptions) -> Result<Host, ControlError> {
-        let dir = DataDir::open(path)?;
+        Host::open_for(path, options, Use::Begin)
+    }
+
+    /// Opens the data directory at `path` for what is wanted of it.
+    ///
+    /// # Errors
+    /// As [`Host::open`]; and where there is none, unless one is to be made.
+    pub fn open_for(path: &Path, options: HostOptions, wanted: Use) -> Result<Host, ControlError> {
+        let dir = if wanted == Use::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
         let store = Store::open(&dir)?;
-        let log = EventLog::open(&dir.log_file(), "the event log")?;
-        Ok(Host { inner: Arc::new(Inner { dir, store, log, options, supervisor: OnceLock::new() }) })
+        let only_reads = wanted == Use::Read && !dir.log_file().exists();
+        let log = match only_reads {
+            true => EventLog::empty("the event log")?,
+            false => EventLog::open(&dir.log_file(), "the event log")?,
+        };
+        let closing = Arc::default();
+        let supervisor = OnceLock::new();
+        Ok(Host { inner: Arc::new(Inner { dir, store, log, only_reads, options, closing, supervisor }) })
     }
 
     /// The data directory.
@@ -79,17 +111,22 @@ impl Host {
     /// When the engine does not start.
     pub fn supervisor(&self) -> Result<&Supervisor, ControlError> {
         let started = self.inner.supervisor.get_or_init(|| {
-            let Inner { dir, store, log, options, .. } = &*self.inner;
+            let Inner { dir, store, log, only_reads, options, closing, .. } = &*self.inner;
             let engine = Engine::new(EngineOptions {
-                cache_dir: Some(dir.compiled_dir()),
+                cache_dir: Some(dir.compiled_dir()).filter(|dir| !only_reads || dir.exists()),
                 memory_bytes: options.memory_bytes,
                 cpu_time: options.cpu_time,
                 compiler: options.compiler.clone(),
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
             let settings = Some(dir.path().to_owned());
-            let options =
-                Options { alert: options.alert.clone(), instances: options.instances, settings, ..Options::default() };
+            let options = Options {
+                alert: options.alert.clone(),
+                instances: options.instances,
+                settings,
+                closing: closing.clone(),
+                ..Options::default()
+            };
             let files = FileSources::new(dir.files_dir());
             files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
             let sources = Sources::new(log.clone(), files, dir.path().to_owned());
@@ -103,12 +140,31 @@ impl Host {
         self.inner.supervisor.get()?.as_ref().ok()
     }
 
-    /// Lets the rebuilds that the last host left running when it ended go on.
+    /// Ends everything that runs, in bounded time, and lets nothing begin any more: see [`Supervisor::shut_down`].
+    pub fn shut_down(&self, paused: &[String]) {
+        // Where the supervisor is being made at this moment, it finds that it is not to begin anything.
+        self.inner.closing.store(true, Ordering::SeqCst);
+        if let Some(supervisor) = self.started_supervisor() {
+            supervisor.shut_down(paused);
+        }
+    }
+
+    /// Lets the rebuilds that the last host was ended in the middle of go on.
     ///
     /// # Errors
     /// When the engine does not start, or the store cannot be read.
     pub fn resume_interrupted(&self) -> Result<(), ControlError> {
         Ok(self.supervisor()?.resume_interrupted()?)
+    }
+
+    /// Refuses what this host must not do.
+    pub(super) fn may(&self, request: &Request) -> Result<(), ControlError> {
+        if self.inner.only_reads && !request.only_reads() {
+            let message =
+                "another command reads this data directory, in which log.redb is missing; try again when it is over";
+            return Err(ControlError::not_possible(message).of_kind(ErrorKind::InUse));
+        }
+        Ok(())
     }
 
     pub(super) fn store(&self) -> &Store {

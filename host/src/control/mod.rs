@@ -6,10 +6,12 @@
 mod execute;
 mod host;
 mod models;
+mod process;
 mod request;
 mod rows;
 mod socket;
 
-pub use host::{Host, HostOptions};
-pub use request::{ControlError, Request, Sink, compact};
+pub use host::{Host, HostOptions, Use};
+pub use process::Process;
+pub use request::{ControlError, ErrorKind, Request, Sink, compact};
 pub use socket::{Client, Server};

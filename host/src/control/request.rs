@@ -52,6 +52,53 @@ pub enum Request {
     StoreCheck,
 }
 
+impl Request {
+    /// Whether asking twice comes to the same as asking once, so that a request whose answer was lost may be asked again.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(
+            self,
+            // Back and forth.
+            Request::ModelRollback { .. }
+            | Request::PluginRollback { .. }
+            // The second time it would be another change, or tell another story.
+            | Request::PluginSwap { .. }
+            | Request::ModelVerify { repair: true, .. }
+            | Request::ModelAsOf { .. }
+            | Request::ModelDrop { .. }
+            | Request::DeadLettersRetry { .. }
+            | Request::DeadLettersDiscard { .. }
+            | Request::Rebuild(Trigger { restart: true, .. })
+            // What it watches has ended with its host.
+            | Request::Watch { .. }
+        )
+    }
+
+    /// Whether it changes nothing that is there, whatever becomes of it.
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Request::EventsStats
+                | Request::EventsShow { .. }
+                | Request::PluginList
+                | Request::PluginHistory { .. }
+                | Request::Plan(_)
+                | Request::Watch { .. }
+                | Request::Status { .. }
+                | Request::List { .. }
+                | Request::ModelGet { .. }
+                | Request::ModelScan { .. }
+                | Request::ModelExport { .. }
+                | Request::ModelDigest { .. }
+                | Request::ModelGenerations { .. }
+                | Request::ModelReceipt { .. }
+                | Request::DeadLettersList { .. }
+                | Request::DeadLettersShow { .. }
+                | Request::StoreBackup { .. }
+                | Request::StoreCheck
+        )
+    }
+}
+
 /// Compacts the store of `dir`, which nobody has open.
 ///
 /// # Errors
@@ -67,29 +114,86 @@ pub type Sink<'a> = dyn FnMut(Value) -> bool + 'a;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ControlError {
-    /// The exit code of the command: 1 failed, 2 refused input, 3 not found or not possible now.
+    /// The exit code of the command: 1 failed, 2 refused input, 3 not found or not possible now, 130 interrupted.
     pub exit: u8,
     /// Names the culprit and the remedy.
     pub message: String,
+    /// What kind of error it is, for programs.
+    #[serde(default)]
+    pub kind: ErrorKind,
     /// Another process has the data directory open: it may be gone in a moment, or may answer.
     #[serde(default)]
     pub in_use: bool,
+    /// The host ended before it answered, and asking again does no harm: the next try finds it gone.
+    #[serde(skip)]
+    pub again: bool,
+}
+
+/// What kind of error it is, for programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The command line does not make sense.
+    Usage,
+    /// Input that is not acceptable.
+    Refused,
+    /// Something that was named is not there.
+    NotFound,
+    /// Not possible as things are.
+    NotPossible,
+    /// Another process has the data directory.
+    InUse,
+    /// The host that runs on the data directory does not answer, or ended before it did.
+    Host,
+    /// A source cannot be read.
+    Source,
+    /// The store, its disk, or a database with rows.
+    Store,
+    /// A plugin is not accepted.
+    Plugin,
+    /// The command was asked to end before it was done.
+    Interrupted,
+    /// Anything else.
+    #[default]
+    Failed,
 }
 
 impl ControlError {
+    fn new(exit: u8, kind: ErrorKind, message: impl Into<String>) -> ControlError {
+        ControlError { exit, message: message.into(), kind, in_use: false, again: false }
+    }
+
     /// Wrong usage or refused input.
     pub fn refused(message: impl Into<String>) -> ControlError {
-        ControlError { exit: 2, message: message.into(), in_use: false }
+        ControlError::new(2, ErrorKind::Refused, message)
     }
 
     /// Not there, or not possible as things are.
     pub fn not_possible(message: impl Into<String>) -> ControlError {
-        ControlError { exit: 3, message: message.into(), in_use: false }
+        ControlError::new(3, ErrorKind::NotPossible, message)
     }
 
     /// The host cannot do it.
     pub fn failed(message: impl Into<String>) -> ControlError {
-        ControlError { exit: 1, message: message.into(), in_use: false }
+        ControlError::new(1, ErrorKind::Failed, message)
+    }
+
+    /// The process was asked to end before it was done.
+    pub fn interrupted() -> ControlError {
+        let message = "asked to end before it was done; nothing was changed that is not complete: run it again";
+        ControlError::new(130, ErrorKind::Interrupted, message)
+    }
+
+    /// The same, of another kind.
+    pub fn of_kind(self, kind: ErrorKind) -> ControlError {
+        ControlError { kind, ..self }
+    }
+
+    /// What to do next, where the message says so: its last part that names a command or an option, else its last part.
+    pub fn next(&self) -> Option<&str> {
+        let parts = || self.message.split("; ").flat_map(|part| part.split(": ")).map(str::trim);
+        let does = |part: &&str| part.contains("unspool ") || part.contains("--") || part.contains("kill -");
+        parts().filter(does).last().or_else(|| parts().skip(1).last())
     }
 }
 
@@ -97,11 +201,10 @@ impl From<StoreError> for ControlError {
     fn from(error: StoreError) -> ControlError {
         let message = error.to_string();
         match error {
-            StoreError::NotFound(_) | StoreError::Refused(_) | StoreError::Fenced { .. } => {
-                ControlError::not_possible(message)
-            }
-            StoreError::Postgres { transient: true, .. } => ControlError::failed(message),
-            StoreError::Postgres { .. } => ControlError::refused(message),
+            StoreError::NotFound(_) => ControlError::not_possible(message).of_kind(ErrorKind::NotFound),
+            StoreError::Refused(_) | StoreError::Fenced { .. } => ControlError::not_possible(message),
+            StoreError::Postgres { transient: true, .. } => ControlError::failed(message).of_kind(ErrorKind::Store),
+            StoreError::Postgres { .. } => ControlError::refused(message).of_kind(ErrorKind::Store),
             StoreError::Disk(e) => e.into(),
         }
     }
@@ -111,10 +214,13 @@ impl From<DiskError> for ControlError {
     fn from(error: DiskError) -> ControlError {
         let message = error.to_string();
         match error {
-            DiskError::Write(_) => ControlError::failed(message),
-            DiskError::InUse(_) => ControlError { in_use: true, ..ControlError::refused(message) },
+            DiskError::Write(_) => ControlError::failed(message).of_kind(ErrorKind::Store),
+            DiskError::InUse(_) => {
+                ControlError { in_use: true, ..ControlError::refused(message).of_kind(ErrorKind::InUse) }
+            }
+            DiskError::Missing(_) => ControlError::refused(message).of_kind(ErrorKind::NotFound),
             DiskError::Foreign(_) | DiskError::Format { .. } | DiskError::Io { .. } | DiskError::Damaged(_) => {
-                ControlError::refused(message)
+                ControlError::refused(message).of_kind(ErrorKind::Store)
             }
         }
     }
@@ -122,7 +228,8 @@ impl From<DiskError> for ControlError {
 
 impl From<SourceError> for ControlError {
     fn from(error: SourceError) -> ControlError {
-        if error.disk { ControlError::failed(error.message) } else { ControlError::refused(error.message) }
+        let refused = if error.disk { ControlError::failed } else { ControlError::refused };
+        refused(error.message).of_kind(ErrorKind::Source)
     }
 }
 
@@ -130,11 +237,13 @@ impl From<RebuildError> for ControlError {
     fn from(error: RebuildError) -> ControlError {
         let message = error.to_string();
         match error {
-            RebuildError::Refused { .. } | RebuildError::NotFound(_) | RebuildError::NotPossible(_) => {
+            RebuildError::NotFound(_) => ControlError::not_possible(message).of_kind(ErrorKind::NotFound),
+            RebuildError::Refused { .. } | RebuildError::NotPossible(_) | RebuildError::Busy(_) => {
                 ControlError::not_possible(message)
             }
             RebuildError::Source(e) => e.into(),
-            RebuildError::Usage(_) | RebuildError::Plugin(_) => ControlError::refused(message),
+            RebuildError::Usage(_) => ControlError::refused(message),
+            RebuildError::Plugin(_) => ControlError::refused(message).of_kind(ErrorKind::Plugin),
             RebuildError::Store(e) => e.into(),
             RebuildError::Apart(_) | RebuildError::System(_) => ControlError::failed(message),
         }

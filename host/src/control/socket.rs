@@ -1,15 +1,20 @@
 //! Requests from other terminals: a socket in the data directory, for its owner only.
 //!
 //! A connection carries one request and its answer, as lines of JSON: first a [`Request`]; then any number of
-//! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"exit", "message"}}`.
+//! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"exit", "message"}}`. From the moment that it accepts the
+//! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long is told
+//! from a host that is stopped. (The system accepts connections in its place.)
 
-use super::{ControlError, Host, Request, Sink};
+use super::{ControlError, ErrorKind, Host, Process, Request, Sink};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     fs, io,
     io::{BufRead, BufReader, Write},
-    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixStream as BlockingStream},
+    },
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,9 +31,16 @@ const REQUEST_BYTES: u64 = 1 << 16;
 /// Lines of an answer that wait for a slow reader; then the request waits.
 const ANSWER_LINES: usize = 256;
 
+/// How long a host says nothing at most.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// How long it may be silent before it counts as one that does not answer: several times as long.
+const SILENCE: Duration = Duration::from_millis(2_500);
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
+    Beat,
     Row(Value),
     Done(Value),
     Error(ControlError),
@@ -128,7 +140,10 @@ impl Drop for Server {
 
 /// Reads one request and answers it; the host does not end meanwhile.
 async fn serve(stream: UnixStream, host: Host, _answering: Answering) {
-    let (read, write) = stream.into_split();
+    let (read, mut write) = stream.into_split();
+    if let Err(e) = write_line(&mut write, &Line::Beat).await {
+        return tracing::debug!("a connection was closed at once: {e}");
+    }
     let mut line = String::new();
     let mut read = tokio::io::BufReader::new(read.take(REQUEST_BYTES));
     let request = match read.read_line(&mut line).await {
@@ -158,49 +173,125 @@ fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
 }
 
 async fn write_lines(mut write: OwnedWriteHalf, mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
-    while let Some(line) = lines.recv().await {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        write.write_all(&text).await?;
+    loop {
+        // Cancellation-safe: a line that is not taken stays in the channel.
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            () = tokio::time::sleep(BEAT) => Some(Line::Beat),
+        };
+        match line {
+            Some(line) => write_line(&mut write, &line).await?,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+}
+
+async fn write_line(write: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    write.write_all(&text).await
 }
 
 /// The asking end.
 #[derive(Debug)]
 pub struct Client {
-    stream: std::os::unix::net::UnixStream,
+    stream: BufReader<BlockingStream>,
+    socket: PathBuf,
 }
 
 impl Client {
     /// Connects to the host that runs on the data directory of `socket`; `None` where none does.
-    pub fn connect(socket: &Path) -> Option<Client> {
-        let stream = through_short_path(socket, |short| std::os::unix::net::UnixStream::connect(short)).ok()?;
-        Some(Client { stream })
+    ///
+    /// # Errors
+    /// Where one does and does not answer.
+    pub fn connect(socket: &Path) -> Result<Option<Client>, ControlError> {
+        let stream = match through_short_path(socket, connect_now) {
+            Ok(stream) => stream,
+            // So many wait for it that no more can.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(silent(socket)),
+            Err(_) => return Ok(None),
+        };
+        let limited = stream.set_read_timeout(Some(SILENCE)).and_then(|()| stream.set_write_timeout(Some(SILENCE)));
+        limited.map_err(|e| ControlError::failed(format!("{}: {e}", socket.display())))?;
+        let mut client = Client { stream: BufReader::new(stream), socket: socket.to_owned() };
+        match client.line() {
+            Ok(Some(_)) => Ok(Some(client)),
+            Err(e) if is_silence(&e) => Err(silent(socket)),
+            // It ended in this moment.
+            Ok(None) | Err(_) => Ok(None),
+        }
     }
 
     /// Asks, gives the rows to `sink`, and answers what the host said last.
     ///
     /// # Errors
-    /// What the host refused; exit code 1 where it ended in the middle of the answer.
-    pub fn ask(self, request: &Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
-        let lost = |e: io::Error| ControlError::failed(format!("the host ended before it answered: {e}"));
-        let mut text = serde_json::to_vec(request).map_err(|e| lost(e.into()))?;
+    /// What the host refused; exit code 1 where it ended in the middle of the answer, or does not answer.
+    pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
+        let mut given = false;
+        let lost = |e: io::Error, given: bool| lost(request, given, &e);
+        let mut text = serde_json::to_vec(request).map_err(|e| lost(e.into(), given))?;
         text.push(b'\n');
-        (&self.stream).write_all(&text).map_err(lost)?;
-        for line in BufReader::new(&self.stream).lines() {
-            match serde_json::from_str(&line.map_err(lost)?).map_err(|e| lost(e.into()))? {
-                Line::Row(row) => {
+        self.stream.get_ref().write_all(&text).map_err(|e| lost(e, given))?;
+        loop {
+            match self.line() {
+                Ok(Some(Line::Beat)) => {}
+                Ok(Some(Line::Row(row))) => {
+                    given = true;
                     if !sink(row) {
                         return Ok(Value::Null);
                     }
                 }
-                Line::Done(value) => return Ok(value),
-                Line::Error(error) => return Err(error),
+                Ok(Some(Line::Done(value))) => return Ok(value),
+                Ok(Some(Line::Error(error))) => return Err(error),
+                Ok(None) => return Err(lost(io::ErrorKind::UnexpectedEof.into(), given)),
+                Err(e) if is_silence(&e) => return Err(silent(&self.socket)),
+                Err(e) => return Err(lost(e, given)),
             }
         }
-        Err(lost(io::ErrorKind::UnexpectedEof.into()))
     }
+
+    /// The next line; `None` at the end.
+    fn line(&mut self) -> io::Result<Option<Line>> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line)? {
+            0 => Ok(None),
+            _ => Ok(Some(serde_json::from_str(&line)?)),
+        }
+    }
+}
+
+/// Connects, or fails at once: a blocking connect would wait for room among those whom a stopped host does not accept.
+fn connect_now(path: &Path) -> io::Result<BlockingStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let stream = runtime.block_on(UnixStream::connect(path))?.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// A host is there, and says nothing. It has the store open, whatever it is doing.
+fn silent(socket: &Path) -> ControlError {
+    let message = match Process::holding(&socket.with_file_name("store.redb")) {
+        Some(host) => format!("the host of this data directory, {host}, does not answer; {}", host.advice()),
+        None => {
+            format!("the host of {} does not answer; see which process has it open, and end that", socket.display())
+        }
+    };
+    ControlError::failed(message).of_kind(ErrorKind::Host)
+}
+
+/// The host ended before it answered `request`; `given`: some of the answer has been passed on.
+fn lost(request: &Request, given: bool, error: &io::Error) -> ControlError {
+    let unknown = if request.only_reads() || request.is_repeatable() {
+        "; try again"
+    } else {
+        "; it is not known whether it did what was asked: see unspool status, unspool model generations and unspool plugin history"
+    };
+    let message = format!("the host ended before it answered: {error}{unknown}");
+    ControlError { again: request.is_repeatable() && !given, ..ControlError::failed(message).of_kind(ErrorKind::Host) }
 }
 
 /// A socket's path has about 100 bytes. A longer one is reached through the descriptor of its folder.

@@ -93,7 +93,7 @@ impl<'a> Handlers<'a> {
                 return Halt::Stopped;
             }
             let waited = &self.attempt.published.stages();
-            let handled = match waited.handle_waited_for_read().time(|| queue.pop()) {
+            let handled = match waited.handle_waited_for_read().time(|| queue.pop(&self.attempt.stop)) {
                 Some(Ok(chunk)) => self.handle_in_parts(chunk, queue),
                 Some(Err(e)) => Err(Halt::Source { message: e.message, transient: e.transient }),
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),

@@ -122,26 +122,37 @@ impl Stop {
     }
 }
 
-/// Runs an attempt on this thread until it ends.
+/// Runs an attempt on this thread until it ends. Its reader may still wait for a source that does not answer then: it is
+/// left to come to its end by itself, since nothing depends on what it reads any more.
 pub fn run(attempt: Attempt) -> Ended {
     yield_if_low(attempt.record.priority);
-    let _user = attempt.pool.join();
-    let queue = queue::ChunkQueue::new();
-    let size = call_size::CallSize::new(&attempt.record);
-    std::thread::scope(|scope| {
-        let spawned = std::thread::Builder::new()
-            .name("reader".into())
-            .spawn_scoped(scope, || reader::run(&attempt, &queue, &size));
-        let ended = match spawned {
-            Ok(_) => handlers::run(&attempt, &queue, &size),
-            Err(e) => Ended::Interrupted(EventFailure::transient(
-                crate::vocabulary::FailureKind::Other,
-                format!("the reader's thread does not start: {e}"),
-            )),
-        };
-        queue.close();
-        ended
-    })
+    let pool = attempt.pool.clone();
+    let _user = pool.join();
+    let size = Arc::new(call_size::CallSize::new(&attempt.record));
+    let (attempt, queue) = (Arc::new(attempt), Arc::new(queue::ChunkQueue::new()));
+    let (reading, read) = std::sync::mpsc::channel::<()>();
+    let spawned = std::thread::Builder::new().name("reader".into()).spawn({
+        let (attempt, queue, size) = (attempt.clone(), queue.clone(), size.clone());
+        move || {
+            let _reading = reading;
+            reader::run(&attempt, &queue, &size);
+            // Before this thread says that it has ended.
+            drop((attempt, queue, size));
+        }
+    });
+    if let Err(e) = spawned {
+        let message = format!("the reader's thread does not start: {e}");
+        return Ended::Interrupted(EventFailure::transient(crate::vocabulary::FailureKind::Other, message));
+    }
+    let ended = handlers::run(&attempt, &queue, &size);
+    queue.close();
+    if read.recv_timeout(limits::READER_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        tracing::debug!(
+            projection = attempt.record.checkpoint.projection_name,
+            "its reader waits for the source still"
+        );
+    }
+    ended
 }
 
 /// Lets everything else on the machine go first, where the rebuild asks for it.

@@ -1,11 +1,15 @@
 //! Chunks that are read and wait for their handler, bounded in bytes.
 
-use super::chunk::Chunk;
+use super::{Stop, chunk::Chunk};
 use crate::{limits, source::SourceError};
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+/// How often who waits for a chunk looks whether it is to stop.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A queue with one reader and one handler. A mutex and a condition variable, because the bound is in bytes and either
 /// side may close it.
@@ -62,8 +66,8 @@ impl ChunkQueue {
         self.changed.notify_all();
     }
 
-    /// The next chunk; `None` at the end of the range.
-    pub(super) fn pop(&self) -> Option<Result<Chunk, SourceError>> {
+    /// The next chunk; `None` at the end of the range, or once `stop` is raised: the reader may wait for its source.
+    pub(super) fn pop(&self, stop: &Stop) -> Option<Result<Chunk, SourceError>> {
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
@@ -71,10 +75,10 @@ impl ChunkQueue {
                 self.changed.notify_all();
                 return Some(item);
             }
-            if state.ended || state.closed {
+            if state.ended || state.closed || stop.is_raised() {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait_timeout(state, GLANCE).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

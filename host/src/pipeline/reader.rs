@@ -10,6 +10,7 @@ use std::time::Instant;
 
 /// Reads from the checkpoint to the target. Ends early when the queue is closed.
 pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
+    let _told = TellPanic(queue);
     yield_if_low(attempt.record.priority);
     let record = &attempt.record;
     match attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target) {
@@ -21,6 +22,18 @@ pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
         Err(e) => drop(queue.push(Err(e))),
     }
     queue.end();
+}
+
+/// Nobody waits for a reader that is gone, nor takes its end for that of the range.
+struct TellPanic<'a>(&'a ChunkQueue);
+
+impl Drop for TellPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.push(Err(SourceError::permanent("the thread that reads has ended by a panic")));
+            self.0.end();
+        }
+    }
 }
 
 fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) -> Result<(), SourceError> {

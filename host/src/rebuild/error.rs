@@ -1,7 +1,7 @@
 //! Why a rebuild cannot be started, stopped or looked at.
 
 use super::Refusal;
-use crate::{plugin::PluginError, source::SourceError, store::StoreError};
+use crate::{plugin::PluginError, source::SourceError, store::StoreError, vocabulary::FailureKind};
 
 /// What the supervisor refuses or cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,11 @@ pub enum RebuildError {
     /// Not possible as things are.
     #[error("{0}")]
     NotPossible(String),
+    /// Another command about the projection is under way.
+    #[error(
+        "another command about {0} is under way, and waits for something that does not answer yet; try again in a moment"
+    )]
+    Busy(String),
     /// What was built to be compared or looked at did not come to its end.
     #[error("{0}")]
     Apart(String),
@@ -38,4 +43,16 @@ pub enum RebuildError {
     /// The system gives no thread, or the like.
     #[error("the host cannot work: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl RebuildError {
+    /// What another try may not run into; `None` where it would be of no use.
+    pub(super) fn passing(&self) -> Option<FailureKind> {
+        match self {
+            RebuildError::Source(e) => e.transient.then_some(FailureKind::Source),
+            RebuildError::Store(e) => e.is_transient().then_some(FailureKind::Store),
+            RebuildError::Busy(_) => Some(FailureKind::Other),
+            _ => None,
+        }
+    }
 }

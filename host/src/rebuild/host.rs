@@ -7,14 +7,17 @@ use crate::{
     plugin::{Engine, Plugin},
     settings::{self, Settings},
     source::{Source, Sources},
-    store::{RebuildRecord, Store},
-    vocabulary::{Description, EventFailure, Status},
+    store::{Purpose, RebuildRecord, Store},
+    vocabulary::{Description, EventFailure, Status, Waiting, now_ms},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 /// What all rebuilds of a host share.
@@ -26,21 +29,46 @@ pub(super) struct Host {
     settings: Option<PathBuf>,
     pub(super) sources: Sources,
     pub(super) engine: Engine,
-    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
-    running: Mutex<HashMap<String, Running>>,
+    work: Mutex<Work>,
+    /// Told of every end: of an attempt, of a command.
     ended: Condvar,
     /// The newest run of each rebuild, kept after its end for what only the host knows of it.
     runs: Mutex<HashMap<String, Arc<Published>>>,
     /// Failures that the store would not take.
     lost: Mutex<HashMap<String, EventFailure>>,
-    /// Held while one command changes what runs. Commands are rare; reading progress does not take it.
-    commands: Mutex<()>,
+    /// The host ends: nothing begins any more.
+    closing: Arc<AtomicBool>,
+}
+
+/// What goes on in a host.
+#[derive(Default)]
+struct Work {
+    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
+    running: HashMap<String, Running>,
+    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it.
+    in_hand: HashSet<String>,
+    /// Rebuilds that are to go on and cannot yet, since what they need is away.
+    wanted: HashMap<String, Waiting>,
 }
 
 struct Running {
     stop: Stop,
     published: Arc<Published>,
-    thread: Option<JoinHandle<()>>,
+    projection: String,
+    purpose: Purpose,
+}
+
+/// The turn of one command about a projection, until it is dropped.
+pub(super) struct Turn<'a> {
+    host: &'a Host,
+    name: String,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.host.work().in_hand.remove(&self.name);
+        self.host.ended.notify_all();
+    }
 }
 
 impl Host {
@@ -54,35 +82,70 @@ impl Host {
             store,
             sources,
             engine,
-            running: Mutex::default(),
+            work: Mutex::default(),
             ended: Condvar::new(),
             runs: Mutex::default(),
             lost: Mutex::default(),
-            commands: Mutex::default(),
+            closing: options.closing,
         })
     }
 
-    /// Takes the turn of one command.
-    pub(super) fn command(&self) -> MutexGuard<'_, ()> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the turn of one command about the projection `name`. A command that waits for something far away holds up
+    /// no other projection, and others about this one not for long.
+    ///
+    /// # Errors
+    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::TURN`].
+    pub(super) fn command(&self, name: &str) -> Result<Turn<'_>, RebuildError> {
+        let mut work = self.wait_while(limits::TURN, |work| work.in_hand.contains(name));
+        if !work.in_hand.insert(name.to_owned()) {
+            return Err(RebuildError::Busy(name.to_owned()));
+        }
+        Ok(Turn { host: self, name: name.to_owned() })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while `busy` holds, for `timeout` at most.
+    fn wait_while(&self, timeout: Duration, busy: impl Fn(&Work) -> bool) -> MutexGuard<'_, Work> {
+        let waited = self.ended.wait_timeout_while(self.work(), timeout, |work| busy(work));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The keys of what runs.
     pub(super) fn running_keys(&self) -> Vec<String> {
-        self.running().keys().cloned().collect()
+        self.work().running.keys().cloned().collect()
     }
 
     pub(super) fn is_running(&self, key: &str) -> bool {
-        self.running().contains_key(key)
+        self.work().running.contains_key(key)
     }
 
     /// What is published of the running attempt `key`.
     pub(super) fn published(&self, key: &str) -> Option<Arc<Published>> {
-        self.running().get(key).map(|running| running.published.clone())
+        self.work().running.get(key).map(|running| running.published.clone())
+    }
+
+    /// Whether the host ends.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Why a rebuild that is to go on does not yet.
+    pub(super) fn waiting(&self, name: &str) -> Option<Waiting> {
+        self.work().wanted.get(name).cloned()
+    }
+
+    /// Notes that a rebuild is to go on, and what is in its way; `None`: nothing any more.
+    pub(super) fn note_wanted(&self, name: &str, waiting: Option<Waiting>) {
+        let mut work = self.work();
+        match waiting {
+            Some(waiting) => drop(work.wanted.insert(name.to_owned(), waiting)),
+            None => drop(work.wanted.remove(name)),
+        }
+        drop(work);
+        self.ended.notify_all();
     }
 
     /// What was published last of the rebuild of `name`, whether it runs or has ended in this host.
@@ -146,35 +209,61 @@ impl Host {
         decided.map(|(_, answer, effects)| (answer, effects))
     }
 
-    /// Ends the running attempt where the effects say so, and waits until its end is durable.
+    /// Ends the running attempt where the effects say so, and waits until its end is durable. One that does not come to
+    /// its end within [`limits::STOP_WAIT`], because it waits for something that does not answer, is ended without it.
     pub(super) fn stop(&self, key: &str, effects: &[Effect]) {
         let Some(Effect::Stop(status)) = effects.first() else { return };
-        let thread = {
-            let mut running = self.running();
-            let Some(running) = running.get_mut(key) else { return };
-            if *status == Status::Cancelled {
-                running.stop.cancel()
-            } else {
-                running.stop.pause()
-            }
-            running.thread.take()
-        };
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!(rebuild = key, "its thread ended by a panic");
+        match self.work().running.get(key) {
+            None => return,
+            Some(running) if *status == Status::Cancelled => running.stop.cancel(),
+            Some(running) => running.stop.pause(),
+        }
+        if self.wait_while(limits::STOP_WAIT, |work| work.running.contains_key(key)).running.contains_key(key) {
+            self.leave_behind(key, *status);
         }
     }
 
-    /// Raises the stop of everything that runs, without waiting.
-    pub(super) fn pause_all(&self) {
-        self.running().values().for_each(|running| running.stop.pause());
+    /// Ends everything that runs, within [`limits::HOST_STOP`] and a moment. The rebuilds of `paused` are left as an
+    /// operator's pause leaves them; all others are wanted: they go on when the next host serves, as after a kill.
+    pub(super) fn close(&self, paused: &[String]) {
+        let running: Vec<(String, u64, Purpose)> = {
+            let work = self.work();
+            self.closing.store(true, Ordering::SeqCst);
+            let about =
+                |running: &Running| (running.projection.clone(), running.published.generation(), running.purpose);
+            work.running.values().map(about).collect()
+        };
+        for (name, generation, purpose) in running {
+            if purpose == Purpose::Rebuild
+                && !paused.contains(&name)
+                && let Err(e) = self.store.want(&name, generation)
+            {
+                tracing::error!(projection = name, "it may stay paused when the next host serves: {e}");
+            }
+        }
+        self.work().running.values().for_each(|running| running.stop.pause());
+        let left: Vec<String> =
+            self.wait_while(limits::HOST_STOP, |work| !work.running.is_empty()).running.keys().cloned().collect();
+        for key in left {
+            self.leave_behind(&key, Status::Paused);
+        }
+    }
+
+    /// Ends an attempt in the store whose thread does not come to its end: whatever that still commits is refused.
+    fn leave_behind(&self, key: &str, status: Status) {
+        let about = self.work().running.get(key).map(|left| (left.projection.clone(), left.published.generation()));
+        let Some((projection, generation)) = about else { return };
+        tracing::warn!(projection, "it does not come to its end, and is left {status} without it");
+        if let Err(e) = self.store.settle_stuck(&projection, generation, status, now_ms()) {
+            tracing::error!(projection, "its end could not be noted: {e}");
+        }
+        self.abandon(key);
     }
 
     /// Ends an attempt that does not come to its end by itself. Its thread may be stuck: it is not waited for, and
     /// whatever it still commits is refused.
     pub(super) fn abandon(&self, key: &str) {
-        if let Some(running) = self.running().remove(key) {
+        if let Some(running) = self.work().running.remove(key) {
             running.stop.pause();
         }
         self.ended.notify_all();
@@ -205,46 +294,59 @@ impl Host {
             committer,
         };
         // The entry comes first, so that the thread finds it when it ends.
-        self.running().insert(key.to_owned(), Running { stop, published: published.clone(), thread: None });
+        {
+            let mut work = self.work();
+            if self.is_closing() {
+                return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
+            }
+            let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.purpose);
+            work.running.insert(key.to_owned(), Running { stop, published: published.clone(), projection, purpose });
+        }
         let spawned = std::thread::Builder::new()
             .name(format!("rebuild {key}"))
             .stack_size(limits::HANDLER_THREAD_STACK_BYTES)
             .spawn({
                 let (host, key) = (self.clone(), key.to_owned());
                 move || {
-                    let _leave = Leave { host, key, published: attempts.published.clone() };
+                    let _leave = Leave { host, key, published };
+                    // It goes before the entry does: who waits for that waits for all of it.
+                    let attempts = attempts;
                     attempts.run(record);
                 }
             });
-        let thread = spawned.inspect_err(|_| drop(self.running().remove(key)))?;
-        // The thread may have ended already.
-        if let Some(running) = self.running().get_mut(key).filter(|running| Arc::ptr_eq(&running.published, &published))
-        {
-            running.thread = Some(thread);
+        match spawned {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                self.work().running.remove(key);
+                Err(e.into())
+            }
         }
-        Ok(())
     }
 
-    /// Waits until nothing of `keys` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first
-    /// case.
-    pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: std::time::Duration) -> bool {
-        let busy = |running: &mut HashMap<String, Running>| match keys {
-            Some(keys) => keys.iter().any(|key| running.contains_key(key)),
-            None => !running.is_empty(),
+    /// Waits until nothing of `keys` is running, nor a command about it under way (`None`: nothing at all, and nothing
+    /// wanted), or `timeout` has passed; `true` in the first case. A command may stop an attempt only to begin another, as
+    /// a swap does.
+    pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: Duration) -> bool {
+        let busy = |work: &Work| match keys {
+            Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains(key)),
+            None => !(work.running.is_empty() && work.in_hand.is_empty() && work.wanted.is_empty()),
         };
-        let waited = self.ended.wait_timeout_while(self.running(), timeout, busy);
-        if busy(&mut waited.unwrap_or_else(PoisonError::into_inner).0) {
-            return false;
-        }
-        // A command in hand may stop an attempt only to begin another, as a swap does.
-        let _command = self.command();
-        !busy(&mut self.running())
+        !busy(&self.wait_while(timeout, busy))
     }
 
-    /// Waits until `key` is not running. For who holds the command's turn.
+    /// Waits until `key` is not running.
     pub(super) fn wait_for_end(&self, key: &str) {
-        let waited = self.ended.wait_while(self.running(), |running| running.contains_key(key));
+        let waited = self.ended.wait_while(self.work(), |work| work.running.contains_key(key));
         drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits for `time`; `false` where the host ends meanwhile.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while !self.is_closing() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20).min(until.saturating_duration_since(Instant::now())));
+        }
+        !self.is_closing()
     }
 }
 
@@ -257,11 +359,14 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let mut running = self.host.running();
-        if running.get(&self.key).is_some_and(|running| Arc::ptr_eq(&running.published, &self.published)) {
-            running.remove(&self.key);
+        if std::thread::panicking() {
+            tracing::error!(rebuild = self.key, "its thread ended by a panic");
         }
-        drop(running);
+        let mut work = self.host.work();
+        if work.running.get(&self.key).is_some_and(|running| Arc::ptr_eq(&running.published, &self.published)) {
+            work.running.remove(&self.key);
+        }
+        drop(work);
         self.host.ended.notify_all();
     }
 }

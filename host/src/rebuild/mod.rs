@@ -12,6 +12,7 @@
 //! | `stream` | rebuilding one stream |
 //! | `progress` | what operators see |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
+//! | `wanted` | lets what the last host was ended in the middle of go on |
 //! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed |
 
 mod alert;
@@ -28,6 +29,7 @@ mod stream;
 mod supervisor;
 mod swap;
 mod trigger;
+mod wanted;
 mod watchdog;
 
 pub use apart::{TrialReport, VerifyReport};

@@ -76,6 +76,7 @@ fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
                 _ => 0,
             },
         }),
+        waiting: host.waiting(name).filter(|_| record.is_wanted()),
         stalled: running.is_some_and(|published| is_stalled(&record, &published)),
         stages: last_run.map_or(record.stages, |run| run.stages().report()),
         error: checkpoint.error.as_ref().map(ToString::to_string),

@@ -47,7 +47,7 @@ impl Supervisor {
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
-        let _command = self.host.command();
+        let _turn = self.host.command(name)?;
         let (record, plugin) = self.parked_in(name, stream)?;
         if !same_shape(&record, plugin.description()) {
             return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
@@ -80,7 +80,7 @@ impl Supervisor {
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
-        let _command = self.host.command();
+        let _turn = self.host.command(name)?;
         let (record, plugin) = self.parked_in(name, stream)?;
         let generation = self.host.store.generation(name, record.generation)?;
         let claimed = self.host.store.claim(name, record.generation)?;

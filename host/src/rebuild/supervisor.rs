@@ -9,7 +9,11 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 /// What a host is told when it starts.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Options {
     pub keep_owners: bool,
     /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
     pub settings: Option<PathBuf>,
+    /// Raised when the host ends: nothing begins any more.
+    pub closing: Arc<AtomicBool>,
 }
 
 impl Default for Options {
@@ -35,6 +41,7 @@ impl Default for Options {
             instances: limits::instances_of_one(),
             keep_owners: false,
             settings: None,
+            closing: Arc::default(),
         }
     }
 }
@@ -73,26 +80,24 @@ impl Supervisor {
     /// # Errors
     /// When the store cannot be written, or the system gives no thread.
     pub fn start(store: Store, sources: Sources, engine: Engine, options: Options) -> Result<Supervisor, RebuildError> {
+        let mut elsewhere = Vec::new();
         for record in store.left_running()? {
             settle_left_running(&store, &record, options.alert.as_deref())?;
             crash::point("recover.settled");
-            // Where rows live in a database, it may have had one more commit. Who goes on asks again.
-            let name = &record.checkpoint.projection_name;
-            if let Err(e) = store.catch_up(name, record.generation) {
-                tracing::warn!(projection = name, "not known whether its last commit was made: {e}");
+            if record.home.is_some() {
+                elsewhere.push(record);
             }
         }
-        for record in store.all_rebuilds()?.iter().filter(|record| is_litter(record)) {
-            match store.drop_generation(&record.checkpoint.projection_name, record.generation) {
-                // Its database is away; the next start tries again.
-                Err(e @ StoreError::Postgres { .. }) => {
-                    tracing::warn!("{} is not dropped: {e}", record.checkpoint_id())
-                }
-                dropped => dropped?,
+        for record in store.all_rebuilds()?.into_iter().filter(is_litter) {
+            if record.home.is_none() {
+                store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
+            } else if !elsewhere.iter().any(|known| known.checkpoint_id() == record.checkpoint_id()) {
+                elsewhere.push(record);
             }
         }
         let host = Arc::new(Host::new(store, sources, engine, options)?);
         super::watchdog::start(&host)?;
+        recover_elsewhere(&host, elsewhere)?;
         Ok(Supervisor { host })
     }
 
@@ -102,7 +107,7 @@ impl Supervisor {
     /// When there is nothing to resume, or as [`Supervisor::trigger`].
     pub fn resume(&self, name: &str) -> Result<super::TriggerAnswer, RebuildError> {
         self.host.compile(name);
-        let _command = self.host.command();
+        let _turn = self.host.command(name)?;
         self.resume_in_turn(name)
     }
 
@@ -111,7 +116,7 @@ impl Supervisor {
     /// # Errors
     /// When it is not running, or the store did not take its end.
     pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
-        let _command = self.host.command();
+        let _turn = self.host.command(name)?;
         let latest = self.host.store.latest_rebuild(name)?;
         let (_, effects) = self.host.decide(name, &latest, Input::Pause)?;
         self.host.stop(name, effects);
@@ -121,7 +126,12 @@ impl Supervisor {
             let why = self.host.lost(name).map_or_else(String::new, |failure| format!(": {failure}"));
             return Err(std::io::Error::other(format!("the end of the rebuild of {name} is not durable{why}")).into());
         }
-        self.host.decide(name, &latest, Input::Pause).map(drop)
+        self.host.decide(name, &latest, Input::Pause)?;
+        // What the last host was ended in the middle of does not go on either, now that an operator has said so.
+        if let Some(record) = latest.filter(|record| record.interrupted) {
+            self.host.store.hold(name, record.generation)?;
+        }
+        Ok(())
     }
 
     /// Gives a rebuild up. Durable when this returns.
@@ -129,8 +139,8 @@ impl Supervisor {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn cancel(&self, name: &str) -> Result<CancelAnswer, RebuildError> {
-        let _command = self.host.command();
         let projection_name = name.to_owned();
+        let _turn = self.host.command(name)?;
         let latest = match self.host.store.latest_rebuild(name) {
             Err(StoreError::NotFound(_)) => return Ok(CancelAnswer::NotFound { projection_name }),
             latest => latest?,
@@ -153,18 +163,19 @@ impl Supervisor {
         })
     }
 
-    /// Resumes what an earlier host left running when it ended.
+    /// Resumes what an earlier host was ended in the middle of: in the background, and as soon as what it needs is there,
+    /// however long that takes. What can go on at once does so before this returns.
     ///
     /// # Errors
-    /// When the store cannot be read; what cannot be resumed is logged.
+    /// When the store cannot be read, or the system gives no thread; what cannot be resumed is logged.
     pub fn resume_interrupted(&self) -> Result<(), RebuildError> {
+        let (tried, all_tried) = std::sync::mpsc::channel::<()>();
         for record in self.host.store.interrupted()? {
-            let name = &record.checkpoint.projection_name;
-            match self.resume(name) {
-                Ok(_) => tracing::info!(projection = name, "resumed: the last host ended while it was running"),
-                Err(e) => tracing::error!(projection = name, "not resumed: {e}"),
-            }
+            super::wanted::go_on(&self.host, record, tried.clone())?;
         }
+        drop(tried);
+        // Nothing is sent: what is waited for is that the other ends go.
+        let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);
         Ok(())
     }
 
@@ -179,14 +190,45 @@ impl Supervisor {
         self.host.wait_idle(names, timeout)
     }
 
-    /// Pauses everything that runs. Durable when this returns.
-    pub fn shut_down(&self) {
-        self.host.pause_all();
-        for key in self.host.running_keys() {
-            self.host.stop(&key, &[Effect::Stop(Status::Paused)]);
-            self.host.wait_for_end(&key);
-        }
+    /// Ends everything that runs, and lets nothing begin any more. What is handled is durable when this returns. The
+    /// rebuilds of `paused` are left as an operator's pause leaves them; all others go on when the next host serves.
+    pub fn shut_down(&self, paused: &[String]) {
+        self.host.close(paused);
     }
+}
+
+/// Learns from databases in which rows live what became of the last commits of a host that has ended, and drops there what
+/// it was building apart. In the background, since a database may be away or silent; a moment is waited for those that are
+/// not. Who goes on with such a rebuild asks again.
+fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<(), RebuildError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let (done, recovered) = std::sync::mpsc::channel::<()>();
+    let host = host.clone();
+    std::thread::Builder::new().name("recovery".into()).spawn(move || {
+        let _done = done;
+        for record in records {
+            let (name, generation) = (&record.checkpoint.projection_name, record.generation);
+            let recovered = host.command(name).and_then(|_turn| {
+                host.store.catch_up(name, generation)?;
+                if is_litter(&record) {
+                    host.store.drop_generation(name, generation)?;
+                }
+                Ok(())
+            });
+            if let Err(e) = recovered {
+                tracing::warn!(
+                    projection = name,
+                    "not known whether the last commit of {} was made: {e}",
+                    record.checkpoint_id()
+                );
+            }
+        }
+    })?;
+    // Nothing is sent: what is waited for is that the other end goes.
+    let _over = recovered.recv_timeout(limits::RECOVERY_WAIT);
+    Ok(())
 }
 
 /// Whether a generation was being built apart when its host ended: nobody waits for it any more.

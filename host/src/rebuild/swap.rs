@@ -65,8 +65,8 @@ impl Supervisor {
     pub fn install(&self, component: &[u8]) -> Result<(Description, String, bool), RebuildError> {
         // Before its turn: compiling may take as long as it may, and nobody else's command is to wait for it.
         let plugin = self.host.engine.load(component)?;
-        let _command = self.host.command();
         let description = plugin.description().clone();
+        let _turn = self.host.command(&description.name)?;
         let known = self.host.store.projections()?.into_iter().find(|known| known.description.name == description.name);
         if let Some(known) = known.filter(|known| known.digest() != plugin.digest()) {
             return Err(RebuildError::Usage(format!(
@@ -86,7 +86,7 @@ impl Supervisor {
     /// When the plugin is not accepted or belongs to another projection, or a running rebuild cannot go on with it.
     pub fn swap(&self, name: &str, component: &[u8], how: &str, after: &After) -> Result<SwapReport, RebuildError> {
         let plugin = self.load_for(name, component)?;
-        let _command = self.host.command();
+        let _turn = self.host.command(name)?;
         let description = plugin.description().clone();
         let before = self.host.store.projection(name)?;
         let latest = self.host.store.latest_rebuild(name)?;

@@ -106,10 +106,11 @@ impl Supervisor {
     /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
     pub fn trigger(&self, trigger: &Trigger) -> Result<TriggerAnswer, RebuildError> {
         self.host.compile(&trigger.name);
-        let _command = self.host.command();
+        let _turn = self.host.command(&trigger.name)?;
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        prepared.refuse_other_options(answer)?;
         self.carry_out(&prepared, effects, answer, Vec::new())
     }
 
@@ -121,6 +122,7 @@ impl Supervisor {
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        prepared.refuse_other_options(answer)?;
         let anew = effects.contains(&Effect::CreateGeneration);
         let record = prepared.latest.as_ref().filter(|_| !anew);
         let start = prepared.start(record)?;
@@ -343,6 +345,56 @@ impl Prepared {
             into: self.into.clone(),
             indexes: self.indexes.clone(),
         }
+    }
+
+    /// A rebuild that runs is not told otherwise on its way: what is asked for is what is there, or it is said.
+    fn refuse_other_options(&self, answer: Answer) -> Result<(), RebuildError> {
+        let (Answer::AlreadyRunning, Some(record)) = (answer, &self.latest) else { return Ok(()) };
+        let Some((option, runs_with)) = self.other_option(record) else { return Ok(()) };
+        let name = &self.name;
+        let what_to_do = match option {
+            "--source" | "--from" | "--to" | "--into" => {
+                format!("unspool cancel {name}, and the same command again begins a new generation")
+            }
+            _ => format!("unspool pause {name}, and the same command again goes on with it"),
+        };
+        Err(RebuildError::NotPossible(format!(
+            "{name} is running already, with another {option} than was asked for ({runs_with}); {what_to_do}"
+        )))
+    }
+
+    /// The first option that was given and is another than that of `record`, and what that is.
+    fn other_option(&self, record: &RebuildRecord) -> Option<(&'static str, String)> {
+        let asked = &self.trigger;
+        let lives = record.home.as_ref().map(|home| &home.into);
+        let place = |to: Option<Position>| to.map_or_else(|| "the end of the history".to_owned(), |to| to.to_string());
+        let written = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let differs = [
+            ("--source", asked.source.as_ref().is_some_and(|source| *source != record.source), record.source.clone()),
+            ("--from", asked.from.is_some() && self.after != record.after, format!("behind {}", record.after)),
+            ("--to", asked.to.is_some() && self.to != record.to, place(record.to)),
+            (
+                "--into",
+                asked.into.is_some() && self.into.as_ref() != lives,
+                lives.map_or(STORE, String::as_str).to_owned(),
+            ),
+            (
+                "--chunk-size",
+                asked.chunk_size.is_some_and(|size| size != record.chunk_size),
+                record.chunk_size.to_string(),
+            ),
+            ("--priority", asked.priority.is_some_and(|other| other != record.priority), written(&record.priority)),
+            (
+                "--rate-limit",
+                asked.rate_limit.is_some() && asked.rate_limit != record.rate_limit,
+                record.rate_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()),
+            ),
+            ("--on-error", asked.on_error.is_some_and(|other| other != record.on_error), written(&record.on_error)),
+            ("--no-promote", asked.no_promote && record.promote, "it promotes".to_owned()),
+            ("--allow-parked", asked.allow_parked && !record.allow_parked, "it may lack no event".to_owned()),
+            ("--follow", asked.follow && !record.follow, "it ends with its history".to_owned()),
+        ];
+        differs.into_iter().find(|(_, differs, _)| *differs).map(|(option, _, runs_with)| (option, runs_with))
     }
 
     /// What an attempt starts with: of a new rebuild, or of `record`, with what the trigger changes of it.

@@ -84,6 +84,17 @@ impl Store {
         }
     }
 
+    /// Sees whether the database that has the rows of `record` answers, where one has them.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn reach_home(&self, record: &RebuildRecord) -> Result<(), StoreError> {
+        match &record.home {
+            Some(home) => self.homes.open(&home.into)?.reach(),
+            None => Ok(()),
+        }
+    }
+
     fn take_over(&self, record: &RebuildRecord, home: &Home, claimed: Claimed) -> Result<Status, StoreError> {
         if claimed.commits == home.commits {
             return Ok(record.status());

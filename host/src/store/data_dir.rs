@@ -50,6 +50,21 @@ impl DataDir {
         Ok(DataDir(path.to_owned()))
     }
 
+    /// The directory at `path`, in which a store is.
+    ///
+    /// # Errors
+    /// [`DiskError::Missing`] where there is none; otherwise as [`DataDir::open`].
+    pub fn existing(path: &Path) -> Result<DataDir, DiskError> {
+        let dir = DataDir(path.to_owned());
+        match dir.store_file().try_exists() {
+            Ok(true) => DataDir::open(path),
+            Ok(false) if !path.exists() => Err(DiskError::Missing(path.to_owned())),
+            // Somebody else's, or nobody's yet.
+            Ok(false) => DataDir::open(path).and(Err(DiskError::Missing(path.to_owned()))),
+            Err(source) => Err(DiskError::Io { path: path.to_owned(), source }),
+        }
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0

@@ -284,10 +284,47 @@ impl Store {
         self.update(projection, generation, |record| {
             record.attempt += 1;
             record.ended_at = Some(now);
-            record.interrupted = false;
+            // What is wanted stays so through its pause, until an operator's.
+            record.interrupted &= status == Status::Paused;
             record.checkpoint.status = status;
             record.checkpoint.error = error;
         })
+    }
+
+    /// Settles a rebuild whose thread does not come to its end, unless it has come to one after all.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn settle_stuck(
+        &self,
+        projection: &str,
+        generation: u64,
+        status: Status,
+        now: i64,
+    ) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| {
+            if record.status() == Status::Running {
+                record.attempt += 1;
+                record.ended_at = Some(now);
+                record.checkpoint.status = status;
+            }
+        })
+    }
+
+    /// Notes that a rebuild, which runs, is to go on when the next host serves: its own is about to end.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn want(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| record.interrupted = record.status() == Status::Running)
+    }
+
+    /// Notes that a rebuild stays where it is until an operator says otherwise.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn hold(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| record.interrupted = false)
     }
 
     /// The rebuilds that the store calls running. For a host that starts, and has the store for itself: they were left so
@@ -299,13 +336,12 @@ impl Store {
         Ok(self.all_rebuilds()?.into_iter().filter(|record| record.status() == Status::Running).collect())
     }
 
-    /// The rebuilds that go on when a host serves: left running by one that ended without a word.
+    /// The rebuilds that go on when a host serves.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn interrupted(&self) -> Result<Vec<RebuildRecord>, StoreError> {
-        let interrupted = |record: &RebuildRecord| record.interrupted && record.status() == Status::Paused;
-        Ok(self.all_rebuilds()?.into_iter().filter(interrupted).collect())
+        Ok(self.all_rebuilds()?.into_iter().filter(RebuildRecord::is_wanted).collect())
     }
 
     /// Leaves a rebuild paused that a host ended in the middle of, and counts how often that has happened in a row.
@@ -315,7 +351,12 @@ impl Store {
     pub fn settle_interrupted(&self, record: &RebuildRecord, now: i64) -> Result<RebuildRecord, StoreError> {
         self.update(&record.checkpoint.projection_name, record.generation, |record| {
             let position = record.checkpoint.position;
-            record.crashes = if position > record.crashed_at { 1 } else { record.crashes + 1 };
+            // At the end of its history there is nothing to do that could end a host.
+            record.crashes = match position > record.crashed_at {
+                _ if position >= record.target => 0,
+                true => 1,
+                false => record.crashes + 1,
+            };
             record.crashed_at = position;
             record.attempt += 1;
             record.ended_at = Some(now);

@@ -129,7 +129,7 @@ pub struct RebuildRecord {
     pub active_ms: u64,
     /// Transient failures met and retried.
     pub retries: u64,
-    /// Set where a host ended without stopping it; such a rebuild goes on when the next host serves.
+    /// Set where a host ended in the middle of it: see [`RebuildRecord::is_wanted`].
     pub interrupted: bool,
     /// Which plugin built which part.
     pub ranges: Vec<BuiltRange>,
@@ -144,6 +144,11 @@ impl RebuildRecord {
     /// What it is doing.
     pub fn status(&self) -> Status {
         self.checkpoint.status
+    }
+
+    /// Whether it goes on when the next host serves: a host ended in the middle of it, and no operator has held it since.
+    pub fn is_wanted(&self) -> bool {
+        self.interrupted && self.status() == Status::Paused
     }
 
     /// Matching events that its checkpoint is behind, whatever became of them.

@@ -16,7 +16,7 @@ pub use document::{
 pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
 pub use position::Position;
-pub use progress::{Lag, Progress, StageReport, percent};
+pub use progress::{Lag, Progress, StageReport, Waiting, percent};
 pub use projection::{InvalidDescription, Matcher, validate};
 pub use unspool_frame::{Complexity, Description, Partitioning};
 

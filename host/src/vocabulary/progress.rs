@@ -1,6 +1,6 @@
 //! What an operator sees of a rebuild.
 
-use super::{EventFailure, Position, Status};
+use super::{EventFailure, FailureKind, Position, Status};
 use serde::{Deserialize, Serialize};
 
 /// The progress of one rebuild. What it counts is committed.
@@ -38,6 +38,9 @@ pub struct Progress {
     /// How far a rebuild that follows its history is behind it; absent for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<Lag>,
+    /// What it waits for between two tries; absent while nothing is in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// It runs and is behind, but has not moved for longer than it should take (see `limits::STALL`).
     pub stalled: bool,
     /// Where the time went.
@@ -48,6 +51,22 @@ pub struct Progress {
     /// The failure in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventFailure>,
+}
+
+/// A rebuild that could not go on, and tries again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// What is in its way: `source`, `store` (the database with its rows), or a handler that asks for another try.
+    pub kind: FailureKind,
+    /// Since when, in milliseconds since 1970.
+    pub since: i64,
+    /// For how long, in milliseconds.
+    pub ms: u64,
+    /// Tries that have failed meanwhile.
+    pub tries: u32,
+    /// What the last of them ran into.
+    pub error: String,
 }
 
 /// How far a follower is behind what is settled of its history.

@@ -63,14 +63,15 @@ fn follow(options: &Options, histories: &Histories, database: &Database<'_>, sou
     let data = histories.scratch("from-postgres");
     let mut host = Running::start(command(&data, &["serve"]));
     let socket = data.join("control.sock");
-    while Control::connect(&socket).is_none() {
+    while !matches!(Control::connect(&socket), Ok(Some(_))) {
         assert!(host.ended().is_none(), "the host ended");
         std::thread::sleep(Duration::from_millis(5));
     }
     run(&data, &["rebuild", "process-map", "--source", source, "--follow", "--detach"]);
     let processed = || {
         let status = Request::Status { name: "process-map".to_owned() };
-        let answer = Control::connect(&socket).expect("the host is there").ask(&status, &mut |_| true);
+        let client = Control::connect(&socket).expect("the host answers").expect("the host is there");
+        let answer = client.ask(&status, &mut |_| true);
         answer.expect("a status")["eventsProcessed"].as_u64().unwrap_or(0)
     };
     let reached = |events: u64| {

@@ -6,4 +6,4 @@ mod server;
 mod tls;
 
 pub use proxy::Proxy;
-pub use server::{Database, Options, Server, Stop, shared};
+pub use server::{Database, Frozen, Options, Server, Stop, shared};

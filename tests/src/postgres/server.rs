@@ -2,13 +2,14 @@
 
 use super::{binaries, tls};
 use ::postgres::{Client, NoTls, config::Config};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::File,
     io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Stdio},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -149,6 +150,18 @@ impl Server {
         self.start();
     }
 
+    /// Freezes it as SIGSTOP does: connections are accepted by the system in its place, and nothing is answered.
+    pub fn freeze(&self) -> Frozen {
+        let file = std::fs::read_to_string(self.dir.path().join("data/postmaster.pid")).expect("the server runs");
+        let postmaster: i32 = file.lines().next().and_then(|line| line.trim().parse().ok()).expect("its process");
+        let frozen = Frozen(Mutex::new(vec![postmaster]));
+        frozen.signal(Signal::STOP);
+        // Nobody is born any more.
+        frozen.0.lock().expect("no thread panics with the lock").extend(children(postmaster));
+        frozen.signal(Signal::STOP);
+        frozen
+    }
+
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -218,6 +231,36 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Stop::Immediate);
     }
+}
+
+/// A server that is frozen, until this is dropped.
+pub struct Frozen(Mutex<Vec<i32>>);
+
+impl Frozen {
+    fn signal(&self, signal: Signal) {
+        for pid in self.0.lock().expect("no thread panics with the lock").iter().rev() {
+            // A process that has ended in this moment needs none.
+            let _there_or_gone = Pid::from_raw(*pid).map(|pid| kill_process(pid, signal));
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+    }
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    ids.filter(|id| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' ').nth(1).map(str::to_owned));
+        fields.flatten().is_some_and(|id| id == parent.to_string())
+    })
+    .collect()
 }
 
 /// A database of a [`Server`].

@@ -84,6 +84,14 @@ impl EventLog {
         EventLog::over(db, path, name, known)
     }
 
+    /// A log without events, in memory.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn empty(name: &str) -> Result<EventLog, DiskError> {
+        EventLog::open_on(redb::backends::InMemoryBackend::new(), name)
+    }
+
     /// [`EventLog::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
     ///
     /// # Errors

@@ -88,6 +88,11 @@ impl Pool {
         }
     }
 
+    /// Sees whether the server answers.
+    pub(in crate::store) fn reach(&self) -> Result<(), StoreError> {
+        self.with("whether it is there", |connection| connection.client.batch_execute(""))
+    }
+
     /// Lets all idle connections go.
     pub(super) fn forget(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -1,0 +1,77 @@
+//! What the last host was ended in the middle of goes on with the next one that serves, as soon as what it needs is there.
+
+use super::{RebuildError, host::Host, supervisor::Supervisor};
+use crate::{
+    limits,
+    store::RebuildRecord,
+    vocabulary::{FailureKind, Waiting, now_ms},
+};
+use std::{
+    sync::{Arc, Weak, mpsc::Sender},
+    time::Duration,
+};
+
+/// Lets the rebuild of `record` go on, on a thread of its own: its source or the database with its rows may be away for as
+/// long as it takes. `tried` goes when it has been tried once.
+pub(super) fn go_on(host: &Arc<Host>, record: RebuildRecord, tried: Sender<()>) -> Result<(), RebuildError> {
+    let name = record.checkpoint.projection_name.clone();
+    // From here on the host is not idle.
+    host.note_wanted(&name, Some(waiting(FailureKind::Other, now_ms(), 0, "it is about to go on".to_owned())));
+    let weak = Arc::downgrade(host);
+    let spawned = std::thread::Builder::new().name(format!("wanted {name}")).spawn(move || {
+        try_until_it_does(&weak, &record, tried);
+        if let Some(host) = weak.upgrade() {
+            host.note_wanted(&record.checkpoint.projection_name, None);
+        }
+    });
+    if let Err(e) = spawned {
+        host.note_wanted(&name, None);
+        return Err(e.into());
+    }
+    Ok(())
+}
+
+fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()>) {
+    let name = record.checkpoint.projection_name.as_str();
+    let (since, mut tries, mut first) = (now_ms(), 0, Some(tried));
+    loop {
+        let Some(host) = host.upgrade() else { return };
+        // An operator may have resumed it, held it or given it up meanwhile.
+        match host.store.rebuild(name, record.generation) {
+            Ok(now) if now.is_wanted() => {}
+            _ => return,
+        }
+        match resume(&host, record) {
+            Ok(()) => return tracing::info!(projection = name, "resumed: the last host ended while it was running"),
+            Err(_) if host.is_closing() => return,
+            Err(e) => match e.passing() {
+                None => return tracing::error!(projection = name, "not resumed: {e}"),
+                Some(kind) => {
+                    tries += 1;
+                    tracing::warn!(projection = name, tries, "it goes on as soon as it can: {e}");
+                    host.note_wanted(name, Some(waiting(kind, since, tries, e.to_string())));
+                }
+            },
+        }
+        drop(first.take());
+        let pause = limits::backoff(tries).min(LONGEST_PAUSE);
+        if !host.pause(pause) {
+            return;
+        }
+    }
+}
+
+/// Between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What does not answer is found out before the turn is taken, so that an operator's commands do not wait for it.
+fn resume(host: &Arc<Host>, record: &RebuildRecord) -> Result<(), RebuildError> {
+    host.source(&record.source)?;
+    host.store.reach_home(record)?;
+    let supervisor = Supervisor { host: host.clone() };
+    supervisor.resume(&record.checkpoint.projection_name).map(drop)
+}
+
+fn waiting(kind: FailureKind, since: i64, tries: u32, error: String) -> Waiting {
+    Waiting { kind, since, ms: now_ms().saturating_sub(since).max(0).unsigned_abs(), tries, error }
+}
