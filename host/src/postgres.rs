@@ -3,12 +3,22 @@
 //! A [`Target`] never holds a password, so that it may stand on a command line, in a record and in a message. The
 //! password comes from the environment: `PGPASSWORD`, or a file named by `PGPASSFILE` (`~/.pgpass` by default).
 
+mod connection;
+mod guard;
 mod passfile;
+mod tls;
+mod words;
 
-use postgres::{Client, Config, NoTls, config::Host, config::SslMode, error::SqlState};
-use rustls::{ClientConfig, RootCertStore};
-use std::{error::Error, fmt, io, str::FromStr, sync::Arc, time::Duration};
-use tokio_postgres_rustls::MakeRustlsConnect;
+pub use connection::{Cancel, Connection};
+
+use guard::{Guard, Refusal};
+use postgres::{
+    Config, NoTls,
+    config::{Host, SslNegotiation},
+    error::SqlState,
+};
+use std::{error::Error, fmt, io, str::FromStr, time::Duration};
+use words::{Methods, Roots, SslMode, Words};
 
 /// How long a server may take to accept a connection, where the target does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,15 +31,24 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Target {
     config: Config,
+    ssl_mode: SslMode,
+    roots: Roots,
+    require_auth: Option<Methods>,
     written: String,
+}
+
+/// Whether `key` is a word of connection strings, here or elsewhere: [`Target`] says which of them it takes. A password is none.
+pub fn is_word(key: &str) -> bool {
+    key != "password" && words::is_known(key)
 }
 
 impl FromStr for Target {
     type Err = ConnectError;
 
     fn from_str(text: &str) -> Result<Target, ConnectError> {
+        let words = Words::of(text).map_err(ConnectError::permanent)?;
         // The parser's message may quote a part of the text, and a part of the text may be a password.
-        let mut config: Config = text.parse().map_err(|_: postgres::Error| {
+        let mut config: Config = words.rest.parse().map_err(|_: postgres::Error| {
             ConnectError::permanent(
                 "the connection string is not one that PostgreSQL's clients read; write postgresql://USER@HOST:PORT/DATABASE, \
                  or host=... user=... dbname=...",
@@ -51,6 +70,16 @@ impl FromStr for Target {
                 "{text} names no role; write postgresql://USER@HOST/DATABASE"
             )));
         }
+        let sockets = config.get_hosts().iter().filter(|host| matches!(host, Host::Unix(_))).count();
+        if sockets > 0 && sockets < config.get_hosts().len() {
+            return Err(ConnectError::permanent(format!("{text} names local sockets and other hosts; name one kind")));
+        }
+        // TLS needs a name to check.
+        if config.get_hosts().is_empty() {
+            for address in config.get_hostaddrs().to_vec() {
+                config.host(&address.to_string());
+            }
+        }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -61,7 +90,8 @@ impl FromStr for Target {
             config.application_name("unspool");
         }
         config.notice_callback(|notice| tracing::debug!("{}: {}", notice.severity(), notice.message()));
-        Ok(Target { config, written: text.to_owned() })
+        let Words { ssl_mode, roots, require_auth, .. } = words;
+        Ok(Target { config, ssl_mode, roots, require_auth, written: text.to_owned() })
     }
 }
 
@@ -87,6 +117,18 @@ impl Target {
     pub fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or(self.user())
     }
+
+    /// Whether it is a socket of this machine, over which nobody else reads.
+    fn is_local(&self) -> bool {
+        self.config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_)))
+    }
+
+    fn guard(&self) -> Result<Guard, ConnectError> {
+        let (mode, require_auth) = (self.ssl_mode, self.require_auth);
+        let direct = self.config.get_ssl_negotiation() == SslNegotiation::Direct;
+        let tls = (mode != SslMode::Disable).then(|| tls::tls(mode, &self.roots, direct)).transpose()?;
+        Ok(Guard { tls, mode, direct, require_auth })
+    }
 }
 
 /// A server that cannot be reached or does not accept the connection: names what it is about, and what to do.
@@ -105,37 +147,28 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection. Not to be called, nor the client to be used, on a thread of an asynchronous runtime.
+/// Opens a connection. A password goes out in clear text or as MD5 only over TLS or a local socket, or where `require_auth`
+/// allows it. Not to be called, nor the client to be used, on a thread of an asynchronous runtime.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses; transient where another try may find it ready.
-pub fn connect(target: &Target) -> Result<Client, ConnectError> {
+pub fn connect(target: &Target) -> Result<Connection, ConnectError> {
     let mut config = target.config.clone();
     if let Some(password) = passfile::password(target)? {
         config.password(password);
     }
-    let connected = match config.get_ssl_mode() {
-        SslMode::Disable => config.connect(NoTls),
-        _ => config.connect(tls()?),
+    let guard = if target.is_local() { None } else { Some(target.guard()?) };
+    let connected = match guard.clone() {
+        None => config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls),
+        // The guard asks for TLS itself.
+        Some(guard) => {
+            config.ssl_mode(postgres::config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct).connect(guard)
+        }
     };
-    connected.map_err(|e| ConnectError {
+    connected.map(|client| Connection::new(client, guard)).map_err(|e| ConnectError {
         message: format!("{target}: {}{}", describe(&e), remedy(target, &e)),
         transient: is_transient(&e),
     })
-}
-
-/// TLS with the roots that the system trusts, or those that `SSL_CERT_FILE` names.
-fn tls() -> Result<MakeRustlsConnect, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    // Certificates that do not parse are left out, as every other program of the system does.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ConnectError::permanent(format!("TLS cannot be set up: {e}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
 
 /// What a server or the way to it says is wrong, in one line.
@@ -143,6 +176,9 @@ pub fn describe(error: &postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
         let more = |what: Option<&str>| what.map_or_else(String::new, |what| format!(" ({what})"));
         return format!("{} [{}]{}{}", said.message(), said.code().code(), more(said.detail()), more(said.hint()));
+    }
+    if let Some(refusal) = refusal(error) {
+        return refusal.to_string();
     }
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -165,6 +201,8 @@ pub fn is_transient(error: &postgres::Error) -> bool {
             SqlState::CRASH_SHUTDOWN,
             SqlState::CANNOT_CONNECT_NOW,
             SqlState::LOCK_NOT_AVAILABLE,
+            // Behind a pooler somebody may have left one of this name; the next has another.
+            SqlState::DUPLICATE_PSTATEMENT,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
         ];
         return code.starts_with("08") || code.starts_with("53") || passing.iter().any(|state| state.code() == code);
@@ -185,6 +223,11 @@ pub fn is_lost(error: &postgres::Error) -> bool {
     error.is_closed()
         || cause::<io::Error>(error).is_some()
         || error.code().is_some_and(|code| code.code().starts_with("08") || closing.contains(code))
+}
+
+/// Why we ourselves do not use the connection.
+fn refusal(error: &postgres::Error) -> Option<&Refusal> {
+    cause::<io::Error>(error)?.get_ref()?.downcast_ref()
 }
 
 fn cause<E: Error + 'static>(error: &postgres::Error) -> Option<&E> {
@@ -217,8 +260,10 @@ fn remedy(target: &Target, error: &postgres::Error) -> String {
         None if describe(error).contains("password missing") => {
             "; the server asks for a password: set it in PGPASSWORD, or in a file named by PGPASSFILE".to_owned()
         }
-        None if text.contains("TLS") => {
-            "; name the server's certificate authority in SSL_CERT_FILE, or add sslmode=disable where the network is trusted"
+        None if refusal(error).is_some() => String::new(),
+        None if text.contains("TLS") && !is_transient(error) => {
+            "; name the server's certificate authority in sslrootcert or SSL_CERT_FILE, or add sslmode=disable where the network \
+             is trusted"
                 .to_owned()
         }
         None if is_transient(error) => "; see whether the server runs and listens there".to_owned(),
@@ -257,6 +302,11 @@ mod tests {
         // Not even where the string cannot be read.
         let message = refused("postgresql://ada:s3cret@localhost:port/db");
         assert!(message.contains("postgresql://USER@HOST") && !message.contains("s3cret"), "{message}");
+        let message = refused("postgresql://ada@localhost/db?sslmode=always");
+        assert!(
+            message.contains("sslmode=always in the connection string is not known; it is disable, allow"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -1,6 +1,15 @@
 //! Histories in PostgreSQL, read from a real server: the rows are those of the same events in the embedded log; nothing is
 //! skipped while writers overlap, and nothing lost when connections are.
 
+#[path = "postgres_source/connections.rs"]
+mod connections;
+#[path = "postgres_source/seen.rs"]
+mod seen;
+#[path = "postgres_source/sight.rs"]
+mod sight;
+#[path = "postgres_source/values.rs"]
+mod values;
+
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -320,7 +329,7 @@ fn what_cannot_be_read_is_refused_by_name() {
     let bad = try_with(&source(Preset::Generic, &url, ""), None);
     assert_eq!(bad.exit, Some(1), "{bad:#?}");
     let error = bad.json()["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("compressed with zlib, not JSON") && error.contains("at position 1"), "{error}");
+    assert!(error.contains("compressed with zlib, not JSON") && error.contains("position 1"), "{error}");
 }
 
 /// Ranges by id, position and time; counts and receipts; a source named in the settings; the position beyond the head.

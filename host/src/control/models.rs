@@ -54,6 +54,12 @@ impl Host {
                 "parked": record.parked,
                 "discarded": record.discarded,
                 "filtered": self.filtered(&record)?,
+                "leftOut": self.supervisor()?.left_out_between(
+                    &record.source,
+                    &record.source_identity,
+                    record.after,
+                    checkpoint.position,
+                ),
             },
             "ranges": record.ranges,
             "chunkSize": record.chunk_size,

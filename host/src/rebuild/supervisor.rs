@@ -10,6 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -183,6 +184,19 @@ impl Supervisor {
     pub fn events_between(&self, source: &str, identity: &str, after: Position, through: Position) -> Option<u64> {
         let source = self.host.source(source).ok().filter(|source| source.identity() == identity)?;
         source.count(&Matcher::All, after, through).ok()
+    }
+
+    /// What a source leaves out of a range, by why (see [`Source::left_out`](crate::source::Source::left_out)); `None` where
+    /// it is not the history with this identity.
+    pub fn left_out_between(
+        &self,
+        source: &str,
+        identity: &str,
+        after: Position,
+        through: Position,
+    ) -> Option<BTreeMap<String, u64>> {
+        let source = self.host.source(source).ok().filter(|source| source.identity() == identity)?;
+        source.left_out(after, through).ok()
     }
 
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.

@@ -8,7 +8,7 @@ use crate::{
     vocabulary::{Description, Matcher, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What `--into` says of rows that live in the store itself.
 const STORE: &str = "store";
@@ -91,6 +91,9 @@ pub struct Plan {
     pub target: Position,
     /// Matching events between the two.
     pub events: u64,
+    /// Records between the two that are no events of the history any more, by why: archived ones and the like.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// Events per chunk.
     pub chunk_size: u32,
     /// The plugin that handles them.
@@ -139,6 +142,7 @@ impl Supervisor {
             after,
             target: start.target,
             events: start.total_events - record.map_or(0, RebuildRecord::passed),
+            left_out: prepared.source.left_out(after, start.target)?,
             chunk_size: start.chunk_size,
             plugin_digest: prepared.owner.digest().to_owned(),
             promotes: start.promote,

@@ -9,7 +9,7 @@ mod sources;
 pub use sources::Sources;
 
 use crate::vocabulary::{EventBlock, Matcher, Position};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
 pub trait Source: Send + Sync {
@@ -40,6 +40,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
     fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError>;
+
+    /// How many records with `after < position <= through` are no events of the history any more, by why: archived ones and the
+    /// like, of any type.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn left_out(&self, _after: Position, _through: Position) -> Result<BTreeMap<String, u64>, SourceError> {
+        Ok(BTreeMap::new())
+    }
 
     /// Reads the matching events with `after < position <= through`, in order.
     ///

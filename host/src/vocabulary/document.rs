@@ -33,7 +33,7 @@ mod writer;
 mod tests;
 
 pub use check::{check_document, split_document};
-pub use from_json::from_json;
+pub use from_json::{Numbers, from_json, from_json_as, from_jsonb, half_surrogate};
 pub use raw::raw_document;
 pub use rewrite::{Canonical, canonical};
 pub use to_json::to_json;
@@ -109,6 +109,19 @@ pub enum DocumentError {
         /// In which line, counted from 1.
         line: usize,
         /// Before which byte of that line, counted from 1.
+        column: usize,
+    },
+    /// JSON text with an escape that is half of a character: text was cut between the two halves of a surrogate pair.
+    #[error(
+        "half of a surrogate pair, {escape}, stands alone (line {line}, column {column} of it): text was cut in the middle of a \
+         character; `jq -c .` puts U+FFFD in its place"
+    )]
+    HalfSurrogate {
+        /// The escape as it is written.
+        escape: String,
+        /// In which line, counted from 1.
+        line: usize,
+        /// At which byte of that line, counted from 1.
         column: usize,
     },
     /// A JSON text too long for MessagePack's lengths.

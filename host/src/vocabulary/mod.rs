@@ -10,8 +10,8 @@ mod projection;
 
 pub use checkpoint::{Checkpoint, Status};
 pub use document::{
-    Canonical, DocumentError, JsonbError, canonical, check_document, from_json, raw_document, split_document, to_json,
-    to_jsonb,
+    Canonical, DocumentError, JsonbError, Numbers, canonical, check_document, from_json, from_json_as, from_jsonb,
+    half_surrogate, raw_document, split_document, to_json, to_jsonb,
 };
 pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};

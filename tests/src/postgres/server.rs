@@ -15,10 +15,13 @@ use std::{
 use tempfile::TempDir;
 
 /// The superuser of a [`Server`]. It needs no password.
-const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "admin";
 
 /// The group of the roles that must show a password.
 const WITH_PASSWORD: &str = "with_password";
+
+/// The groups of the roles that are asked for it in another way than SCRAM: the method's name in `pg_hba.conf`.
+const ASKED: [(&str, &str); 2] = [("asked_in_clear_text", "password"), ("asked_for_md5", "md5")];
 
 /// Keeps the postmaster company: on a line on standard input it sends the signal named there; at its end (the tests are
 /// gone) it stops the postmaster and removes the directory. Ends when the postmaster does.
@@ -93,8 +96,29 @@ impl Server {
         std::fs::write(dir.path().join("data/pg_hba.conf"), who_may_connect(options.tls)).expect("a file");
         let mut server = Server { binaries, dir, port: free_port(), options, keeper: None };
         server.start();
-        server.client().batch_execute(&format!("CREATE ROLE {WITH_PASSWORD}")).expect("a role");
+        for group in ASKED.iter().map(|(group, _)| *group).chain([WITH_PASSWORD]) {
+            server.client().batch_execute(&format!("CREATE ROLE {group}")).expect("a role");
+        }
         server
+    }
+
+    /// A standby that follows this server.
+    pub fn standby(&self) -> Server {
+        let dir = tempfile::Builder::new().prefix("unspool-standby-").tempdir().expect("a temporary directory");
+        binaries::hand_over(dir.path());
+        let mut backup = binaries::unprivileged(self.binaries.join("pg_basebackup"));
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username", ADMIN, "--port"]);
+        backup
+            .arg(self.port.to_string())
+            .arg("--host")
+            .arg(self.dir.path())
+            .arg("--pgdata")
+            .arg(dir.path().join("data"));
+        binaries::succeed(&mut backup);
+        let (binaries, options) = (self.binaries.clone(), self.options.clone());
+        let mut standby = Server { binaries, dir, port: free_port(), options, keeper: None };
+        standby.start();
+        standby
     }
 
     /// Starts it again where it was, and waits until it answers.
@@ -185,12 +209,28 @@ impl Server {
         Database { server: self, name: name.to_owned() }
     }
 
+    /// A database that is there already.
+    pub fn existing(&self, name: &str) -> Database<'_> {
+        Database { server: self, name: name.to_owned() }
+    }
+
     /// A new role that may log in, without any rights. With a password (SCRAM-SHA-256) it must show it on TCP.
     pub fn role(&self, name: &str, password: Option<&str>) {
         let mut role = format!("DROP ROLE IF EXISTS \"{name}\"; CREATE ROLE \"{name}\" LOGIN");
         if let Some(password) = password {
             role += &format!(" PASSWORD '{}' IN ROLE {WITH_PASSWORD}", password.replace('\'', "''"));
         }
+        self.client().batch_execute(&role).expect("a role");
+    }
+
+    /// A new role that is asked for its password on TCP by `method`, `password` or `md5`.
+    pub fn role_asked(&self, name: &str, password: &str, method: &str) {
+        let group = ASKED.iter().find(|(_, of)| *of == method).map(|(group, _)| group).expect("a known method");
+        let kept = if method == "md5" { "md5" } else { "scram-sha-256" };
+        let role = format!(
+            "SET password_encryption = '{kept}'; DROP ROLE IF EXISTS \"{name}\"; \
+             CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}' IN ROLE {group}"
+        );
         self.client().batch_execute(&role).expect("a role");
     }
 
@@ -291,17 +331,21 @@ impl Database<'_> {
     }
 }
 
-fn url(role: &str, port: u16, database: &str) -> String {
+pub(super) fn url(role: &str, port: u16, database: &str) -> String {
     format!("postgres://{role}@127.0.0.1:{port}/{database}")
 }
 
 /// `pg_hba.conf`. A superuser counts as member of no group here.
 fn who_may_connect(tls: bool) -> String {
     let host = if tls { "hostssl" } else { "host" };
-    format!("local all all trust\n{host} all +{WITH_PASSWORD} all scram-sha-256\n{host} all all all trust\n")
+    let asked: String = ASKED.iter().map(|(group, method)| format!("{host} all +{group} all {method}\n")).collect();
+    format!(
+        "local all all trust\nlocal replication all trust\n{host} all +{WITH_PASSWORD} all scram-sha-256\n{asked}\
+         {host} all all all trust\n"
+    )
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }

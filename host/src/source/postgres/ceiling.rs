@@ -12,12 +12,13 @@
 //! a program counts up in memory) would defeat both proofs, and is refused when the source is opened.
 
 use super::{
+    checks::standby,
     failed,
     layout::{Layout, Ordering},
+    session::{Row, Session},
     settings::Settings,
 };
 use crate::{limits, source::SourceError, vocabulary::Position};
-use postgres::Client;
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -48,7 +49,7 @@ struct Candidate {
 pub(super) struct End<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: &'a Layout,
-    pub(super) client: &'a mut Client,
+    pub(super) session: &'a mut Session,
 }
 
 impl Settled {
@@ -133,8 +134,8 @@ impl Settled {
 }
 
 impl End<'_> {
-    fn query(&mut self, query: &str) -> Result<Vec<postgres::Row>, SourceError> {
-        self.client.query(query, &[]).map_err(|e| failed(self.settings, &e))
+    fn query(&mut self, query: &str) -> Result<Vec<Row>, SourceError> {
+        self.session.query(query).map_err(|e| failed(self.settings, &e))
     }
 
     /// The greatest position of any row.
@@ -149,51 +150,61 @@ impl End<'_> {
     }
 
     fn last(&mut self, condition: &str) -> Result<Position, SourceError> {
-        let Layout { table, number, transaction, .. } = self.layout;
+        let Layout { end, number, transaction, shift, .. } = self.layout;
         // The results have names of their own: ORDER BY would take a transaction's text for the transaction.
         let query = match transaction {
             None => {
                 format!(
-                    "SELECT '0', {number}::int8 AS unspool_minor FROM {table} {condition} ORDER BY {number} DESC LIMIT 1"
+                    "SELECT '0', {number}::int8 AS unspool_minor FROM {end} {condition} ORDER BY {number} DESC LIMIT 1"
                 )
             }
             Some(transaction) => format!(
-                "SELECT {transaction}::text AS unspool_major, {number}::int8 AS unspool_minor FROM {table} {condition} \
+                "SELECT {transaction}::text AS unspool_major, {number}::int8 AS unspool_minor FROM {end} {condition} \
                  ORDER BY {transaction} DESC, {number} DESC LIMIT 1"
             ),
         };
         let rows = self.query(&query)?;
         let Some(row) = rows.first() else { return Ok(Position::START) };
-        let (major, minor): (String, i64) = (row.get(0), row.get(1));
-        Ok(Position { major: major.parse().unwrap_or(0), minor: minor.try_into().unwrap_or(0) })
+        let minor = row.number::<i64>(1).saturating_add(*shift);
+        Ok(Position { major: row.number(0), minor: minor.try_into().unwrap_or(0) })
     }
 
     /// How far numbers follow each other behind `position`.
     fn without_hole(&mut self, position: Position) -> Result<Position, SourceError> {
-        let Layout { table, number, .. } = self.layout;
-        let after = i64::try_from(position.minor).unwrap_or(i64::MAX);
+        let Layout { end, number, shift, .. } = self.layout;
+        if !self.layout.counted {
+            return Ok(position);
+        }
+        let after = self.layout.stored(position);
         let query =
-            format!("SELECT {number}::int8 FROM {table} WHERE {number} > {after} ORDER BY {number} LIMIT {SEARCHED}");
+            format!("SELECT {number}::int8 FROM {end} WHERE {number} > {after} ORDER BY {number} LIMIT {SEARCHED}");
         let mut reached = after;
         for row in self.query(&query)? {
-            let number: i64 = row.get(0);
+            let number: i64 = row.number(0);
             if number != reached + 1 {
                 break;
             }
             reached = number;
         }
-        Ok(Position::number(reached.try_into().unwrap_or(0)))
+        Ok(Position::number(reached.saturating_add(*shift).try_into().unwrap_or(0)))
     }
 
-    /// The transactions of this database that are open, other than our own.
+    /// The transactions of this database that are open, other than our own. Where holes are passed once these have ended,
+    /// the server must be one that knows them.
     fn open(&mut self) -> Result<HashSet<String>, SourceError> {
-        let query = "SELECT lock.virtualtransaction FROM pg_locks AS lock JOIN pg_stat_activity AS session USING (pid) \
+        let query = "SELECT lock.virtualtransaction, pg_is_in_recovery() FROM pg_locks AS lock \
+                     JOIN pg_stat_activity AS session USING (pid) \
                      WHERE lock.locktype = 'virtualxid' AND lock.pid <> pg_backend_pid() \
                      AND session.datname = current_database() \
                      AND session.backend_type IS DISTINCT FROM 'autovacuum worker' \
                      AND session.backend_type IS DISTINCT FROM 'walsender' \
-                     UNION ALL SELECT 'prepared: ' || gid FROM pg_prepared_xacts WHERE database = current_database()";
-        Ok(self.query(query)?.iter().map(|row| row.get(0)).collect())
+                     UNION ALL SELECT 'prepared: ' || gid, pg_is_in_recovery() FROM pg_prepared_xacts \
+                     WHERE database = current_database() UNION ALL SELECT NULL, pg_is_in_recovery()";
+        let rows = self.query(query)?;
+        if self.layout.ordering == Ordering::Gaps && rows.iter().any(|row| row.holds(1)) {
+            return Err(standby(self.settings));
+        }
+        Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
     }
 
     fn still_open(&mut self, open: &HashSet<String>) -> SourceError {
@@ -201,8 +212,8 @@ impl End<'_> {
         let sessions = self.query(query).unwrap_or_default();
         let named: Vec<String> = sessions
             .iter()
-            .filter(|row| open.contains(row.get::<_, &str>(0)))
-            .map(|row| format!("the session with pid {}", row.get::<_, i32>(1)))
+            .filter(|row| row.text(0).is_some_and(|transaction| open.contains(transaction)))
+            .map(|row| format!("the session with pid {}", row.text(1).unwrap_or("?")))
             .chain(open.iter().filter(|transaction| transaction.starts_with("prepared: ")).cloned())
             .collect();
         let who = if named.is_empty() { "one that is not visible".to_owned() } else { named.join(", ") };

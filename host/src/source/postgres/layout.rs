@@ -1,8 +1,9 @@
 //! Where a store keeps its events, as SQL: what the queries are made from.
 
+use super::{columns::Kind, settings::Settings};
 use crate::{
     source::SourceError,
-    vocabulary::{Matcher, Position},
+    vocabulary::{Matcher, Numbers, Position},
 };
 use postgres::types::Type;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -21,33 +22,69 @@ pub enum Ordering {
     Gaps,
 }
 
-/// A store's columns as SQL expressions over `from`.
+/// What a number that stands for a time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    Nanoseconds,
+}
+
+/// What becomes of a payload that is a text which holds a JSON object or array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nested {
+    /// The payload is what the text holds.
+    Read,
+    /// The payload is the text.
+    Keep,
+    /// Nobody said which.
+    Refuse,
+}
+
+/// A store's columns as SQL expressions over `from`, and how their values are read.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     /// The table, join or query behind FROM.
     pub(super) from: String,
-    /// The table whose rows writers insert; names the store in messages, and its sequence is looked at.
+    /// The table whose rows writers insert; names the store in messages, and what the catalogs say of it is looked at.
     pub(super) table: String,
+    /// What the end of the history is looked for in, and where its number stands there.
+    pub(super) end: String,
+    pub(super) number: String,
     pub(super) ordering: Ordering,
+    /// Whether a number that follows another without a hole is the next one that was given out; not where a query makes
+    /// the numbers.
+    pub(super) counted: bool,
+    /// Whether `from` is the operator's query.
+    pub(super) is_query: bool,
     /// The position, or its second part.
     pub(super) position: String,
-    /// The position's column in `table` itself.
-    pub(super) number: String,
+    /// What is added to the store's numbers: positions begin at 1.
+    pub(super) shift: i64,
     /// The transaction that comes first in the position, an `xid8`; for [`Ordering::Transaction`].
     pub(super) transaction: Option<String>,
     pub(super) id: String,
     pub(super) stream: String,
     pub(super) kind: String,
+    /// The type as it is compared, once the column's own type is known.
+    pub(super) compared_kind: String,
     pub(super) data: String,
     pub(super) metadata: Option<String>,
     pub(super) time: Option<String>,
-    /// A path into the payload where the time stands as text, where no column has it.
-    pub(super) time_in_data: Option<&'static [&'static str]>,
+    /// What the time counts, where it is a number and somebody said so.
+    pub(super) unit: Option<Unit>,
+    /// The field of the payload where the time stands, where no column has it.
+    pub(super) time_in_data: Option<&'static str>,
     pub(super) schema_version: Option<String>,
     /// Which rows are events that the store itself would give; positions of the others are no holes.
     pub(super) only: Option<String>,
+    /// What `only` leaves out: a name, and a condition over `from`.
+    pub(super) left_out: Vec<(&'static str, String)>,
     /// The channel on which the store tells of new events.
     pub(super) channel: Option<String>,
+    pub(super) nested: Nested,
+    pub(super) numbers: Numbers,
 }
 
 impl Layout {
@@ -67,36 +104,51 @@ impl Layout {
         ]
     }
 
-    /// A query whose columns have the types that the store gives them, and no row.
-    pub(super) fn probe(&self) -> String {
-        format!("SELECT {} FROM {} LIMIT 0", list(self.columns().into_iter().map(|(_, column)| column)), self.from)
+    /// The columns as SQL, for what looks at their types.
+    pub(super) fn expressions(&self) -> Vec<String> {
+        self.columns().into_iter().map(|(_, column)| column).collect()
     }
 
-    /// The columns as they are read, where the store gives them `types`: names as text, documents as text or bytes.
-    pub(super) fn selected(&self, types: &[Type]) -> Result<String, SourceError> {
+    /// The columns as they are read, where the store gives them `kinds`: names as text, documents as text or bytes.
+    pub(super) fn selected(&self, settings: &Settings, kinds: &[Kind]) -> Result<String, SourceError> {
         let mut selected = Vec::new();
-        for ((name, column), kind) in self.columns().into_iter().zip(types) {
+        for ((name, column), kind) in self.columns().into_iter().zip(kinds) {
             let wrong = |wanted: &str| {
                 SourceError::permanent(format!(
-                    "{}: the column for the {name} ({column}) is of type {kind}; it must be {wanted}",
-                    self.table
+                    "{}: {}: the column for the {name} ({column}) is of type {kind}; it must be {wanted}",
+                    settings.name, self.table
                 ))
             };
-            selected.push(match (name, kind) {
-                ("position", &Type::INT2 | &Type::INT4 | &Type::INT8) => format!("({column})::int8"),
-                ("position", _) => return Err(wrong("an integer: smallint, integer or bigint")),
-                ("transaction", kind) if self.transaction.is_none() || kind.name() == "xid8" => column,
+            selected.push(match (name, &kind.base) {
+                ("position", &(Type::INT2 | Type::INT4 | Type::INT8 | Type::NUMERIC)) => {
+                    let whole = match kind.base {
+                        Type::NUMERIC => format!("CASE WHEN trunc({column}) = {column} THEN ({column})::int8 END"),
+                        _ => format!("({column})::int8"),
+                    };
+                    if self.shift == 0 { whole } else { format!("({whole}) + {}", self.shift) }
+                }
+                ("position", _) => return Err(wrong("an integer: smallint, integer, bigint or numeric")),
+                ("transaction", _) if self.transaction.is_none() || kind.name == "xid8" => column,
                 ("transaction", _) => return Err(wrong("xid8, as pg_current_xact_id() gives it")),
                 ("id" | "stream" | "type" | "schema version", _) => format!("({column})::text"),
-                ("data" | "metadata", &Type::JSON | &Type::JSONB) => format!("({column})::text"),
-                ("data" | "metadata", &Type::TEXT | &Type::VARCHAR | &Type::BPCHAR | &Type::BYTEA) => column,
+                ("data" | "metadata", &(Type::JSON | Type::JSONB)) => format!("({column})::text"),
+                ("data" | "metadata", &(Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::BYTEA)) => column,
                 // Large objects, as old Hibernate keeps them.
                 ("data" | "metadata", &Type::OID) => format!("lo_get({column})"),
                 ("data" | "metadata", _) => return Err(wrong("json, jsonb, text or bytea")),
-                ("time", &Type::TIMESTAMP | &Type::TIMESTAMPTZ | &Type::INT8 | &Type::TEXT | &Type::VARCHAR) => column,
+                ("time", &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => column,
+                ("time", &Type::DATE) => format!("({column})::timestamp"),
+                ("time", _) if self.time.is_none() || kind.is_text() => format!("({column})::text"),
+                ("time", &(Type::INT2 | Type::INT4 | Type::INT8)) => format!("({column})::text"),
+                ("time", &(Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8)) if self.unit.is_some() => {
+                    format!("({column})::text")
+                }
+                ("time", &(Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8)) => {
+                    return Err(wrong("named with what it counts: time=COLUMN:s, or :ms, :us, :ns"));
+                }
                 ("time", _) => {
                     return Err(wrong(
-                        "timestamp, timestamptz, text as RFC 3339, or bigint as milliseconds since 1970",
+                        "timestamp, timestamptz, date, text as RFC 3339, or a number that counts from 1970",
                     ));
                 }
                 _ => column,
@@ -109,17 +161,38 @@ impl Layout {
 
     /// The events of the layout with `after < position <= through`, as a condition.
     pub(super) fn within(&self, after: Position, through: Position) -> String {
-        let mut within = match &self.transaction {
-            None => format!("{0} > {1} AND {0} <= {2}", self.position, number(after), number(through)),
+        let only = self.only.as_ref().map_or(String::new(), |only| format!(" AND {only}"));
+        self.range(after, through) + &only
+    }
+
+    /// All that stands there, also what is left out.
+    fn range(&self, after: Position, through: Position) -> String {
+        match &self.transaction {
+            // Nothing stands before the start: a position that is none comes along, and is named.
+            None if after == Position::START => format!("{} <= {}", self.position, self.stored(through)),
+            None => format!("{0} > {1} AND {0} <= {2}", self.position, self.stored(after), self.stored(through)),
             Some(_) => {
                 let place = format!("({})", self.place());
                 format!("{place} > {} AND {place} <= {}", pair(after), pair(through))
             }
-        };
-        if let Some(only) = &self.only {
-            within.push_str(&format!(" AND {only}"));
         }
-        within
+    }
+
+    /// A query that counts what is left out there: a column for each of `left_out`, each row counted once.
+    pub(super) fn count_left_out(&self, after: Position, through: Position) -> String {
+        let mut before = String::new();
+        let counts = self.left_out.iter().map(|(_, condition)| {
+            let count = format!("count(*) FILTER (WHERE {before}({condition}))");
+            before.push_str(&format!("({condition}) IS NOT TRUE AND "));
+            count
+        });
+        format!("SELECT {} FROM {} WHERE {}", list(counts), self.from, self.range(after, through))
+    }
+
+    /// A position as the store's own number. A pair is none of it: it stands behind every event.
+    pub(super) fn stored(&self, position: Position) -> i64 {
+        let number = if position.major == 0 { i64::try_from(position.minor).unwrap_or(i64::MAX) } else { i64::MAX };
+        if number == i64::MAX { number } else { number.saturating_sub(self.shift) }
     }
 
     /// The place of an event, as columns that sort.
@@ -141,14 +214,9 @@ pub(super) fn of_types(layout: &Layout, matcher: &Matcher) -> String {
         Matcher::Types(types) => {
             let mut types: Vec<_> = types.iter().map(|kind| escape_literal(kind)).collect();
             types.sort_unstable();
-            format!(" AND {} IN ({})", layout.kind, types.join(", "))
+            format!(" AND {} IN ({})", layout.compared_kind, types.join(", "))
         }
     }
-}
-
-/// A position that only counts. A pair is none of it: it stands behind every event.
-fn number(position: Position) -> i64 {
-    if position.major == 0 { i64::try_from(position.minor).unwrap_or(i64::MAX) } else { i64::MAX }
 }
 
 fn pair(position: Position) -> String {

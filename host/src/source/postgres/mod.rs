@@ -6,16 +6,22 @@
 //! | file | what it does |
 //! |---|---|
 //! | `settings.rs` | how a history is named, on a command line or in `unspool.toml` |
+//! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
 //! | `presets.rs`, `layout.rs` | tables and columns of each store, as SQL |
+//! | `columns.rs`, `checks.rs` | what the server says of them: types, and whether the end can be told at all |
 //! | `ceiling.rs` | up to where the history is settled |
-//! | `read.rs`, `rows.rs` | events out of COPY, on a thread of their own |
+//! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
 
 mod ceiling;
+mod checks;
+mod columns;
 mod layout;
 mod presets;
 mod read;
 mod rows;
+mod session;
 mod settings;
+mod times;
 
 use crate::{
     postgres::{describe, is_lost, is_transient},
@@ -23,12 +29,15 @@ use crate::{
     vocabulary::{Matcher, Position},
 };
 use ceiling::{End, Settled};
-use layout::{Layout, Ordering, of_types};
-use postgres::{Client, Row, error::SqlState, types::ToSql, types::Type};
+use columns::Kind;
+use layout::{Layout, Unit, of_types};
+use postgres::{error::SqlState, types::Type};
 use postgres_protocol::escape::escape_literal;
+use session::{Row, Session};
 use settings::Settings;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -38,15 +47,17 @@ pub struct PostgresSource {
     layout: Layout,
     /// The columns as they are selected, and the types that the store has for them.
     selected: String,
-    types: Vec<Type>,
+    kinds: Vec<Kind>,
     identity: String,
-    session: Mutex<Session>,
+    state: Mutex<State>,
     idle: Arc<read::Idle>,
+    /// Whether notifications come to who listens; unknown before the first waiting.
+    notifies: OnceLock<bool>,
 }
 
 /// The connection for everything but reading, and what it has found.
-struct Session {
-    client: Option<Client>,
+struct State {
+    session: Option<Session>,
     settled: Settled,
 }
 
@@ -70,45 +81,49 @@ impl PostgresSource {
 
     fn open(settings: Settings) -> Result<PostgresSource, SourceError> {
         let preset = presets::find(&settings)?;
-        let mut client = connect(&settings)?;
-        let layout = preset(&settings, &mut client)?;
-        let probed = client.prepare(&layout.probe()).map_err(|e| failed(&settings, &e))?;
-        let types: Vec<Type> = probed.columns().iter().map(|column| column.type_().clone()).collect();
-        let selected = layout.selected(&types)?;
-        refuse_unsafe(&settings, &layout, &mut client)?;
+        let mut session = Session::open(&settings)?;
+        let mut layout = preset(&settings, &mut session)?;
+        presets::reading(&settings, &mut layout)?;
+        columns::find_end(&settings, &mut layout, &mut session)?;
+        let kinds = columns::kinds(&settings, &layout, &mut session)?;
+        let is_text = kinds.get(4).is_some_and(Kind::is_text);
+        // The type is compared as text, by an index on it where that is possible: an enum refuses words that it has not.
+        layout.compared_kind = if is_text { layout.kind.clone() } else { format!("({})::text", layout.kind) };
+        let selected = layout.selected(&settings, &kinds)?;
+        checks::refuse_unsafe(&settings, &layout, &mut session)?;
         // The same history may be reached by another address or role; a restored copy is one more history.
-        let database: String = one(&settings, client.query("SELECT current_database()::text", &[]))?
-            .first()
-            .map_or_else(String::new, |row| row.get(0));
+        let database = session.query("SELECT current_database()::text").map_err(|e| failed(&settings, &e))?;
+        let database = database.first().and_then(|row| row.text(0)).unwrap_or_default();
         let told = format!("{database}\n{}\n{selected}\n{:?}\n{:?}", layout.from, layout.only, layout.ordering);
         let identity = format!("postgres-{}", &blake3::hash(told.as_bytes()).to_hex()[..32]);
-        let session = Mutex::new(Session { client: Some(client), settled: Settled::default() });
-        Ok(PostgresSource { settings, layout, selected, types, identity, session, idle: Arc::default() })
+        let state = Mutex::new(State { session: Some(session), settled: Settled::default() });
+        let (idle, notifies) = (Arc::default(), OnceLock::new());
+        Ok(PostgresSource { settings, layout, selected, kinds, identity, state, idle, notifies })
     }
 
-    fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works on the connection; a lost one is made anew the next time.
     fn with<T>(
         &self,
-        work: impl FnOnce(&mut Client, &mut Settled) -> Result<T, SourceError>,
+        work: impl FnOnce(&mut Session, &mut Settled) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let mut session = self.session();
-        let mut client = match session.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
-            None => connect(&self.settings)?,
+        let mut state = self.state();
+        let mut session = match state.session.take().filter(|session| !session.is_closed()) {
+            Some(session) => session,
+            None => Session::open(&self.settings)?,
         };
-        let done = work(&mut client, &mut session.settled);
+        let done = work(&mut session, &mut state.settled);
         if done.as_ref().err().is_none_or(|e| !e.transient) {
-            session.client = Some(client);
+            state.session = Some(session);
         }
         done
     }
 
-    fn query(&self, query: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SourceError> {
-        self.with(|client, _| one(&self.settings, client.query(query, values)))
+    fn query(&self, query: &str) -> Result<Vec<Row>, SourceError> {
+        self.with(|session, _| session.query(query).map_err(|e| failed(&self.settings, &e)))
     }
 
     /// The place in the first row, where there is one.
@@ -117,10 +132,10 @@ impl PostgresSource {
         let major = transaction.as_ref().map_or("'0'".to_owned(), |transaction| format!("{transaction}::text"));
         // Names of their own, lest ORDER BY takes a transaction's text for the transaction.
         let place = format!("{major} AS unspool_major, {position}::int8 AS unspool_minor");
-        let rows = self.query(&format!("SELECT {place} FROM {from} WHERE {condition} {order}"), &[])?;
+        let rows = self.query(&format!("SELECT {place} FROM {from} WHERE {condition} {order}"))?;
         Ok(rows.first().map(|row| {
-            let (major, minor): (String, i64) = (row.get(0), row.get(1));
-            Position { major: major.parse().unwrap_or(0), minor: minor.try_into().unwrap_or(0) }
+            let minor = row.number::<i64>(1).saturating_add(self.layout.shift);
+            Position { major: row.number(0), minor: minor.try_into().unwrap_or(0) }
         }))
     }
 
@@ -136,18 +151,29 @@ impl Source for PostgresSource {
 
     fn ceiling(&self) -> Result<Position, SourceError> {
         let (settings, layout) = (&self.settings, &self.layout);
-        self.with(|client, settled| settled.wait(&mut End { settings, layout, client }))
+        self.with(|session, settled| settled.wait(&mut End { settings, layout, session }))
     }
 
     fn settled(&self) -> Result<Position, SourceError> {
         let (settings, layout) = (&self.settings, &self.layout);
-        self.with(|client, settled| settled.look(&mut End { settings, layout, client }))
+        self.with(|session, settled| settled.look(&mut End { settings, layout, session }))
     }
 
     fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {
         let within = self.layout.within(after, through) + &of_types(&self.layout, matcher);
-        let rows = self.query(&format!("SELECT count(*) FROM {} WHERE {within}", self.layout.from), &[])?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).try_into().unwrap_or(0)))
+        let rows = self.query(&format!("SELECT count(*) FROM {} WHERE {within}", self.layout.from))?;
+        Ok(rows.first().map_or(0, |row| row.number(0)))
+    }
+
+    fn left_out(&self, after: Position, through: Position) -> Result<BTreeMap<String, u64>, SourceError> {
+        if self.layout.left_out.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows = self.query(&self.layout.count_left_out(after, through))?;
+        let count = |column: usize| rows.first().map_or(0, |row| row.number(column));
+        let counts =
+            self.layout.left_out.iter().enumerate().map(|(column, (why, _))| ((*why).to_owned(), count(column)));
+        Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
@@ -155,7 +181,7 @@ impl Source for PostgresSource {
             settings: self.settings.clone(),
             layout: self.layout.clone(),
             selected: self.selected.clone(),
-            types: self.types.clone(),
+            kinds: self.kinds.clone(),
             matcher: matcher.clone(),
             after,
             through,
@@ -172,12 +198,24 @@ impl Source for PostgresSource {
                 self.settings.name
             )));
         };
-        let later = match self.types.get(7) {
-            Some(&Type::INT8) => format!("{time} > {timestamp}"),
-            Some(&Type::TIMESTAMP) => {
-                format!("{time} >= (to_timestamp({}::float8 / 1000) AT TIME ZONE 'UTC')", timestamp.saturating_add(1))
+        let behind = timestamp.saturating_add(1);
+        let base = self.kinds.get(7).map(|kind| &kind.base);
+        let later = match (base, self.layout.unit) {
+            (Some(&(Type::TIMESTAMP | Type::DATE)), _) => {
+                format!("{time} >= (to_timestamp({behind}::float8 / 1000) AT TIME ZONE 'UTC')")
             }
-            _ => format!("{time}::timestamptz >= to_timestamp({}::float8 / 1000)", timestamp.saturating_add(1)),
+            (Some(&(Type::INT2 | Type::INT4 | Type::INT8)), None) => format!("{time} >= {behind}"),
+            (_, Some(unit)) => {
+                let milliseconds = match unit {
+                    Unit::Seconds => "1000",
+                    Unit::Milliseconds => "1",
+                    Unit::Microseconds => "0.001",
+                    Unit::Nanoseconds => "0.000001",
+                };
+                // By way of text, which has all digits of a float.
+                format!("({time})::text::numeric * {milliseconds} >= {behind}")
+            }
+            _ => format!("({time})::timestamptz >= to_timestamp({behind}::float8 / 1000)"),
         };
         let first =
             self.place(&format!("{within} AND {later}"), &format!("ORDER BY {} LIMIT 1", self.layout.place()))?;
@@ -196,11 +234,10 @@ impl Source for PostgresSource {
         let id = escape_literal(id);
         let only = self.layout.only.as_ref().map_or(String::new(), |only| format!(" AND {only}"));
         // A column that can hold no such id (a UUID, a number) has no event with it; and keeps the use of its index.
-        let named = match self.types.get(2) {
-            Some(&Type::UUID | &Type::INT4 | &Type::INT8) => {
-                let kind = self.types.get(2).map_or("text", |kind| kind.name()).to_owned();
-                match self.query(&format!("SELECT {id}::{kind}"), &[]) {
-                    Ok(_) => format!("{} = {id}::{kind}{only}", self.layout.id),
+        let named = match self.kinds.get(2) {
+            Some(Kind { base: Type::UUID | Type::INT4 | Type::INT8, name }) => {
+                match self.query(&format!("SELECT {id}::{name}")) {
+                    Ok(_) => format!("{} = {id}::{name}{only}", self.layout.id),
                     Err(e) if e.transient => return Err(e),
                     Err(_) => return Ok(None),
                 }
@@ -217,42 +254,39 @@ impl Source for PostgresSource {
 
     fn wait(&self, timeout: Duration) {
         let Some(channel) = &self.layout.channel else { return std::thread::sleep(timeout) };
+        if !*self.notifies.get_or_init(|| self.is_alone()) {
+            return std::thread::sleep(timeout);
+        }
         // Whatever comes wakes; a failure shows at the next look, and must not make the waiting busy.
-        let waited = self.with(|client, _| {
-            client
-                .batch_execute(&format!("LISTEN {}", postgres_protocol::escape::escape_identifier(channel)))
-                .map_err(|e| failed(&self.settings, &e))?;
-            let mut notifications = client.notifications();
-            let woken = postgres::fallible_iterator::FallibleIterator::next(&mut notifications.timeout_iter(timeout));
-            woken.map(drop).map_err(|e| failed(&self.settings, &e))
-        });
+        let waited = self.with(|session, _| session.wait(channel, timeout).map_err(|e| failed(&self.settings, &e)));
         if waited.is_err() {
             std::thread::sleep(timeout);
         }
     }
 }
 
-/// Opens a connection that only reads, in UTC.
-fn connect(settings: &Settings) -> Result<Client, SourceError> {
-    let refuse = |e: crate::postgres::ConnectError| SourceError {
-        transient: e.transient,
-        ..SourceError::permanent(format!("{}: {}", settings.name, e.message))
-    };
-    let mut client = crate::postgres::connect(&settings.target).map_err(refuse)?;
-    client
-        .batch_execute("SET default_transaction_read_only = on; SET TimeZone = 'UTC'; SET statement_timeout = 0")
-        .map_err(|e| failed(settings, &e))?;
-    Ok(client)
-}
-
-fn one<T>(settings: &Settings, asked: Result<T, postgres::Error>) -> Result<T, SourceError> {
-    asked.map_err(|e| failed(settings, &e))
+impl PostgresSource {
+    /// Whether its session of the server is its own, so that it may listen there. Behind a pooler somebody else's would go
+    /// on listening.
+    fn is_alone(&self) -> bool {
+        let alone = self.with(|session, _| {
+            let mut other = Session::open(&self.settings)?;
+            let shared = session.shares_with(&mut other);
+            shared.map(|shared| !shared).map_err(|e| failed(&self.settings, &e))
+        });
+        alone.unwrap_or(false)
+    }
 }
 
 /// What the server says, as a failure of the source.
 fn failed(settings: &Settings, error: &postgres::Error) -> SourceError {
     let user = settings.target.user();
+    let hidden = error.as_db_error().and_then(postgres::error::DbError::routine) == Some("check_enable_rls");
     let remedy = match error.code() {
+        Some(_) if hidden => format!(
+            "; the role {user} sees a part of it only, as if that were all: ALTER ROLE \"{user}\" BYPASSRLS, or read as the \
+             owner of the table"
+        ),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
             "; the role {user} needs to read: GRANT USAGE ON SCHEMA ... TO \"{user}\"; GRANT SELECT ON ... TO \"{user}\""
         ),
@@ -267,37 +301,5 @@ fn failed(settings: &Settings, error: &postgres::Error) -> SourceError {
     SourceError {
         transient: is_transient(error) || is_lost(error),
         ..SourceError::permanent(format!("{}: {}{remedy}", settings.name, describe(error)))
-    }
-}
-
-/// Refuses what would make positions unsafe to read behind.
-fn refuse_unsafe(settings: &Settings, layout: &Layout, client: &mut Client) -> Result<(), SourceError> {
-    let Layout { table, number, .. } = layout;
-    let below = one(settings, client.query(&format!("SELECT 1 FROM {table} WHERE {number} <= 0 LIMIT 1"), &[]))?;
-    if !below.is_empty() && layout.transaction.is_none() {
-        return Err(SourceError::permanent(format!("{}: {table} has positions of 0 or less", settings.name)));
-    }
-    if layout.ordering != Ordering::Gaps {
-        return Ok(());
-    }
-    let table = escape_literal(table);
-    let sequences = format!(
-        "SELECT seqrelid::regclass::text, seqcache, seqincrement FROM pg_sequence WHERE (seqcache > 1 OR seqincrement <> 1) \
-         AND seqrelid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype IN ('a', 'i') \
-         AND refobjid = {table}::regclass UNION SELECT depend.refobjid FROM pg_depend AS depend JOIN pg_attrdef AS standard \
-         ON standard.oid = depend.objid WHERE depend.classid = 'pg_attrdef'::regclass AND standard.adrelid = \
-         {table}::regclass)"
-    );
-    match one(settings, client.query(&sequences, &[]))?.first() {
-        None => Ok(()),
-        Some(row) => {
-            let (sequence, cache, increment): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
-            Err(SourceError::permanent(format!(
-                "{}: the sequence {sequence} has CACHE {cache} and INCREMENT {increment}: sessions keep numbers back without \
-                 an open transaction, and may use them at any time, so that no position is ever settled; \
-                 ALTER SEQUENCE {sequence} CACHE 1 INCREMENT 1",
-                settings.name
-            )))
-        }
     }
 }

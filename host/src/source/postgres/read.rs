@@ -2,14 +2,20 @@
 //! the handlers work at the same time. Each COPY is short: none holds a snapshot for hours, which would keep the server
 //! from cleaning up, and other readers from moving on.
 
-use super::{connect, failed, layout::Layout, layout::of_types, rows::COLUMNS, rows::Rows, settings::Settings};
+use super::{
+    columns::Kind,
+    failed,
+    layout::{Layout, of_types},
+    rows::{COLUMNS, Rows},
+    session::Session,
+    settings::Settings,
+};
 use crate::{
+    postgres::Cancel,
     source::{Reader, SourceError},
     vocabulary::{EventBlock, Matcher, Position},
 };
-use postgres::{
-    CancelToken, Client, NoTls, binary_copy::BinaryCopyOutIter, fallible_iterator::FallibleIterator, types::Type,
-};
+use postgres::fallible_iterator::FallibleIterator;
 use std::sync::{
     Arc, Mutex, PoisonError,
     mpsc::{Receiver, SyncSender, sync_channel},
@@ -31,7 +37,7 @@ pub(super) struct Scan {
     pub(super) settings: Settings,
     pub(super) layout: Layout,
     pub(super) selected: String,
-    pub(super) types: Vec<Type>,
+    pub(super) kinds: Vec<Kind>,
     pub(super) matcher: Matcher,
     pub(super) after: Position,
     pub(super) through: Position,
@@ -40,21 +46,21 @@ pub(super) struct Scan {
 
 /// Connections that wait for the next reader: a follower reads many short ranges.
 #[derive(Default)]
-pub(super) struct Idle(Mutex<Vec<Client>>);
+pub(super) struct Idle(Mutex<Vec<Session>>);
 
 impl Idle {
     /// Connections that are kept.
     const KEPT: usize = 2;
 
-    fn take(&self) -> Option<Client> {
+    fn take(&self) -> Option<Session> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
+        std::iter::from_fn(|| idle.pop()).find(|session| !session.is_closed())
     }
 
-    fn put(&self, client: Client) {
+    fn put(&self, session: Session) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < Idle::KEPT {
-            idle.push(client);
+            idle.push(session);
         }
     }
 }
@@ -108,73 +114,76 @@ impl Reader for PostgresReader {
 
 impl Scan {
     fn run(&self, out: &SyncSender<Block>) -> Result<(), SourceError> {
-        let mut client = match self.idle.take() {
-            Some(client) => client,
-            None => connect(&self.settings)?,
+        let mut session = match self.idle.take() {
+            Some(session) => session,
+            None => Session::open(&self.settings)?,
         };
         let mut after = self.after;
         // An empty range needs no query, and has an end all the same.
         while after < self.through {
-            match self.batch(&mut client, after, out)? {
-                Batch::Full(reached) => after = reached,
-                Batch::Last => break,
-                Batch::Unwanted => return Ok(()),
+            match self.batch(&mut session, after, out)? {
+                Some(Batch::Full(reached)) => after = reached,
+                Some(Batch::Last) => break,
+                // Nobody takes blocks any more.
+                None => return Ok(()),
             }
         }
-        self.idle.put(client);
+        self.idle.put(session);
         drop(out.send(Ok(EventBlock { through: self.through.max(self.after), ..EventBlock::default() })));
         Ok(())
     }
 
     /// Reads the next rows, and hands them over.
-    fn batch(&self, client: &mut Client, after: Position, out: &SyncSender<Block>) -> Result<Batch, SourceError> {
-        let Scan { settings, layout, selected, types, .. } = self;
+    fn batch(
+        &self,
+        session: &mut Session,
+        after: Position,
+        out: &SyncSender<Block>,
+    ) -> Result<Option<Batch>, SourceError> {
+        let Scan { settings, layout, selected, kinds, .. } = self;
         let within = layout.within(after, self.through) + &of_types(layout, &self.matcher);
         let most = if layout.transaction.is_some() { SORTED_ROWS } else { ROWS };
-        let query = format!(
-            "COPY (SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {most}) TO STDOUT (FORMAT binary)",
-            layout.from,
-            layout.place()
-        );
-        let cancel = client.cancel_token();
-        let reader = client.copy_out(&query).map_err(|e| failed(settings, &e))?;
-        let raw = vec![Type::BYTEA; COLUMNS];
-        let (mut rows, converter) = (BinaryCopyOutIter::new(reader, &raw), Rows::new(&settings.name, layout, types));
-        let (mut count, mut reached) = (0, after);
-        let mut block = Growing::default();
-        loop {
-            let row = match rows.next().map_err(|e| failed(settings, &e)) {
-                Ok(Some(row)) => row,
-                Ok(None) => break,
-                Err(e) => return block.end(out, Err(e)),
-            };
-            let (position, unreadable) = match converter.append(&row, &mut block.bytes) {
-                Ok(appended) => appended,
-                Err(e) => return block.end(out, Err(e)),
-            };
-            if position <= reached {
-                return Err(SourceError::permanent(format!(
-                    "{}: position {position} comes after {reached}; positions must be unique",
-                    settings.name
-                )));
+        let query =
+            format!("SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {most}", layout.from, layout.place());
+        let mut cancel = Some(session.cancel());
+        let converter = Rows::new(&settings.name, layout, kinds);
+        session.copy(&query, COLUMNS, settings, |rows| {
+            let (mut count, mut reached) = (0, after);
+            let mut block = Growing::default();
+            loop {
+                let row = match rows.next().map_err(|e| failed(settings, &e)) {
+                    Ok(Some(row)) => row,
+                    Ok(None) => break,
+                    Err(e) => return block.end(out, Err(e)),
+                };
+                let (position, unreadable) = match converter.append(&row, &mut block.bytes) {
+                    Ok(appended) => appended,
+                    Err(e) => return block.end(out, Err(e)),
+                };
+                if position <= reached {
+                    return Err(SourceError::permanent(format!(
+                        "{}: position {position} comes after {reached}; positions must be unique",
+                        settings.name
+                    )));
+                }
+                (count, reached) = (count + 1, position);
+                if !block.push(position, unreadable, settings)? {
+                    continue;
+                }
+                // Not behind the end of the range: a block that ends there is the last one.
+                if reached < self.through && out.send(Ok(block.take())).is_err() {
+                    cancel.take().into_iter().for_each(stop);
+                    return Ok(None);
+                }
             }
-            (count, reached) = (count + 1, position);
-            if !block.push(position, unreadable, settings)? {
-                continue;
-            }
-            // Not behind the end of the range: a block that ends there is the last one.
-            if reached < self.through && out.send(Ok(block.take())).is_err() {
-                stop(&cancel);
-                return Ok(Batch::Unwanted);
-            }
-        }
-        block.end(out, Ok(if count < most { Batch::Last } else { Batch::Full(reached) }))
+            block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(reached) })))
+        })
     }
 }
 
 /// Asks the server to end what nobody waits for any more; where it does not hear, it sees the connection close.
-fn stop(cancel: &CancelToken) {
-    if let Err(e) = cancel.cancel_query(NoTls) {
+fn stop(cancel: Cancel) {
+    if let Err(e) = cancel.cancel() {
         tracing::debug!("a query is not cancelled, its connection closes: {e}");
     }
 }
@@ -183,8 +192,6 @@ enum Batch {
     /// There may be more behind this position.
     Full(Position),
     Last,
-    /// Nobody takes blocks any more.
-    Unwanted,
 }
 
 /// A block that rows are added to.
@@ -211,9 +218,13 @@ impl Growing {
     }
 
     /// Hands over what was read before a batch ended, however it did.
-    fn end(&mut self, out: &SyncSender<Block>, ended: Result<Batch, SourceError>) -> Result<Batch, SourceError> {
+    fn end(
+        &mut self,
+        out: &SyncSender<Block>,
+        ended: Result<Option<Batch>, SourceError>,
+    ) -> Result<Option<Batch>, SourceError> {
         if !self.ends.is_empty() && out.send(Ok(self.take())).is_err() {
-            return Ok(Batch::Unwanted);
+            return Ok(None);
         }
         ended
     }

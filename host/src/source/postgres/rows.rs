@@ -1,22 +1,26 @@
 //! Events out of rows.
 
-use super::layout::Layout;
+use super::{
+    columns::Kind,
+    layout::{Layout, Nested},
+    times,
+};
 use crate::{
     limits,
-    source::{SourceError, event_file::Moment},
-    vocabulary::{Position, from_json, raw_document},
+    source::SourceError,
+    vocabulary::{DocumentError, Position, from_json_as, from_jsonb, raw_document},
 };
 use postgres::{
     binary_copy::BinaryCopyOutRow,
     types::{FromSql, Type},
 };
-use std::{error::Error, str};
+use std::{borrow::Cow, error::Error, str};
 
 /// How many columns [`Layout::selected`] gives.
 pub(super) const COLUMNS: usize = 9;
 
-/// Microseconds from 1970 to 2000, from which PostgreSQL counts.
-const EPOCH_2000: i64 = 946_684_800_000_000;
+/// The entry of the metadata that has a schema version which is no number.
+const VERSION_TEXT: &str = "schemaVersion";
 
 /// A value as the server sends it: the binary form of its type.
 struct Raw<'a>(Option<&'a [u8]>);
@@ -41,6 +45,8 @@ pub(super) struct Rows {
     layout: Layout,
     /// The type of the time's column.
     time: Type,
+    /// Whether payload and metadata are shown by `jsonb`, which writes numbers in its own way.
+    is_jsonb: [bool; 2],
 }
 
 /// How payloads begin that are no JSON, and what they are.
@@ -63,8 +69,14 @@ type Reason = String;
 const NIL: [u8; 1] = [0xc0];
 
 impl Rows {
-    pub(super) fn new(name: &str, layout: &Layout, types: &[Type]) -> Rows {
-        Rows { name: name.to_owned(), layout: layout.clone(), time: types.get(7).cloned().unwrap_or(Type::TEXT) }
+    pub(super) fn new(name: &str, layout: &Layout, kinds: &[Kind]) -> Rows {
+        let base = |column: usize| kinds.get(column).map_or(Type::UNKNOWN, |kind| kind.base.clone());
+        Rows {
+            name: name.to_owned(),
+            layout: layout.clone(),
+            time: base(7),
+            is_jsonb: [base(5) == Type::JSONB, base(6) == Type::JSONB],
+        }
     }
 
     /// Appends the row's event to `bytes`: its position, and why it cannot be read, where it cannot; then what the source has
@@ -104,7 +116,7 @@ impl Rows {
         let large = values.iter().flatten().map(|value| value.len()).sum::<usize>() > limits::EVENT_BYTES;
         let most = if large { limits::UNREADABLE_BYTES } else { usize::MAX };
         let kept = |value: Option<&'a [u8]>| value.map(|value| &value[..value.len().min(most)]);
-        let is_text = !matches!(self.time, Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::INT8);
+        let is_text = !matches!(self.time, Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE);
         let parts = [
             ("payload", kept(data)),
             ("metadata", kept(metadata)),
@@ -132,11 +144,15 @@ impl Rows {
     fn position(&self, values: &[Option<&[u8]>; COLUMNS]) -> Result<Position, Reason> {
         let number = |value: Option<&[u8]>, name: &str| match value.and_then(|raw| raw.try_into().ok()) {
             Some(raw) => Ok(u64::from_be_bytes(raw)),
-            None => Err(format!("it has no {name}")),
+            None => Err(format!("it has no {name}, or one that is no whole number")),
         };
         let minor = number(values[0], "position")?;
-        if i64::try_from(minor).is_err() {
-            return Err(format!("the position {} is negative", minor.cast_signed()));
+        if self.layout.transaction.is_none() && minor.cast_signed() <= 0 {
+            let stored = minor.cast_signed().saturating_sub(self.layout.shift);
+            return Err(format!(
+                "its position is {stored}, and positions here begin at 1: add shift={} to the source",
+                stored.saturating_neg().saturating_add(1)
+            ));
         }
         let major = if self.layout.transaction.is_some() { number(values[1], "transaction")? } else { 0 };
         Ok(Position { major, minor })
@@ -147,19 +163,25 @@ impl Rows {
         if values.iter().flatten().map(|value| value.len()).sum::<usize>() > limits::EVENT_BYTES {
             return Err(format!("it has more than {} bytes", limits::EVENT_BYTES));
         }
-        let text = json(data, "payload")?;
+        let data = self.json(data, "payload")?;
+        let metadata = self.json(metadata, "metadata")?;
+        let (schema_version, version_text) = version(schema_version)?;
+        let metadata = match version_text {
+            Some(text) => with_version(&metadata, text)?.into(),
+            None => metadata,
+        };
         let event = unspool_frame::Event {
             position,
             id: name(id, "id")?,
             stream: name(stream, "stream")?,
             kind: name(kind, "type")?,
             timestamp: match self.layout.time_in_data {
-                Some(path) => time_within(text, path)?,
+                Some(field) => times::within(&data, field)?,
                 None => self.timestamp(time)?,
             },
-            schema_version: version(schema_version)?,
-            data: &document(text, "payload")?,
-            metadata: &document(json(metadata, "metadata")?, "metadata")?,
+            schema_version,
+            data: &self.document(&data, "payload", self.is_jsonb[0])?,
+            metadata: &self.document(&metadata, "metadata", self.is_jsonb[1])?,
         };
         event.encode(out);
         Ok(())
@@ -167,39 +189,108 @@ impl Rows {
 
     /// Milliseconds since 1970; 0 where the store keeps no time. A time without a zone is UTC.
     fn timestamp(&self, value: Option<&[u8]>) -> Result<i64, Reason> {
-        let Some(raw) = value else { return Ok(0) };
-        let number = || raw.try_into().map(i64::from_be_bytes).map_err(|_| "its time is damaged".to_owned());
-        match self.time {
-            Type::TIMESTAMP | Type::TIMESTAMPTZ => match number()? {
-                i64::MAX | i64::MIN => Err("its time is infinite".to_owned()),
-                micros => Ok(micros.saturating_add(EPOCH_2000).div_euclid(1000)),
-            },
-            Type::INT8 => number(),
-            _ => moment(utf8(raw, "time")?),
+        if self.layout.time.is_none() {
+            return Ok(0);
         }
+        let Some(raw) = value else {
+            return Err("it has no time: name another column, or time=none where the times are not needed".to_owned());
+        };
+        match self.time {
+            Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE => times::of_timestamp(raw),
+            Type::INT2 | Type::INT4 | Type::INT8 | Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8 => {
+                times::of_number(utf8(raw, "time")?, self.layout.unit)
+            }
+            _ if self.layout.unit.is_some() => times::of_number(utf8(raw, "time")?, self.layout.unit),
+            _ => times::of_text(utf8(raw, "time")?),
+        }
+    }
+
+    /// The text of a document; `null` where the column has nothing.
+    fn json<'a>(&self, value: Option<&'a [u8]>, what: &str) -> Result<Cow<'a, str>, Reason> {
+        let raw = value.unwrap_or_default();
+        let raw = raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw);
+        // Stores write no bytes for events that are nothing but their type.
+        if raw.trim_ascii().is_empty() {
+            return Ok("null".into());
+        }
+        // What is not JSON is named before a parser complains of its first byte.
+        if let Some((_, other)) = OTHER_PAYLOADS.iter().find(|(start, _)| raw.starts_with(start)) {
+            return Err(format!("its {what} is {other}, not JSON; only the program that wrote it can read it"));
+        }
+        let text = str::from_utf8(raw).map_err(|_| {
+            format!(
+                "its {what} is not text in UTF-8: it may be compressed, encrypted, in another serialisation than JSON, or in a                  database whose encoding is SQL_ASCII"
+            )
+        })?;
+        if !raw.trim_ascii_start().starts_with(b"\"") {
+            return Ok(text.into());
+        }
+        let Some(inner) = nested(text) else { return Ok(text.into()) };
+        match self.layout.nested {
+            Nested::Keep => Ok(text.into()),
+            Nested::Read => Ok(inner.into()),
+            Nested::Refuse => Err(format!(
+                "its {what} is a text that holds JSON, written by two serialisers: add nested=read to the source for the JSON in it,                  or nested=keep for the text"
+            )),
+        }
+    }
+
+    fn document(&self, text: &str, what: &str, is_jsonb: bool) -> Result<Vec<u8>, Reason> {
+        let numbers = self.layout.numbers;
+        let taken = if is_jsonb { from_jsonb(text, numbers) } else { from_json_as(text, numbers) };
+        taken.map_err(|problem| match problem {
+            DocumentError::Number { .. } => format!(
+                "its {what}: {problem}, or add numbers=text to the source for the text of such numbers, numbers=round for the                  nearest double"
+            ),
+            other => format!("its {what}: {other}"),
+        })
     }
 }
 
-fn moment(text: &str) -> Result<i64, Reason> {
-    Moment::parse(text).map(|moment| moment.milliseconds).map_err(|what| format!("its time is {what}"))
+/// How UTF-8 begins where somebody marks it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The JSON object or array that a JSON text holds.
+fn nested(text: &str) -> Option<String> {
+    let inner: String = serde_json::from_str(text).ok()?;
+    let is_document = inner.trim_start().starts_with(['{', '[']);
+    (is_document && serde_json::from_str::<serde::de::IgnoredAny>(&inner).is_ok()).then_some(inner)
 }
 
-/// The time at `path` of a payload.
-fn time_within(text: &str, path: &[&str]) -> Result<i64, Reason> {
-    let payload: serde_json::Value = serde_json::from_str(text).map_err(|e| format!("its payload is not JSON: {e}"))?;
-    let found = path.iter().try_fold(&payload, |value, key| value.get(key)).and_then(|value| value.as_str());
-    found.map_or(Ok(0), moment)
+/// The schema version: 1 where there is none. One that is no number says so by 0, and its text goes to the metadata.
+fn version(value: Option<&[u8]>) -> Result<(u32, Option<&str>), Reason> {
+    let text = utf8(value.unwrap_or_default(), "schema version")?.trim();
+    let whole = text.split_once('.').map_or(
+        text,
+        |(whole, rest)| {
+            if rest.bytes().all(|digit| digit == b'0') { whole } else { text }
+        },
+    );
+    match whole.parse() {
+        _ if text.is_empty() => Ok((1, None)),
+        Ok(number @ 1..) => Ok((number, None)),
+        _ => Ok((0, Some(text))),
+    }
 }
 
-fn version(value: Option<&[u8]>) -> Result<u32, Reason> {
-    let Some(raw) = value else { return Ok(1) };
-    let text = utf8(raw, "schema version")?;
-    // Revisions may be any text; those that are no number say nothing that a number could.
-    Ok(text.parse().unwrap_or(1))
+/// Metadata with a schema version that is no number.
+fn with_version(metadata: &str, version: &str) -> Result<String, Reason> {
+    let version = serde_json::Value::from(version);
+    let metadata = metadata.trim();
+    if metadata == "null" {
+        return Ok(format!("{{\"{VERSION_TEXT}\":{version}}}"));
+    }
+    let Some(entries) = metadata.strip_prefix('{') else {
+        return Err(format!(
+            "its schema version {version} is no number, and its metadata no object that could have it"
+        ));
+    };
+    let comma = if entries.trim_start().starts_with('}') { "" } else { "," };
+    Ok(format!("{{\"{VERSION_TEXT}\":{version}{comma}{entries}"))
 }
 
 fn utf8<'a>(raw: &'a [u8], what: &str) -> Result<&'a str, Reason> {
-    str::from_utf8(raw).map_err(|_| format!("its {what} is not UTF-8"))
+    str::from_utf8(raw).map_err(|_| format!("its {what} is not UTF-8, as in a database whose encoding is SQL_ASCII"))
 }
 
 fn name<'a>(value: Option<&'a [u8]>, what: &str) -> Result<&'a str, Reason> {
@@ -212,18 +303,39 @@ fn name<'a>(value: Option<&'a [u8]>, what: &str) -> Result<&'a str, Reason> {
     }
 }
 
-/// A document's text; `null` where the column has nothing.
-fn json<'a>(value: Option<&'a [u8]>, what: &str) -> Result<&'a str, Reason> {
-    let Some(raw) = value else { return Ok("null") };
-    // What is not JSON is named before a parser complains of its first byte.
-    if let Some((_, other)) = OTHER_PAYLOADS.iter().find(|(start, _)| raw.starts_with(start)) {
-        return Err(format!("its {what} is {other}, not JSON; only the program that wrote it can read it"));
-    }
-    str::from_utf8(raw).map_err(|_| {
-        format!("its {what} is not text: it may be compressed, encrypted or in another serialisation than JSON")
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn document(text: &str, what: &str) -> Result<Vec<u8>, Reason> {
-    from_json(text).map_err(|e| format!("its {what}: {e}"))
+    #[test]
+    fn a_version_is_a_number_or_stays_text() {
+        for (text, expected) in [
+            ("", (1, None)),
+            ("1", (1, None)),
+            ("2.0", (2, None)),
+            ("3", (3, None)),
+            ("1.1", (0, Some("1.1"))),
+            ("v2", (0, Some("v2"))),
+            ("0", (0, Some("0"))),
+            ("2.", (2, None)),
+            ("-1", (0, Some("-1"))),
+            ("0.0.1", (0, Some("0.0.1"))),
+            ("4294967296", (0, Some("4294967296"))),
+        ] {
+            assert_eq!(version(Some(text.as_bytes())).unwrap(), expected, "{text}");
+        }
+        assert_eq!(version(None).unwrap(), (1, None));
+        assert_eq!(with_version("null", "v\"2").unwrap(), r#"{"schemaVersion":"v\"2"}"#);
+        assert_eq!(with_version(" {} ", "v2").unwrap(), r#"{"schemaVersion":"v2"}"#);
+        assert_eq!(with_version(r#"{ "a":1}"#, "v2").unwrap(), r#"{"schemaVersion":"v2", "a":1}"#);
+        assert!(with_version("[1]", "v2").is_err());
+    }
+
+    #[test]
+    fn json_in_a_text_is_told_from_text() {
+        assert_eq!(nested(r#""{\"a\":1}""#).as_deref(), Some(r#"{"a":1}"#));
+        for text in [r#""PL-SMO""#, r#""{PL}""#, r#""1""#, r#"{"a":1}"#] {
+            assert_eq!(nested(text), None, "{text}");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! How a PostgreSQL history is named: `postgres:PRESET?key=value&...` on the command line, or a table of `unspool.toml`.
 
-use crate::{postgres::Target, source::SourceError};
+use crate::{
+    postgres::{Target, is_word},
+    source::SourceError,
+};
 use std::collections::BTreeMap;
 
 /// A preset, its options, and the database.
@@ -13,18 +16,8 @@ pub(super) struct Settings {
     options: BTreeMap<String, String>,
 }
 
-/// The keys that are for the connection; every other one is an option of the preset.
-const CONNECTION: [&str; 9] = [
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "dbname",
-    "sslmode",
-    "connect_timeout",
-    "application_name",
-    "target_session_attrs",
-];
+/// The options of every preset.
+const COMMON: [&str; 4] = ["time", "shift", "numbers", "nested"];
 
 impl Settings {
     /// From what stands behind `postgres:` on a command line.
@@ -42,7 +35,7 @@ impl Settings {
                      PGPASSWORD, or in a file named by PGPASSFILE",
                 ));
             }
-            if CONNECTION.contains(&key) {
+            if is_word(key) {
                 let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
                 connection.push_str(&format!("{key}='{quoted}' "));
             } else {
@@ -89,6 +82,7 @@ impl Settings {
 
     /// Refuses options that are none of `known`.
     pub(super) fn refuse_others(&self, known: &[&str]) -> Result<(), SourceError> {
+        let known: Vec<&str> = known.iter().chain(&COMMON).copied().collect();
         match self.options.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(unknown) => Err(SourceError::permanent(format!(
@@ -133,7 +127,7 @@ mod tests {
         assert_eq!((settings.target.user(), settings.target.database()), ("re&play", "it's"));
         assert!(settings.refuse_others(&["schema"]).is_ok());
         let refused = settings.refuse_others(&["table"]).unwrap_err().message;
-        assert_eq!(refused, "it: the preset marten has no option schema; it has: table");
+        assert_eq!(refused, "it: the preset marten has no option schema; it has: table, time, shift, numbers, nested");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Connections to one database, kept for whoever needs one next.
 
 use super::StoreError;
-use crate::postgres::{Target, connect, describe, is_lost, is_transient};
-use postgres::{Client, error::SqlState};
+use crate::postgres::{self as server, Target, connect, describe, is_lost, is_transient};
+use postgres::error::SqlState;
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,15 +17,26 @@ const IDLE: usize = 4;
 /// How long a connection may take to say that it is there.
 const VALID_WITHIN: Duration = Duration::from_secs(10);
 
+/// What a role or a database may have set and rows must not depend on: limits of time, transactions that only read or see
+/// one state, and how values are written. A setting that the server does not know is passed over.
+const SETTINGS: &str = "SET statement_timeout = 0; SELECT set_config(name, wanted, false) FROM (VALUES ('lock_timeout', '0'), \
+                        ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'), ('idle_session_timeout', '0'), \
+                        ('default_transaction_read_only', 'off'), ('default_transaction_isolation', 'read committed'), \
+                        ('default_transaction_deferrable', 'off'), ('TimeZone', 'UTC'), ('DateStyle', 'ISO'), \
+                        ('bytea_output', 'hex'), ('standard_conforming_strings', 'on'), ('row_security', 'off')) \
+                        AS needed(name, wanted) JOIN pg_settings USING (name)";
+
 /// The connections to one database.
 pub(in crate::store) struct Pool {
     target: Target,
+    /// Whether it is known that a connection has a session of the server for itself.
+    alone: AtomicBool,
     idle: Mutex<Vec<Connection>>,
 }
 
 /// A connection in use.
 pub(super) struct Connection {
-    pub(super) client: Client,
+    pub(super) client: server::Connection,
     /// Whether its temporary table is there (see `commit.rs`).
     pub(super) has_incoming: bool,
     /// It was used before, and may have been lost without a word since.
@@ -31,7 +45,7 @@ pub(super) struct Connection {
 
 impl Pool {
     pub(super) fn new(target: Target) -> Pool {
-        Pool { target, idle: Mutex::default() }
+        Pool { target, alone: AtomicBool::new(false), idle: Mutex::default() }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -43,8 +57,26 @@ impl Pool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(connection) => Ok(connection),
-            None => Ok(Connection { client: connect(&self.target)?, has_incoming: false, used: false }),
+            None => self.connect(),
         }
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let mut client = connect(&self.target)?;
+        let wrong = |e: postgres::Error| self.failed("a connection is prepared", &e);
+        // Before anything is set on a session that may be somebody else's in a moment.
+        if !self.alone.load(Ordering::Relaxed) {
+            let shared = client.shares_sessions_with(&mut connect(&self.target)?).map_err(wrong)?;
+            if shared {
+                return Err(self.refused(
+                    "a pooler in transaction mode stands before the server, where no session lasts; connect to the server itself, or \
+                     through a pool in session mode",
+                ));
+            }
+            self.alone.store(true, Ordering::Relaxed);
+        }
+        client.simple_query(SETTINGS).map_err(wrong)?;
+        Ok(Connection { client, has_incoming: false, used: false })
     }
 
     /// A connection that was there a moment ago, for work that cannot simply begin again.

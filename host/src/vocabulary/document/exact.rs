@@ -1,7 +1,7 @@
 //! Documents from JSON text with floats: every number is looked at as it is written.
 
 use super::check::inner_levels;
-use super::from_json::{Output, json_problem};
+use super::from_json::{Numbers, Output, json_problem};
 use super::token::Key;
 use super::{DocumentError, shortened};
 use crate::limits;
@@ -11,12 +11,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{Cursor, Write};
 
-/// The same as [`super::from_json()`], for any text.
-pub(super) fn from_json(text: &str) -> Result<Vec<u8>, DocumentError> {
+/// The same as [`super::from_json_as()`], for any text.
+pub(super) fn from_json(text: &str, numbers: Numbers, written_out: bool) -> Result<Vec<u8>, DocumentError> {
     // All that can be wrong with the syntax is found here, but for escapes; the walk parses each level by itself.
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| json_problem(&error, text, 0))?;
     let mut output = Output::new(text);
-    value(Part { text, raw: whole.get(), levels: limits::DOCUMENT_DEPTH }, &mut output)?;
+    value(Part { text, raw: whole.get(), levels: limits::DOCUMENT_DEPTH, numbers, written_out }, &mut output)?;
     Ok(output.writer.finish())
 }
 
@@ -27,6 +27,10 @@ struct Part<'t> {
     raw: &'t str,
     /// How many levels of arrays and maps it may have.
     levels: usize,
+    /// What becomes of numbers that cannot be held.
+    numbers: Numbers,
+    /// Whether numbers stand without exponents, however they were written.
+    written_out: bool,
 }
 
 impl<'t> Part<'t> {
@@ -53,7 +57,19 @@ fn value(part: Part<'_>, output: &mut Output) -> Result<(), DocumentError> {
         Some(b'n') => output.writer.nil(),
         _ => {
             let refused = || DocumentError::Number { path: String::new(), literal: shortened(part.raw) };
-            number(part.raw, output).ok_or_else(refused)?;
+            let held = number(part.raw, output).or_else(|| {
+                output.writer.float(large_double(part.raw).filter(|_| part.written_out)?);
+                Some(())
+            });
+            match (held, part.numbers) {
+                (Some(()), _) => {}
+                (None, Numbers::Exact) => return Err(refused()),
+                (None, Numbers::Text) => output.writer.text(part.raw),
+                (None, Numbers::Round) => {
+                    let nearest = part.raw.parse().ok().filter(|value: &f64| value.is_finite());
+                    output.writer.float(nearest.ok_or_else(refused)?);
+                }
+            }
         }
     }
     Ok(())
@@ -117,6 +133,14 @@ fn number(literal: &str, output: &mut Output) -> Option<()> {
         output.writer.signed(literal.parse().ok()?);
     }
     Some(())
+}
+
+/// The double that an integer of more than 64 bits was, before its exponent was written out: it has the digits that tell it
+/// from all other doubles, then zeros; or all of its own.
+fn large_double(literal: &str) -> Option<f64> {
+    let is_integer = literal.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let value = || literal.parse().ok().filter(|value: &f64| format!("{value:.0}") == literal);
+    if is_integer { float(literal).or_else(value) } else { None }
 }
 
 /// The most significant digits that a writer needs to tell every double from all others; more are another number.

@@ -7,7 +7,21 @@ use super::token::Key;
 use super::writer::Writer;
 use crate::limits;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// What becomes of a JSON number that cannot be held exactly (see [`from_json`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// It is refused.
+    #[default]
+    Exact,
+    /// It becomes text, as it is written.
+    Text,
+    /// It becomes the nearest double; refused where that is infinite.
+    Round,
+}
 
 /// The canonical form of what a JSON text says.
 ///
@@ -21,12 +35,33 @@ use std::fmt;
 /// # Errors
 /// [`DocumentError`]: not JSON, such a number, a key twice in one object, nested too deeply.
 pub fn from_json(text: &str) -> Result<Vec<u8>, DocumentError> {
+    from_json_as(text, Numbers::Exact)
+}
+
+/// The same as [`from_json`], but for what becomes of numbers that cannot be held exactly.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_json_as(text: &str, numbers: Numbers) -> Result<Vec<u8>, DocumentError> {
+    canonical(text, numbers, false)
+}
+
+/// The same as [`from_json_as`], of text that PostgreSQL shows for a `jsonb`: it writes numbers without an exponent, so that
+/// an integer of more than 64 bits is a double where it has the digits of one.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_jsonb(text: &str, numbers: Numbers) -> Result<Vec<u8>, DocumentError> {
+    canonical(text, numbers, true)
+}
+
+fn canonical(text: &str, numbers: Numbers, written_out: bool) -> Result<Vec<u8>, DocumentError> {
     if u32::try_from(text.len()).is_err() {
         return Err(DocumentError::TooLong { bytes: text.len() });
     }
     // The parser gives only rounded values for floats and for integers that are too large. They stop the quick way, as does
     // everything that is wrong; the exact way then says what it is.
-    quick(text).or_else(|_| exact::from_json(text))
+    quick(text).or_else(|_| exact::from_json(text, numbers, written_out))
 }
 
 /// Where visitors write to, and say why they stopped: their own error type cannot carry it.
@@ -67,6 +102,13 @@ pub(super) fn json_problem(error: &serde_json::Error, text: &str, base: usize) -
     let message = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let problem = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+    if (problem.contains("surrogate") || problem.contains("hex escape"))
+        && let Some((at, escape)) = half_surrogate(text)
+    {
+        let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text[..at].matches('\n').count() + 1;
+        return DocumentError::HalfSurrogate { escape: escape.to_owned(), line, column: at - line_start + 1 };
+    }
     let before = &text[..base];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     DocumentError::Json {
@@ -74,6 +116,28 @@ pub(super) fn json_problem(error: &serde_json::Error, text: &str, base: usize) -
         line: before.matches('\n').count() + error.line(),
         column: error.column() + if error.line() == 1 { base - line_start } else { 0 },
     }
+}
+
+/// The first escape in a JSON text that is half of a surrogate pair without its other half, and the byte where it begins.
+pub fn half_surrogate(text: &str) -> Option<(usize, &str)> {
+    /// `\u` and four digits.
+    const ESCAPE: usize = 6;
+    let unit = |at: usize| {
+        let digits = text.get(at..at + ESCAPE)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut at = 0;
+    while let Some(backslash) = text.get(at..)?.find('\\') {
+        let start = at + backslash;
+        at = match unit(start) {
+            Some(0xd800..=0xdbff) if matches!(unit(start + ESCAPE), Some(0xdc00..=0xdfff)) => start + 2 * ESCAPE,
+            Some(0xd800..=0xdfff) => return Some((start, &text[start..start + ESCAPE])),
+            Some(_) => start + ESCAPE,
+            // Another escape: its character is behind the backslash, and may be a backslash.
+            None => start + 1 + text[start + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    None
 }
 
 /// Writes one value with at most `levels` levels of arrays and maps.
