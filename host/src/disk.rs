@@ -3,7 +3,7 @@
 //! Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
 //! newer version is refused, not guessed at.
 
-use crate::crash;
+use crate::{crash, private};
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::{
     fs::File,
@@ -34,6 +34,9 @@ pub enum DiskError {
          unspool plugin install FILE"
     )]
     Missing(PathBuf),
+    /// Others own it or may write to it.
+    #[error(transparent)]
+    NotPrivate(#[from] private::NotPrivate),
     /// Written by another version of this program.
     #[error("{path} has format {found}; this program knows format {known}: use the unspool that wrote it")]
     Format {
@@ -135,7 +138,9 @@ pub(crate) fn open(
     create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Database, DiskError> {
     let create_or_open = || {
-        let opened = redb::Builder::new().set_cache_size(cache_bytes).create(path);
+        let file = private::open_or_make(path).map_err(|source| DiskError::Io { path: path.to_owned(), source })?;
+        let opened = redb::backends::FileBackend::new(file)
+            .and_then(|file| redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(file));
         opened.map_err(|e| DiskError::opening(path, e))
     };
     let db = match create_or_open() {

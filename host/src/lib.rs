@@ -13,6 +13,7 @@
 //! | [`disk`], [`postgres`](mod@postgres) | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
+//! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
 //! | [`crash`] | places where a test can end the process; nothing without the feature `crash-points` |
 //!
 //! `host/DESIGN.md` argues the formats, what a crash can leave, and the invariants.
@@ -26,6 +27,7 @@ pub mod limits;
 pub mod pipeline;
 pub mod plugin;
 pub mod postgres;
+pub mod private;
 pub mod rebuild;
 pub mod settings;
 pub mod source;

@@ -222,6 +222,16 @@ pub const OPEN_TRANSACTIONS_WAIT: Duration = Duration::from_secs(60);
 /// How often a follower looks for new events, where nothing wakes it.
 pub const FOLLOW_POLL: Duration = Duration::from_millis(100);
 
+/// How long a rebuild may be without contact to its source, or to the database with its rows, before the operator is told,
+/// and a follower's lag is called unknown: longer than a connection that is made again takes.
+pub const CONTACT: Duration = Duration::from_secs(5);
+
+/// How long an alert command may take; then it is ended.
+pub const ALERT_TIME: Duration = Duration::from_secs(30);
+
+/// Alerts that wait for the command before; more are only logged.
+pub const ALERTS: usize = 64;
+
 /// How long a rebuild that is behind may stand still before it is called stalled: several times what a chunk may take.
 pub const STALL: Duration = Duration::from_secs(30);
 

@@ -63,7 +63,9 @@ impl Settings {
     pub fn read(dir: &Path) -> Result<Settings, SettingsError> {
         let path = dir.join(FILE);
         match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|e| SettingsError(format!("{}: {e}", path.display()))),
+            Ok(text) => {
+                toml::from_str(&text).map_err(|e| SettingsError(format!("{}: {}", path.display(), place(&text, &e))))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(e) => Err(SettingsError(format!("{}: {e}", path.display()))),
         }
@@ -83,6 +85,13 @@ impl Settings {
             ))),
         }
     }
+}
+
+/// What is wrong, with its line; in one line, as every message of ours.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or_else(String::new, |before| format!("line {}: ", before.matches('\n').count() + 1));
+    line + error.message()
 }
 
 #[cfg(test)]

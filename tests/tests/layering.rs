@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["source", "plugin", "store"],
     &["disk", "postgres", "export", "settings"],
     &["vocabulary"],
-    &["limits", "crash"],
+    &["limits", "crash", "private"],
 ];
 
 fn host() -> PathBuf {

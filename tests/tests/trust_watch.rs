@@ -54,6 +54,8 @@ fn a_rebuild_in_which_the_host_dies_again_and_again_is_left_failed_and_can_be_re
     let left = data.json(["status", "faulty"]);
     assert_eq!((&left["status"], &left["position"]), (&json!("failed"), &json!(0)));
     assert!(left["error"].as_str().unwrap().contains("3 times in a row"), "{left:#}");
+    // The host does not wait for the command.
+    data.wait_for("faulty", |_| std::fs::read(&told).is_ok_and(|told| told.ends_with(b"\n")));
     let told: Value = serde_json::from_slice(&std::fs::read(told).unwrap()).unwrap();
     assert_eq!((&told["projectionName"], &told["status"]), (&json!("faulty"), &json!("failed")));
 

@@ -55,9 +55,9 @@ pub enum Command {
         /// The projection.
         name: String,
     },
-    /// The progress of all running rebuilds.
+    /// The progress of all rebuilds that are not over: running, paused, interrupted, failed.
     List {
-        /// Those that have ended too.
+        /// Those that are completed or cancelled too.
         #[arg(long)]
         all: bool,
     },
@@ -206,10 +206,12 @@ pub struct RebuildArgs {
     /// `unspool.toml` [default: log].
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
-    /// Begin with this event; the new generation holds nothing of those before it.
-    #[arg(long, value_name = "ID")]
+    /// Begin with this event, at this position, or with the first event that is not earlier than this time; the new
+    /// generation holds nothing of those before it. Named as for --to.
+    #[arg(long, value_name = "ID|POSITION|TIME")]
     pub from: Option<String>,
-    /// End with this event, at this position, or before the first event that is later than this time.
+    /// End with this event, at this position, or before the first event that is later than this time. `id:`, `position:` or
+    /// `time:` in front says which of them is meant, where it could be several.
     #[arg(long, value_name = "ID|POSITION|TIME")]
     pub to: Option<String>,
     /// Replay this stream alone, and replace its rows in what readers see.
@@ -466,6 +468,9 @@ pub enum StoreCommand {
     },
     /// Read everything and check that it fits together. Exit code 1 where something does not.
     Check,
+    /// Make the read models in PostgreSQL this data directory's own, after it was moved, copied or restored elsewhere. The
+    /// directory whose they were can change nothing there any more.
+    Adopt,
     /// Give free space back to the disk, while no host runs.
     Compact,
 }

@@ -15,14 +15,18 @@ use clap::{Parser, error::ErrorKind as ClapError};
 use output::Output;
 use session::Session;
 use std::{
+    fmt::Debug,
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
 };
+use tracing::field::Field;
+use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
     control::{ControlError, ErrorKind, Host, Request, Use},
     rebuild::After,
+    vocabulary::visible,
 };
 
 /// Exit code of a rebuild that failed, or a check that found a difference.
@@ -36,7 +40,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => return ExitCode::from(help_or_usage(&e)),
+        Err(e) => return ExitCode::from(help_or_usage(e)),
     };
     if matches!(cli.command, Command::CompilePlugin) {
         return crate::plugin::compile_for_another_process();
@@ -74,13 +78,20 @@ fn run_again_where_the_host_ended(cli: &Cli, output: &Output) -> Result<u8, Cont
 }
 
 /// Shows what was asked for, or what is wrong with the command line; a reader that has gone does not matter.
-fn help_or_usage(error: &clap::Error) -> u8 {
+fn help_or_usage(error: clap::Error) -> u8 {
     // There are no options yet that could be asked.
     let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    let error = if error.use_stderr() { with_visible_arguments(error) } else { error };
+    let text = error.render().to_string();
     if json && error.use_stderr() {
-        let message = error.render().to_string().trim_end().trim_start_matches("error: ").to_owned();
+        let message = text.trim_end().trim_start_matches("error: ").to_owned();
         let output = Output::new(true);
         output.error(&ControlError::refused(message).of_kind(ErrorKind::Usage));
+        return 2;
+    }
+    if text.lines().any(|line| visible(line) != line) {
+        // What stands in the environment.
+        text.lines().for_each(output::say_aside);
         return 2;
     }
     let shown = error.print().or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) });
@@ -94,18 +105,34 @@ fn help_or_usage(error: &clap::Error) -> u8 {
     }
 }
 
+/// The same error about arguments whose text does not act on a terminal.
+fn with_visible_arguments(error: clap::Error) -> clap::Error {
+    let args = std::env::args_os().map(|arg| visible(&arg.to_string_lossy()).into_owned());
+    Cli::try_parse_from(args).err().unwrap_or(error)
+}
+
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNSPOOL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(format::debug_fn(log_field).delimited(" "))
         .with_writer(progress::LogWriter::default)
         .with_ansi(terminal)
         .with_target(false)
         .try_init();
     if let Err(e) = started {
         output::say_aside(&format!("logging does not start: {e}"));
+    }
+}
+
+/// Values of log lines are often text of others: each stays in its line.
+fn log_field(out: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let shown = format!("{value:?}");
+    match field.name() {
+        "message" => write!(out, "{}", visible(&shown)),
+        name => write!(out, "{name}={}", visible(&shown)),
     }
 }
 
@@ -136,6 +163,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Store(StoreCommand::Backup { file }) => {
             ask(cli, Request::StoreBackup { file: absolute(file)? }, output)
         }
+        Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
         Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
         // Has its own way in: it answers another process, and nobody else.

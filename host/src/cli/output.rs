@@ -3,7 +3,10 @@
 //! Nobody has to read either. A pipe that was closed early ends no command: what is left to say is not said. Any other
 //! failure of standard output is one of the command, whose answer was not delivered.
 
-use crate::control::ControlError;
+use crate::{
+    control::ControlError,
+    vocabulary::{visible, visible_in_json},
+};
 use serde_json::{Value, json};
 use std::{
     io::{self, Write},
@@ -22,10 +25,10 @@ pub(super) struct Output {
     failed: OnceLock<io::Error>,
 }
 
-/// Says a line on standard error, where that is still read.
+/// Says a line on standard error, where that is still read. It may hold text of others, and stays one line.
 pub(super) fn say_aside(line: &str) {
     // In one piece, so that lines of several processes do not mix.
-    drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
+    drop(io::stderr().write_all(format!("{}\n", visible(line)).as_bytes()));
 }
 
 impl Output {
@@ -42,7 +45,7 @@ impl Output {
         match row {
             // Rows of a read model are data: they look the same either way.
             Value::Object(fields) if !self.json && !fields.contains_key("value") => self.line(&in_one_line(row)),
-            _ => self.line(&row.to_string()),
+            _ => self.json(row),
         }
     }
 
@@ -51,18 +54,18 @@ impl Output {
         match answer {
             Value::Null => {}
             Value::Array(items) => items.iter().for_each(|item| self.answer(item)),
-            answer if self.json => drop(self.line(&answer.to_string())),
+            answer if self.json => drop(self.json(answer)),
             Value::Object(fields) => {
                 let width = fields.keys().map(String::len).max().unwrap_or(0);
                 for (name, value) in fields {
-                    self.line(&format!("{name:width$}  {}", plain(value)));
+                    self.line(&format!("{name:width$}  {}", shown(fields, name, value)));
                 }
             }
             other => drop(self.line(&plain(other))),
         }
     }
 
-    /// A line for people; not part of the JSON.
+    /// A line for people; not part of the JSON. It may hold text of others, and stays one line.
     pub(super) fn say(&self, line: &str) {
         if !self.json {
             self.line(line);
@@ -79,7 +82,7 @@ impl Output {
         say_aside(&format!("error: {}", error.message));
         if self.json {
             let error = json!({ "kind": error.kind, "message": error.message, "next": error.next() });
-            self.line(&error.to_string());
+            self.json(&error);
         }
     }
 
@@ -93,6 +96,14 @@ impl Output {
     }
 
     fn line(&self, line: &str) -> bool {
+        self.write(&visible(line))
+    }
+
+    fn json(&self, value: &Value) -> bool {
+        self.write(&visible_in_json(&value.to_string()))
+    }
+
+    fn write(&self, line: &str) -> bool {
         self.answered.store(true, Ordering::Relaxed);
         let mut out = io::stdout().lock();
         let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
@@ -117,10 +128,18 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// A field as people read it: what a host left paused when it ended is not what an operator has paused.
+fn shown(fields: &serde_json::Map<String, Value>, name: &str, value: &Value) -> String {
+    match name {
+        "status" if fields.get("interrupted") == Some(&Value::Bool(true)) => "interrupted".to_owned(),
+        _ => plain(value),
+    }
+}
+
 fn in_one_line(row: &Value) -> String {
     let Value::Object(fields) = row else { return plain(row) };
     let mut parts = fields.iter().map(|(name, value)| match name.as_str() {
-        "projectionName" | "status" => plain(value),
+        "projectionName" | "status" => shown(fields, name, value),
         _ => format!("{name}={}", plain(value)),
     });
     let first = parts.next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Progress on a terminal as bars, elsewhere as plain lines on standard error.
 
 use super::output::say_aside;
-use crate::vocabulary::{Progress, Status};
+use crate::vocabulary::{Progress, Status, visible};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde_json::Value;
 use std::{
@@ -131,12 +131,12 @@ impl Rebuilds {
         let bar = self.bars.entry(progress.projection_name.clone()).or_insert_with(|| {
             let bar = BARS.add(ProgressBar::new(progress.total_events));
             bar.set_style(style("{prefix:<20} [{bar:30}] {percent:>3}% {pos}/{len} {msg}"));
-            bar.set_prefix(progress.projection_name.clone());
+            bar.set_prefix(visible(&progress.projection_name).into_owned());
             bar
         });
         bar.set_length(progress.total_events);
         bar.set_position(progress.events_processed);
-        bar.set_message(rate_and_rest(progress));
+        bar.set_message(visible(&rate_and_rest(progress)).into_owned());
         if progress.status != Status::Running {
             bar.abandon();
         }
@@ -145,8 +145,11 @@ impl Rebuilds {
 
 fn rate_and_rest(progress: &Progress) -> String {
     let rate = format!("{:.0} events/s", progress.events_per_second);
+    if let Some(waiting) = &progress.waiting {
+        return format!("waits for {} s, {} tries: {}", waiting.ms / 1000, waiting.tries, waiting.error);
+    }
     if let (Some(lag), Status::Running) = (&progress.follow, progress.status)
-        && lag.events == 0
+        && lag.events == Some(0)
     {
         return format!("{rate}, follows");
     }
@@ -178,7 +181,7 @@ pub(super) fn import_bar(file: &str, quiet: bool) -> Import {
     }
     let bar = BARS.add(ProgressBar::new(0));
     bar.set_style(style("{prefix} [{bar:30}] {percent:>3}% {msg}"));
-    bar.set_prefix(file.to_owned());
+    bar.set_prefix(visible(file).into_owned());
     Import(Some(bar))
 }
 

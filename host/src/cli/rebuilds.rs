@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{
     control::{Client, ControlError, Host, Request, Server, Use},
+    private,
     rebuild::Trigger,
     vocabulary::{Progress, Status},
 };
 use serde_json::Value;
 use signals::{Asked, Ending};
 use std::{
-    fs,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -240,7 +240,7 @@ pub(super) fn watch(
             answer["trigger"] = trigger.clone();
             output.answer(&answer);
         } else {
-            output.say(&ended_line(progress));
+            ended_lines(progress).iter().for_each(|line| output.say(line));
         }
     }
     wait_for_others(session, Some(hosting));
@@ -256,24 +256,16 @@ pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
 }
 
 /// How a rebuild ended, and what to do next where something is left to do.
-fn ended_line(progress: &Progress) -> String {
+fn ended_lines(progress: &Progress) -> Vec<String> {
     let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } =
         progress;
-    let line = format!("{name}: {status}, {events_processed} of {total_events} events, {rate:.0} events/s");
-    let next = match status {
-        Status::Failed => format!(
-            "\n  {}\n  fix the handler and `unspool plugin swap {name} FILE`, then `unspool resume {name}`",
-            progress.error.as_deref().unwrap_or("no reason was noted")
-        ),
-        Status::Completed if progress.parked > 0 => format!(
-            "\n  parked: {}; see `unspool dead-letters list {name}`{}",
-            progress.parked,
-            if progress.allow_parked { "" } else { "; readers were not switched" }
-        ),
-        Status::Paused => format!("\n  `unspool resume {name}` goes on from its checkpoint"),
-        Status::Running | Status::Completed | Status::Cancelled => String::new(),
-    };
-    line + &next
+    let mut lines = vec![format!("{name}: {status}, {events_processed} of {total_events} events, {rate:.0} events/s")];
+    lines.extend(progress.error.as_ref().map(|error| format!("  {error}")));
+    lines.extend((progress.parked > 0).then(|| format!("  parked: {}", progress.parked)));
+    // Who gives a rebuild up knows.
+    let next = progress.next.as_ref().filter(|_| *status != Status::Cancelled);
+    lines.extend(next.map(|next| format!("  {next}")));
+    lines
 }
 
 /// Gives a rebuild up; exit code 3 where there is none to give up.
@@ -308,11 +300,8 @@ fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let (log, socket) = (host.dir().host_log(), host.dir().socket());
     drop(host);
     let failed = |what: &str, e: std::io::Error| ControlError::failed(format!("{what}: {e}"));
-    let log_file = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .map_err(|e| failed(&log.display().to_string(), e))?;
+    let log_file =
+        private::options().create(true).append(true).open(&log).map_err(|e| failed(&log.display().to_string(), e))?;
     let program = std::env::current_exe().map_err(|e| failed("this program", e))?;
     let mut command = Command::new(program);
     command.arg("--data").arg(&cli.data).args(cli.alert.iter().flat_map(|alert| ["--alert", alert]));

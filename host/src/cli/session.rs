@@ -5,6 +5,7 @@ use crate::{
     control::{Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink, Use},
     limits,
     plugin::THIS_PROGRAM,
+    store::DataDir,
 };
 use serde_json::Value;
 use std::{
@@ -26,6 +27,7 @@ pub(super) enum Session {
 impl Session {
     /// Finds the running host, or opens the data directory for what the command is to do with it.
     pub(super) fn open(cli: &Cli, wanted: Use) -> Result<Session, ControlError> {
+        DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
         let until = Instant::now() + TURN;
         loop {

@@ -87,6 +87,7 @@ impl Host {
                 let bytes = self.store().backup(Path::new(&file))?;
                 Ok(json!({ "file": file, "bytes": bytes }))
             }
+            Request::StoreAdopt => value(self.store().adopt_databases()?),
             Request::StoreCheck => {
                 let mut report = self.store().check()?;
                 report.problems.extend(self.log().check()?);

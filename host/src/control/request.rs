@@ -50,6 +50,7 @@ pub enum Request {
     DeadLettersDiscard { name: String, stream: Option<String> },
     StoreBackup { file: String },
     StoreCheck,
+    StoreAdopt,
 }
 
 impl Request {
@@ -219,6 +220,7 @@ impl From<DiskError> for ControlError {
                 ControlError { in_use: true, ..ControlError::refused(message).of_kind(ErrorKind::InUse) }
             }
             DiskError::Missing(_) => ControlError::refused(message).of_kind(ErrorKind::NotFound),
+            DiskError::NotPrivate(_) => ControlError::refused(message),
             DiskError::Foreign(_) | DiskError::Format { .. } | DiskError::Io { .. } | DiskError::Damaged(_) => {
                 ControlError::refused(message).of_kind(ErrorKind::Store)
             }

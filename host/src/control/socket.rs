@@ -6,6 +6,7 @@
 //! from a host that is stopped. (The system accepts connections in its place.)
 
 use super::{ControlError, ErrorKind, Host, Process, Request, Sink};
+use crate::private;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -140,6 +141,11 @@ impl Drop for Server {
 
 /// Reads one request and answers it; the host does not end meanwhile.
 async fn serve(stream: UnixStream, host: Host, _answering: Answering) {
+    // The file's rights keep others out; this does where somebody changes them.
+    let asked_by = stream.peer_cred().map(|peer| peer.uid());
+    if !asked_by.as_ref().is_ok_and(|user| private::is_trusted(*user)) {
+        return tracing::warn!("a request of another user is not answered: {asked_by:?}");
+    }
     let (read, mut write) = stream.into_split();
     if let Err(e) = write_line(&mut write, &Line::Beat).await {
         return tracing::debug!("a connection was closed at once: {e}");
@@ -200,7 +206,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the host that runs on the data directory of `socket`; `None` where none does.
+    /// Connects to the host that runs on the data directory of `socket`; `None` where none does. Who answers for another user
+    /// than ours, or root, is no host of ours.
     ///
     /// # Errors
     /// Where one does and does not answer.
@@ -263,7 +270,13 @@ impl Client {
 /// Connects, or fails at once: a blocking connect would wait for room among those whom a stopped host does not accept.
 fn connect_now(path: &Path) -> io::Result<BlockingStream> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let stream = runtime.block_on(UnixStream::connect(path))?.into_std()?;
+    let stream = runtime.block_on(UnixStream::connect(path))?;
+    let user = stream.peer_cred()?.uid();
+    if !private::is_trusted(user) {
+        tracing::warn!("what answers on {} belongs to user {user}, and is not asked", path.display());
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     Ok(stream)
 }

@@ -278,7 +278,7 @@ impl<'a> Work<'a> {
             parked: self.layer.parked.clone(),
             unparked: Vec::new(),
             discarded: 0,
-            stages: self.outgoing.published.stages().report(),
+            stages: self.outgoing.published.stages().report_with(self.row_count),
         }
     }
 

@@ -5,7 +5,7 @@ use super::stages::Stages;
 use crate::{
     limits,
     store::RebuildRecord,
-    vocabulary::{Checkpoint, Position},
+    vocabulary::{Checkpoint, EventFailure, Position, Waiting, now_ms},
 };
 use std::{
     collections::VecDeque,
@@ -26,8 +26,14 @@ struct State {
     checkpoint: Checkpoint,
     retries: u64,
     parked: u64,
+    /// Whether it goes on with new events, and waits for them.
+    follows: bool,
     /// When the checkpoint last moved.
     moved: Instant,
+    /// What keeps it from going on.
+    waiting: Option<Waiting>,
+    /// When its source last answered, in milliseconds since 1970.
+    contact: i64,
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -42,7 +48,10 @@ impl Published {
                 checkpoint: record.checkpoint.clone(),
                 retries: record.retries,
                 parked: record.parked,
+                follows: record.follow,
                 moved: Instant::now(),
+                waiting: None,
+                contact: now_ms(),
                 samples,
             }),
         }
@@ -64,6 +73,8 @@ impl Published {
         if checkpoint.position > state.checkpoint.position {
             state.moved = now;
         }
+        // Source and store have answered.
+        (state.waiting, state.contact) = (None, now_ms());
         state.retries += retries;
         state.parked += parked;
         state.checkpoint = checkpoint.clone();
@@ -79,6 +90,31 @@ impl Published {
         (state.checkpoint.clone(), state.retries, state.parked)
     }
 
+    /// A try has failed, and another one follows.
+    pub fn waits_for(&self, failure: &EventFailure) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, tries) = state.waiting.as_ref().map_or((now_ms(), 0), |waiting| (waiting.since, waiting.tries));
+        state.waiting =
+            Some(Waiting { kind: failure.kind, since, ms: 0, tries: tries + 1, error: failure.to_string() });
+    }
+
+    /// The source has answered, and there was nothing new.
+    pub fn in_contact(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.waiting, state.contact) = (None, now_ms());
+    }
+
+    /// What it waits for between two tries; `None` while nothing is in its way.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.clone()?;
+        Some(Waiting { ms: now_ms().saturating_sub(waiting.since).max(0).unsigned_abs(), ..waiting })
+    }
+
+    /// When the source last answered, in milliseconds since 1970.
+    pub fn contact(&self) -> i64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).contact
+    }
+
     /// How long the checkpoint has not moved.
     pub fn still_for(&self) -> Duration {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).moved.elapsed()
@@ -89,10 +125,13 @@ impl Published {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).checkpoint.position
     }
 
-    /// Events per second over the last seconds (see [`limits::RATE_WINDOW`]).
+    /// Events per second over the last seconds (see [`limits::RATE_WINDOW`]); 0 of a follower to which nothing has come
+    /// in them.
     pub fn rate(&self) -> f64 {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match (state.samples.front(), state.samples.back()) {
+            // A follower that has nothing to do handles nothing; whoever takes longer for a chunk is only slow.
+            (Some(_), Some((ended, _))) if state.follows && ended.elapsed() > limits::RATE_WINDOW => 0.0,
             (Some((began, first)), Some((_, last))) => {
                 let seconds = began.elapsed().as_secs_f64();
                 if seconds > 0.0 { (last - first) as f64 / seconds } else { 0.0 }

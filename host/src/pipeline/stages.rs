@@ -79,6 +79,13 @@ impl Stages {
         self.commit.add(time);
     }
 
+    /// [`Stages::report`] as it is once a commit of `rows` is made, but for the time that this takes: what the commit itself
+    /// keeps.
+    pub(super) fn report_with(&self, rows: usize) -> StageReport {
+        let report = self.report();
+        StageReport { commits: report.commits + 1, rows_committed: report.rows_committed + rows as u64, ..report }
+    }
+
     /// The time so far, with that of earlier runs.
     pub fn report(&self) -> StageReport {
         let before = &self.before;

@@ -15,11 +15,10 @@
 
 use super::error::PluginError;
 use super::wit::WIT;
-use crate::{crash, vocabulary::Description};
-use std::fs::{self, DirBuilder, OpenOptions};
+use crate::{crash, private, vocabulary::Description};
+use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use wasmtime::component::Component;
@@ -175,18 +174,11 @@ impl Hasher for NameHasher {
     }
 }
 
-/// Makes `dir` for its owner alone. One that exists must not be writable by anyone else: who can replace the key can have
-/// the host run what they like.
+/// Makes `dir` for its owner alone. One that exists must not be anyone else's, nor writable by them: who can replace the key
+/// can have the host run what they like.
 fn private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mode = fs::metadata(dir)?.permissions().mode();
-    if mode & 0o022 != 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("others may write to it (mode {:o}); run `chmod 700` on it, or remove it", mode & 0o777),
-        ));
-    }
-    Ok(())
+    private::make_dir(dir)?;
+    Ok(private::refuse_foreign_dir(dir)?)
 }
 
 /// The key of `dir`, made when it is missing or damaged.
@@ -208,7 +200,7 @@ fn write_private(dir: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let draft = dir.join(format!("{name}.{:016x}", u64::from_le_bytes(random)));
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = private::options().write(true).create_new(true).open(&draft)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         crash::point("cache.draft");
         fs::rename(&draft, dir.join(name))

@@ -25,7 +25,7 @@ pub enum PluginError {
     #[error("not a valid component: {0}")]
     Malformed(String),
     /// A component for another world, or another version of ours.
-    #[error("the component does not fit the world {world}:{}", list(.differences))]
+    #[error("the component does not fit the world {world}: {}", list(.differences))]
     World {
         /// Our world, with its version.
         world: String,
@@ -72,7 +72,7 @@ pub enum PluginError {
 }
 
 fn list(differences: &[Difference]) -> String {
-    differences.iter().map(|difference| format!("\n  {difference}")).collect()
+    differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Why a call gave no outcome.

@@ -3,9 +3,9 @@
 use super::{
     Effect, RebuildError,
     compare::{Comparison, compare},
-    redrive,
+    place, redrive,
     supervisor::Supervisor,
-    trigger::{attempt_start, chunk_size, chunks_per_call, end, refuse_other_history},
+    trigger::{attempt_start, chunk_size, chunks_per_call, refuse_other_history},
 };
 use crate::{
     plugin::Plugin,
@@ -150,7 +150,7 @@ impl Supervisor {
     ) -> Result<RebuildRecord, RebuildError> {
         let source_name = source.unwrap_or("log").to_owned();
         let source = self.host.source(&source_name)?;
-        let to = end(source.as_ref(), &source_name, to)?;
+        let to = place::end(source.as_ref(), &source_name, to)?;
         let label = label.unwrap_or_else(|| format!("as-of-{to}"));
         // What `--generation` takes for a number, and what looks like one.
         if label.bytes().all(|byte| byte.is_ascii_digit()) || label.parse::<u64>().is_ok() {

@@ -1,6 +1,6 @@
 //! Runs the attempts of one rebuild, one after another, until it ends.
 
-use super::{Effect, Input, State, alert, host::Host, step};
+use super::{Effect, Input, State, host::Host, step};
 use crate::{
     crash, limits,
     pipeline::{self, Attempt, Committer, Ended, Published, Stop},
@@ -72,10 +72,9 @@ impl Attempts {
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
                     if tries > patience(&record, &failure) {
-                        return self.give_up(&record, EventFailure { transient: false, ..failure });
+                        return self.give_up(&record, failure.given_up(tries - 1));
                     }
-                    tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
-                    if !self.pause_before_try(tries - 1) {
+                    if !self.wait_to_try(&record, tries - 1, &failure) {
                         return self.settle(&record, self.stop.status(), None);
                     }
                 }
@@ -85,12 +84,11 @@ impl Attempts {
                     Ok(record) => break record,
                     Err(failure) if failure.transient && tries < patience(&record, &failure) => {
                         tries += 1;
-                        tracing::warn!(projection = self.name(&record), tries, "retrying: {failure}");
-                        if !self.pause_before_try(tries - 1) {
+                        if !self.wait_to_try(&record, tries - 1, &failure) {
                             return self.settle(&record, self.stop.status(), None);
                         }
                     }
-                    Err(failure) => return self.lost(&record, EventFailure { transient: false, ..failure }),
+                    Err(failure) => return self.lost(&record, failure.given_up(tries)),
                 }
             };
             // The last commit was made after all.
@@ -157,13 +155,13 @@ impl Attempts {
                 Ok(Some(record)) => return Following::Further(Box::new(record)),
                 Ok(None) => {
                     tries = 0;
+                    self.published.in_contact();
                     self.source.wait(limits::FOLLOW_POLL);
                 }
                 // A follower waits for its source as long as it takes.
                 Err(failure) if failure.transient => {
                     tries += 1;
-                    tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
-                    self.pause_before_try(tries);
+                    self.wait_to_try(record, tries, &failure);
                 }
                 Err(failure) => return Following::Failed(failure),
             }
@@ -217,7 +215,7 @@ impl Attempts {
         let name = self.name(record);
         let sealed = self.host.store.generation(name, record.generation).and_then(|generation| {
             let digest = self.host.store.digest(&generation)?;
-            self.host.store.seal(name, record.generation, digest)
+            self.host.store.seal_built(name, record.generation, digest, self.published.stages().report())
         });
         if let Err(e) = sealed {
             tracing::error!(projection = name, "the digest for its receipt cannot be taken: {e}");
@@ -231,8 +229,7 @@ impl Attempts {
         }
         if self.effects(Input::EventFailed).contains(&Effect::Alert) {
             let name = self.name(record);
-            let report = alert::describe(name, &record.checkpoint_id(), self.published.position(), failure);
-            alert::raise(self.host.alert.as_deref(), name, &report);
+            self.host.alerts.failed(name, &record.checkpoint_id(), self.published.position(), failure);
         }
     }
 
@@ -264,6 +261,13 @@ impl Attempts {
         if let Err(e) = self.host.store.settle(name, record.generation, status, error, now_ms()) {
             tracing::error!(projection = name, "its end could not be noted: {e}");
         }
+    }
+
+    /// Says what try number `tries` ran into, and waits for the next one; `false` where the stop was raised meanwhile.
+    fn wait_to_try(&self, record: &RebuildRecord, tries: u32, failure: &EventFailure) -> bool {
+        tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
+        self.published.waits_for(failure);
+        self.pause_before_try(tries)
     }
 
     /// `false` where the stop was raised meanwhile.

@@ -1,6 +1,6 @@
 //! What all rebuilds of a host share, and the threads on which they run.
 
-use super::{Answer, Effect, Input, Options, RebuildError, State, attempts::Attempts, step};
+use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
 use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
@@ -20,12 +20,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long to look away while the operator's command has an alert in hand.
+const ALERT_GLANCE: Duration = Duration::from_millis(10);
+
 /// What all rebuilds of a host share.
 pub(super) struct Host {
     pub(super) store: Store,
     pub(super) committer: Committer,
     pub(super) pool: InstancePool,
-    pub(super) alert: Option<String>,
+    pub(super) alerts: Alerts,
     settings: Option<PathBuf>,
     pub(super) sources: Sources,
     pub(super) engine: Engine,
@@ -72,12 +75,18 @@ impl Drop for Turn<'_> {
 }
 
 impl Host {
-    pub(super) fn new(store: Store, sources: Sources, engine: Engine, options: Options) -> std::io::Result<Host> {
+    pub(super) fn new(
+        store: Store,
+        sources: Sources,
+        engine: Engine,
+        alerts: Alerts,
+        options: Options,
+    ) -> std::io::Result<Host> {
         let pool = InstancePool::new(options.places, options.instances);
         Ok(Host {
             committer: Committer::start(store.clone())?,
             pool: if options.keep_owners { pool.keeping_owners() } else { pool },
-            alert: options.alert,
+            alerts,
             settings: options.settings,
             store,
             sources,
@@ -134,7 +143,13 @@ impl Host {
 
     /// Why a rebuild that is to go on does not yet.
     pub(super) fn waiting(&self, name: &str) -> Option<Waiting> {
-        self.work().wanted.get(name).cloned()
+        let waiting = self.work().wanted.get(name).cloned()?;
+        Some(Waiting { ms: now_ms().saturating_sub(waiting.since).max(0).unsigned_abs(), ..waiting })
+    }
+
+    /// The rebuilds that are to go on and do not yet.
+    pub(super) fn wanted_keys(&self) -> Vec<String> {
+        self.work().wanted.keys().cloned().collect()
     }
 
     /// Notes that a rebuild is to go on, and what is in its way; `None`: nothing any more.
@@ -324,14 +339,22 @@ impl Host {
     }
 
     /// Waits until nothing of `keys` is running, nor a command about it under way (`None`: nothing at all, and nothing
-    /// wanted), or `timeout` has passed; `true` in the first case. A command may stop an attempt only to begin another, as
-    /// a swap does.
+    /// wanted, nor is an operator told anything), or `timeout` has passed; `true` in the first case. A command may stop an
+    /// attempt only to begin another, as a swap does.
     pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: Duration) -> bool {
         let busy = |work: &Work| match keys {
             Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains(key)),
             None => !(work.running.is_empty() && work.in_hand.is_empty() && work.wanted.is_empty()),
         };
-        !busy(&self.wait_while(timeout, busy))
+        if busy(&self.wait_while(timeout, busy)) {
+            return false;
+        }
+        if keys.is_none() && !self.alerts.are_told() {
+            // So that who asks again and again does not do so without a pause.
+            std::thread::sleep(timeout.min(ALERT_GLANCE));
+            return self.alerts.are_told();
+        }
+        true
     }
 
     /// Waits until `key` is not running.

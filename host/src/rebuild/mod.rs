@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state` | the states of a rebuild as one pure function |
 //! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
-//! | `trigger` | starting and resuming |
+//! | `trigger` | starting and resuming; `place` finds what operators name in a history |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
 //! | `determinism` | whether a plugin's rows depend on its events alone |
@@ -13,7 +13,7 @@
 //! | `progress` | what operators see |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
 //! | `wanted` | lets what the last host was ended in the middle of go on |
-//! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed |
+//! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed or waits |
 
 mod alert;
 mod apart;
@@ -22,6 +22,7 @@ mod compare;
 mod determinism;
 mod error;
 mod host;
+mod place;
 mod progress;
 mod redrive;
 mod state;

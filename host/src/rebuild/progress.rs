@@ -2,8 +2,9 @@
 
 use super::{RebuildError, host::Host, supervisor::Supervisor, watchdog::is_stalled};
 use crate::{
-    store::RebuildRecord,
-    vocabulary::{Lag, Progress, Status, now_ms, percent},
+    limits,
+    store::{ProjectionRecord, RebuildRecord},
+    vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, now_ms, percent},
 };
 
 impl Supervisor {
@@ -12,10 +13,17 @@ impl Supervisor {
     /// # Errors
     /// When there is no such projection, or the store cannot be read.
     pub fn progress(&self, name: &str) -> Result<Option<Progress>, RebuildError> {
-        Ok(self.host.store.latest_rebuild(name)?.map(|record| progress_of(&self.host, name, record)))
+        let owner = self.host.store.projection(name)?;
+        let Some(latest) = self.host.store.latest_rebuild(name)? else { return Ok(None) };
+        let live = match owner.live {
+            Some(live) if live != latest.generation => Some(self.host.store.rebuild(name, live)?),
+            _ => None,
+        };
+        Ok(Some(progress_of(&self.host, &owner, latest, live)))
     }
 
-    /// The progress of the latest rebuild of every projection that has one; only of running ones, unless `all`.
+    /// The progress of the latest rebuild of every projection that has one; of those that have come to no end, unless
+    /// `all`: running, paused, interrupted, failed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -23,7 +31,7 @@ impl Supervisor {
         let mut list = Vec::new();
         for projection in self.host.store.projections()? {
             if let Some(progress) = self.progress(&projection.description.name)?
-                && (all || progress.status == Status::Running)
+                && (all || !matches!(progress.status, Status::Completed | Status::Cancelled))
             {
                 list.push(progress);
             }
@@ -32,7 +40,8 @@ impl Supervisor {
     }
 }
 
-fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
+fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, live: Option<RebuildRecord>) -> Progress {
+    let name = owner.description.name.as_str();
     let running = host.published(name).filter(|_| record.status() == Status::Running);
     let (mut checkpoint, retries, parked) = match &running {
         Some(published) => published.checkpoint(),
@@ -42,7 +51,19 @@ fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
         checkpoint.status = Status::Failed;
         checkpoint.error = Some(failure);
     }
+    let status = checkpoint.status;
+    let waiting = match &running {
+        Some(published) => published.waiting(),
+        // Left by the last host, it goes on as soon as what it needs is there.
+        None => host.waiting(name).filter(|_| record.is_wanted()),
+    };
+    let stalled = running.as_ref().is_some_and(|published| {
+        let lost = waiting.as_ref().is_some_and(|waiting| u128::from(waiting.ms) > limits::STALL.as_millis());
+        lost || is_stalled(&record, published)
+    });
+    let stands_still = stalled || waiting.is_some();
     let rate = match &running {
+        Some(_) if stands_still => 0.0,
         Some(published) => published.rate(),
         None if record.active_ms > 0 => checkpoint.events_processed as f64 * 1000.0 / record.active_ms as f64,
         None => 0.0,
@@ -50,36 +71,99 @@ fn progress_of(host: &Host, name: &str, record: RebuildRecord) -> Progress {
     let done = checkpoint.events_processed + parked + record.discarded;
     let left = record.total_events.saturating_sub(done);
     let last_run = host.last_run(name).filter(|run| run.generation() == record.generation);
+    let contact = record.follow.then(|| match &running {
+        Some(published) => published.contact(),
+        None => checkpoint.checkpointed_at,
+    });
+    let contact_ms = contact.map(age_ms);
+    // What may have come since it last heard from its history, nobody knows.
+    let hears = running.is_some()
+        && waiting.is_none()
+        && (left > 0 || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
+    let is_final = status == Status::Completed || (record.follow && record.caught_up && hears);
     Progress {
         projection_name: name.to_owned(),
-        status: checkpoint.status,
+        status,
+        interrupted: record.is_wanted() && status == Status::Paused,
         checkpoint_id: record.checkpoint_id(),
+        generation: record.generation,
+        live_generation: owner.live,
+        live: live.as_ref().map(seen),
+        source: record.source.clone(),
         events_processed: checkpoint.events_processed,
         total_events: record.total_events,
-        percent_complete: percent(done, record.total_events),
-        estimated_remaining_ms: match checkpoint.status {
+        percent_complete: percent(done, record.total_events, is_final),
+        estimated_remaining_ms: match status {
             Status::Completed => Some(0),
             Status::Running if rate > 0.0 => Some((left as f64 * 1000.0 / rate) as u64),
             _ => None,
         },
         started_at: record.started_at,
         events_per_second: rate,
-        last_event_id: checkpoint.last_event_id,
+        last_event_id: checkpoint.last_event_id.clone(),
         position: checkpoint.position,
         retries,
         parked,
         allow_parked: record.allow_parked,
         follow: record.follow.then(|| Lag {
-            events: left,
-            ms: match checkpoint.last_event_timestamp {
-                Some(last) if left > 0 => now_ms().saturating_sub(last).max(0).unsigned_abs(),
-                _ => 0,
-            },
+            events: hears.then_some(left),
+            ms: hears.then(|| checkpoint.last_event_timestamp.filter(|_| left > 0).map_or(0, age_ms)),
         }),
-        waiting: host.waiting(name).filter(|_| record.is_wanted()),
-        stalled: running.is_some_and(|published| is_stalled(&record, &published)),
-        stages: last_run.map_or(record.stages, |run| run.stages().report()),
-        error: checkpoint.error.as_ref().map(ToString::to_string),
+        last_contact_at: contact,
+        last_contact_ms: contact_ms,
+        stalled,
+        stages: last_run.map_or_else(|| record.stages.clone(), |run| run.stages().report()),
+        error: match &checkpoint.error {
+            Some(failure) => Some(failure.to_string()),
+            None => waiting.as_ref().map(|waiting| waiting.error.clone()),
+        },
+        next: next(&record, &checkpoint, parked, waiting.as_ref()),
+        waiting,
         failure: checkpoint.error,
     }
+}
+
+fn age_ms(since: i64) -> u64 {
+    now_ms().saturating_sub(since).max(0).unsigned_abs()
+}
+
+fn seen(live: &RebuildRecord) -> LiveGeneration {
+    LiveGeneration {
+        generation: live.generation,
+        status: live.status(),
+        position: live.checkpoint.position,
+        events: live.checkpoint.events_processed,
+        parked: live.parked,
+        follows: live.follow,
+        source: live.source.clone(),
+    }
+}
+
+/// What an operator does so that the rebuild goes on, or is read; `None` where there is nothing to do.
+fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: Option<&Waiting>) -> Option<String> {
+    let name = &checkpoint.projection_name;
+    let resume = format!("`unspool resume {name}`");
+    Some(match (checkpoint.status, &checkpoint.error) {
+        (Status::Failed, Some(failure)) => failure.advice(name, record.home.is_some()),
+        (Status::Failed | Status::Paused, _) if !record.interrupted => format!("{resume} goes on from its checkpoint"),
+        (Status::Failed | Status::Paused, _) if waiting.is_some() => {
+            format!(
+                "it goes on as soon as what it waits for is there; `unspool pause {name}` stops that until {resume}"
+            )
+        }
+        (Status::Failed | Status::Paused, _) => {
+            format!("its host ended in the middle of it: it goes on with the next `unspool serve`, or with {resume}")
+        }
+        (Status::Completed, _) if parked > 0 && !record.allow_parked => format!(
+            "see `unspool dead-letters list {name}`, and retry or discard them: readers were not switched; \
+             `unspool model promote {name} {} --allow-parked` does so without these events",
+            record.generation
+        ),
+        (Status::Completed, _) if parked > 0 => format!("see `unspool dead-letters list {name}`"),
+        (Status::Cancelled, _) => format!("`unspool rebuild {name}` starts a new one"),
+        (Status::Running, _) if waiting.is_some() => {
+            format!("it tries again by itself; `unspool pause {name}` stops it until {resume}")
+        }
+        (Status::Completed | Status::Running, _) => return None,
+    })
 }

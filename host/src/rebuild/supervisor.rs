@@ -1,6 +1,6 @@
 //! Commands about rebuilds: carries out what the state machine says.
 
-use super::{Answer, Effect, Input, RebuildError, State, alert, host::Host, step};
+use super::{Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, step};
 use crate::{
     crash, limits,
     plugin::Engine,
@@ -81,9 +81,10 @@ impl Supervisor {
     /// # Errors
     /// When the store cannot be written, or the system gives no thread.
     pub fn start(store: Store, sources: Sources, engine: Engine, options: Options) -> Result<Supervisor, RebuildError> {
+        let alerts = Alerts::start(options.alert.clone())?;
         let mut elsewhere = Vec::new();
         for record in store.left_running()? {
-            settle_left_running(&store, &record, options.alert.as_deref())?;
+            settle_left_running(&store, &record, &alerts)?;
             crash::point("recover.settled");
             if record.home.is_some() {
                 elsewhere.push(record);
@@ -96,7 +97,7 @@ impl Supervisor {
                 elsewhere.push(record);
             }
         }
-        let host = Arc::new(Host::new(store, sources, engine, options)?);
+        let host = Arc::new(Host::new(store, sources, engine, alerts, options)?);
         super::watchdog::start(&host)?;
         recover_elsewhere(&host, elsewhere)?;
         Ok(Supervisor { host })
@@ -207,6 +208,7 @@ impl Supervisor {
     /// Ends everything that runs, and lets nothing begin any more. What is handled is durable when this returns. The
     /// rebuilds of `paused` are left as an operator's pause leaves them; all others go on when the next host serves.
     pub fn shut_down(&self, paused: &[String]) {
+        self.host.alerts.leave();
         self.host.close(paused);
     }
 }
@@ -256,7 +258,7 @@ fn is_litter(record: &RebuildRecord) -> bool {
 
 /// A host ended in the middle of this rebuild. Once may be anything; again and again at the same place is the rebuild's
 /// own doing, and it would go on for ever.
-fn settle_left_running(store: &Store, record: &RebuildRecord, alert: Option<&str>) -> Result<(), RebuildError> {
+fn settle_left_running(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     let refused = |refusal| RebuildError::Refused { name: name.clone(), refusal };
     let (_, _, effects) = step(State::Present(record.status()), Input::HostLost).map_err(refused)?;
@@ -272,8 +274,7 @@ fn settle_left_running(store: &Store, record: &RebuildRecord, alert: Option<&str
             ),
         );
         store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
-        let report = alert::describe(name, &record.checkpoint_id(), settled.checkpoint.position, &failure);
-        alert::raise(alert, name, &report);
+        alerts.failed(name, &record.checkpoint_id(), settled.checkpoint.position, &failure);
     }
     Ok(())
 }

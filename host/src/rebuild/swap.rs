@@ -1,9 +1,9 @@
 //! Putting plugins in place: a recorded decision.
 
 use super::{
-    Effect, Input, RebuildError,
+    Effect, Input, RebuildError, place,
     supervisor::Supervisor,
-    trigger::{Trigger, TriggerAnswer, end, refuse_other_history, same_shape},
+    trigger::{Trigger, TriggerAnswer, refuse_other_history, same_shape},
 };
 use crate::{
     crash,
@@ -164,7 +164,7 @@ impl Supervisor {
         }
         let source = self.host.source(&record.source)?;
         refuse_other_history(source.as_ref(), record)?;
-        let through = end(source.as_ref(), &record.source, to)?;
+        let through = place::end(source.as_ref(), &record.source, to)?;
         if through > record.checkpoint.position {
             return Err(RebuildError::Usage(format!(
                 "{to} is at position {through}, beyond the checkpoint at {}; rewinding goes back",

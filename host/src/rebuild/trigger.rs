@@ -1,9 +1,9 @@
 //! Starting and resuming rebuilds.
 
-use super::{Answer, Effect, Input, RebuildError, supervisor::Supervisor};
+use super::{Answer, Effect, Input, RebuildError, place, supervisor::Supervisor};
 use crate::{
     crash, limits,
-    source::{Located, Source},
+    source::Source,
     store::{AttemptStart, NewRebuild, OnError, Priority, ProjectionRecord, Purpose, RebuildRecord, Segment},
     vocabulary::{Description, Matcher, Position, Status, now_ms},
 };
@@ -20,7 +20,7 @@ pub struct Trigger {
     pub name: String,
     /// `log` (the default), `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`. An unfinished rebuild keeps its own.
     pub source: Option<String>,
-    /// The first event, by id; from the first of the source where absent.
+    /// The first event, by id, position or time; from the first of the source where absent.
     pub from: Option<String>,
     /// The last event, by id, position or time; up to the source's ceiling where absent.
     pub to: Option<String>,
@@ -279,33 +279,11 @@ impl Range {
         to: Option<&str>,
     ) -> Result<Range, RebuildError> {
         let after = match from {
-            Some(id) => locate(source.as_ref(), source_name, id)?.before,
+            Some(from) => place::before(source.as_ref(), source_name, from)?,
             None => Position::START,
         };
-        let to = to.map(|to| end(source.as_ref(), source_name, to)).transpose()?;
+        let to = to.map(|to| place::end(source.as_ref(), source_name, to)).transpose()?;
         Ok(Range { source, after, to })
-    }
-}
-
-fn locate(source: &dyn Source, source_name: &str, id: &str) -> Result<Located, RebuildError> {
-    let found = source.locate(id)?;
-    found.ok_or_else(|| RebuildError::NotFound(format!("no event in {source_name} has the id {id}")))
-}
-
-/// The end of a range: an event's id, a position, or a time, in this order. A time ends it right before the first event
-/// that is later.
-pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<Position, RebuildError> {
-    if let Some(located) = source.locate(text)? {
-        return Ok(located.position);
-    }
-    if let Ok(position) = text.parse() {
-        return Ok(position);
-    }
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => Ok(source.until(time.as_millisecond())?),
-        Err(_) => Err(RebuildError::NotFound(format!(
-            "no event in {source_name} has the id {text}, and it is neither a position nor a time such as 2024-01-31T12:00:00Z"
-        ))),
     }
 }
 

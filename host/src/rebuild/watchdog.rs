@@ -1,6 +1,7 @@
-//! Watches that rebuilds move: one that stands still while it is behind is logged, and ended where it lasts.
+//! Watches that rebuilds move: one that stands still while it is behind is logged, and ended where it lasts; of one that
+//! waits for something that is away the operator is told, and again when that is over.
 
-use super::{alert, host::Host};
+use super::host::Host;
 use crate::{
     limits,
     pipeline::Published,
@@ -8,7 +9,7 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Position, Status, now_ms},
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -63,12 +64,46 @@ pub(super) fn start(host: &Arc<Host>) -> std::io::Result<()> {
 }
 
 fn watch(host: &Weak<Host>) {
-    let mut known = HashSet::new();
+    let (mut known, mut told) = (HashSet::new(), HashMap::new());
     loop {
         std::thread::sleep(GLANCE);
         let Some(host) = host.upgrade() else { return };
-        for key in host.running_keys() {
-            look(&host, &key, &mut known);
+        let running = host.running_keys();
+        for key in &running {
+            look(&host, key, &mut known);
+        }
+        let waiting = host.wanted_keys();
+        for key in running.iter().chain(&waiting).chain(told.keys()).cloned().collect::<HashSet<_>>() {
+            tell(&host, &key, &mut told);
+        }
+    }
+}
+
+/// Tells the operator, once, that a rebuild has been waiting for long, and, once, that it does not wait any more. Of one
+/// that has failed they are told as of any other. `told`: which generations they have been told of.
+fn tell(host: &Host, name: &str, told: &mut HashMap<String, u64>) {
+    let Ok(Some(record)) = host.store.latest_rebuild(name) else {
+        told.remove(name);
+        return;
+    };
+    let published = host.published(name);
+    let (id, position) =
+        (record.checkpoint_id(), published.as_ref().map_or(record.checkpoint.position, |p| p.position()));
+    let waiting = match published {
+        Some(published) => published.waiting(),
+        None => host.waiting(name),
+    };
+    match waiting {
+        Some(waiting) if Duration::from_millis(waiting.ms) < limits::CONTACT => {}
+        Some(_) if told.get(name) == Some(&record.generation) => {}
+        Some(waiting) => {
+            told.insert(name.to_owned(), record.generation);
+            host.alerts.waits(name, &id, position, &waiting);
+        }
+        None => {
+            if told.remove(name) == Some(record.generation) && record.status() != Status::Failed {
+                host.alerts.resolved(name, &id, position, &record.status().to_string());
+            }
         }
     }
 }
@@ -77,7 +112,11 @@ fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
     let Some(published) = host.published(name) else { return };
     // What is built apart is waited for by who asked for it; only rebuilds are watched.
     let Ok(Some(record)) = host.store.latest_rebuild(name) else { return };
-    let verdict = verdict(&record, &published);
+    let verdict = match verdict(&record, &published) {
+        // It is not stuck: it tries again, and says itself when it gives up.
+        Verdict::Lost if published.waiting().is_some() => Verdict::Stalled,
+        verdict => verdict,
+    };
     if record.status() != Status::Running || verdict == Verdict::Fine {
         known.remove(name);
         return;
@@ -94,8 +133,7 @@ fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
             tracing::error!(projection = name, "its end could not be noted: {e}");
         }
         host.abandon(name);
-        let report = alert::describe(name, &record.checkpoint_id(), position, &failure);
-        alert::raise(host.alert.as_deref(), name, &report);
+        host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
     }
 }
 

@@ -85,7 +85,7 @@ impl FileSources {
 
     fn index(&self, path: &Path, digest: &str) -> Result<EventLog, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
-        fs::create_dir_all(&self.dir).map_err(refuse)?;
+        crate::private::make_dir(&self.dir).map_err(refuse)?;
         let (ready, draft) = (self.dir.join(format!("{digest}.redb")), self.dir.join(format!("{digest}.draft")));
         let open = |at: &Path| {
             let opened = EventLog::open_as(at, &path.display().to_string(), Some(digest));

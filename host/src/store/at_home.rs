@@ -20,6 +20,7 @@ impl Store {
         indexes: Vec<String>,
     ) -> Result<Option<Home>, StoreError> {
         let Some(into) = into else { return Ok(None) };
+        self.refuse_copy()?;
         let owner = self.projection(projection)?;
         self.refuse_another_home(projection, &into)?;
         let tables: Vec<String> = owner.description.tables.iter().map(|table| table.name.clone()).collect();
@@ -68,6 +69,7 @@ impl Store {
         self.finish_switch(projection)?;
         let record = self.rebuild(projection, generation)?;
         let Some(home) = &record.home else { return Ok(None) };
+        self.refuse_copy()?;
         let claimed = self.homes.open(&home.into)?.claim(&record, home, record.attempt + 1)?;
         self.take_over(&record, home, claimed).map(Some)
     }
@@ -124,6 +126,7 @@ impl Store {
     pub(super) fn finish_switch(&self, projection: &str) -> Result<(), StoreError> {
         let owner = self.projection(projection)?;
         let Some(target) = owner.switching else { return Ok(()) };
+        self.refuse_copy()?;
         let record = self.rebuild(projection, target)?;
         let live = owner.live.map(|live| self.rebuild(projection, live)).transpose()?;
         let switched = match (&record.home, live.as_ref().and_then(|live| live.home.as_ref())) {
@@ -174,6 +177,7 @@ impl Store {
         let record = self.rebuild(projection, generation)?;
         match &record.home {
             Some(home) if record.status() != Status::Running => {
+                self.refuse_copy()?;
                 self.homes.open(&home.into)?.drop_generation(&record, home)
             }
             _ => Ok(()),

@@ -1,9 +1,8 @@
 //! The data directory: one per host, private to its owner.
 
-use crate::disk::DiskError;
+use crate::{disk::DiskError, private};
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -25,13 +24,28 @@ pub struct DataDir(PathBuf);
 /// Who has any of these has made the directory for us.
 const OURS: [&str; 3] = ["store.redb", "log.redb", crate::settings::FILE];
 
+/// What is of use to others than its owner only where they mean harm.
+const ENTRIES: [&str; 7] =
+    ["store.redb", "log.redb", crate::settings::FILE, "control.sock", "host.log", "files", "compiled"];
+
 impl DataDir {
+    /// Refuses a directory that others own or may write to, or in which they do so to what is ours: whoever asks a host there,
+    /// or opens it, could be shown anything. A directory that does not exist is fine.
+    ///
+    /// # Errors
+    /// Says whose it is, or what others may do, and how to change that.
+    pub fn refuse_foreign(path: &Path) -> Result<(), DiskError> {
+        private::refuse_foreign_dir(path)?;
+        Ok(ENTRIES.iter().try_for_each(|name| private::refuse_foreign_entry(path, name))?)
+    }
+
     /// Uses `path`; creates it, readable by its owner only, where it does not exist.
     ///
     /// # Errors
-    /// When it cannot be created or read, or holds files but no store of ours.
+    /// When it cannot be created or read, holds files but no store of ours, or is not its owner's alone.
     pub fn open(path: &Path) -> Result<DataDir, DiskError> {
         let io_error = |source| DiskError::Io { path: path.to_owned(), source };
+        DataDir::refuse_foreign(path)?;
         match fs::read_dir(path) {
             Ok(entries) => {
                 let names: Vec<_> =
@@ -43,7 +57,7 @@ impl DataDir {
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?;
+                private::make_dir(path).map_err(io_error)?;
             }
             Err(e) => return Err(io_error(e)),
         }

@@ -382,6 +382,20 @@ impl Store {
         self.update(projection, generation, |record| record.sealed = Some(digest))
     }
 
+    /// [`Store::seal`] by who built it, and knows where the time went, that of the last commit included.
+    ///
+    /// # Errors
+    /// As [`Store::seal`].
+    pub fn seal_built(
+        &self,
+        projection: &str,
+        generation: u64,
+        digest: RowDigest,
+        stages: StageReport,
+    ) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| (record.sealed, record.stages) = (Some(digest), stages))
+    }
+
     /// Drops a generation that readers do not see and no rebuild works on.
     ///
     /// # Errors

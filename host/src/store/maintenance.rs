@@ -31,6 +31,9 @@ pub struct CheckReport {
     pub rows: u64,
     /// Parked events that were read.
     pub parked: u64,
+    /// The directory of which this one is a copy, or from which it was moved; absent where it is where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
     /// What does not fit, in words; empty where everything does.
     pub problems: Vec<String>,
 }
@@ -70,7 +73,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be read. What does not fit is not an error but part of the report.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
-        let mut report = CheckReport::default();
+        let mut report = CheckReport { copy_of: self.original(), ..CheckReport::default() };
+        // Of rows that are in the store each copy has its own.
+        if let Some(original) = &report.copy_of
+            && self.projections()?.iter().any(|projection| projection.owner.is_some())
+        {
+            report.problems.push(super::place::copy_of(original));
+        }
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
             ["meta", "components", "projections", "rebuilds", "dictionaries"].map(str::to_owned).into();
@@ -242,6 +251,7 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     copy_table(read, &write, COMPONENTS)?;
     copy_table(read, &write, PROJECTIONS)?;
     copy_table(read, &write, REBUILDS)?;
+    super::place::copy_place(read, &write)?;
     // Made with the first rows.
     if read.list_tables()?.any(|table| table.name() == DICTIONARIES.name()) {
         copy_table(read, &write, DICTIONARIES)?;

@@ -2,7 +2,7 @@
 //!
 //! | redb table | key | value |
 //! |---|---|---|
-//! | `meta` | name | `format`: the version of this layout, 4 bytes little-endian |
+//! | `meta` | name | `format`: the version of this layout, 4 bytes little-endian; `place`: its directory (see `place.rs`) |
 //! | `components` | plugin digest | the component's bytes |
 //! | `projections` | projection | [`ProjectionRecord`], MessagePack |
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
@@ -26,6 +26,7 @@ mod maintenance;
 pub mod merged;
 mod packed;
 mod parked;
+mod place;
 mod readers;
 mod records;
 mod registry;
@@ -38,6 +39,7 @@ pub use generations::{AttemptStart, NewRebuild};
 pub use home::{Home, homely};
 pub use journal::Settled;
 pub use maintenance::{CheckReport, compact};
+pub use place::Adopted;
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
 };
@@ -61,6 +63,7 @@ const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("
 pub struct Store {
     db: Arc<Database>,
     homes: Arc<Homes>,
+    place: Arc<place::Whereabouts>,
 }
 
 impl Store {
@@ -70,7 +73,9 @@ impl Store {
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
         let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
-        Store::over(db)
+        let mut store = Store::over(db)?;
+        store.place = Arc::new(store.find_place(dir)?);
+        Ok(store)
     }
 
     /// [`Store::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
@@ -84,7 +89,7 @@ impl Store {
     }
 
     fn over(db: Database) -> Result<Store, StoreError> {
-        let store = Store { db: Arc::new(db), homes: Arc::default() };
+        let store = Store { db: Arc::new(db), homes: Arc::default(), place: Arc::default() };
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {
             tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");

@@ -71,6 +71,9 @@ impl Store {
             )));
         }
         let switching = switch_in(&write, projection, generation)?;
+        if switching {
+            self.refuse_copy()?;
+        }
         let owner = owner_in(&write, projection)?;
         write.commit()?;
         crash::point("promote.after");

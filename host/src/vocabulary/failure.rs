@@ -2,6 +2,7 @@
 
 use super::Position;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 
 /// What kind of thing went wrong. Open in its written form: an unknown word reads as [`FailureKind::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct EventFailure {
     pub kind: FailureKind,
     /// Whether another try may succeed.
     pub transient: bool,
+    /// How many tries in a row had failed for such a reason when it was given up; absent where there was only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<NonZeroU32>,
     /// What went wrong, in the plugin's or the host's words.
     pub message: String,
     /// More facts, as names and values.
@@ -69,6 +73,7 @@ impl EventFailure {
         EventFailure {
             kind,
             transient: false,
+            tries: None,
             message: message.into(),
             details: Vec::new(),
             backtrace: Vec::new(),
@@ -83,6 +88,11 @@ impl EventFailure {
     /// A failure that another try may not meet.
     pub fn transient(kind: FailureKind, message: impl Into<String>) -> EventFailure {
         EventFailure { transient: true, ..EventFailure::permanent(kind, message) }
+    }
+
+    /// The same failure, after `tries` tries in a row that failed for such a reason: it is permanent now.
+    pub fn given_up(self, tries: u32) -> EventFailure {
+        EventFailure { transient: false, tries: NonZeroU32::new(tries).filter(|_| self.transient), ..self }
     }
 
     /// The same failure, blaming `event`, which stands at `position`.

@@ -1,5 +1,6 @@
 //! The words of the product: what the layers say to each other. Nothing here does I/O.
 
+mod advice;
 mod checkpoint;
 mod document;
 mod event;
@@ -7,6 +8,7 @@ mod failure;
 mod position;
 mod progress;
 mod projection;
+mod visible;
 
 pub use checkpoint::{Checkpoint, Status};
 pub use document::{
@@ -16,9 +18,10 @@ pub use document::{
 pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
 pub use position::Position;
-pub use progress::{Lag, Progress, StageReport, Waiting, percent};
+pub use progress::{Lag, LiveGeneration, Progress, StageReport, Waiting, percent};
 pub use projection::{InvalidDescription, Matcher, validate};
 pub use unspool_frame::{Complexity, Description, Partitioning};
+pub use visible::{visible, visible_in_json};
 
 /// The time, in milliseconds since 1970.
 pub fn now_ms() -> i64 {

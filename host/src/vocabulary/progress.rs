@@ -11,19 +11,34 @@ pub struct Progress {
     pub projection_name: String,
     /// What the rebuild is doing.
     pub status: Status,
+    /// A host ended in the middle of it, which the next one that serves goes on with: not an operator has paused it.
+    #[serde(default)]
+    pub interrupted: bool,
     /// Names the checkpoint: projection and generation.
     pub checkpoint_id: String,
+    /// The generation that it builds or built.
+    #[serde(default)]
+    pub generation: u64,
+    /// The generation that readers see; absent while there is none.
+    #[serde(default)]
+    pub live_generation: Option<u64>,
+    /// What readers see, where that is another generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveGeneration>,
+    /// Where its events come from.
+    #[serde(default)]
+    pub source: String,
     /// Matching events handled so far.
     pub events_processed: u64,
     /// Matching events up to the target.
     pub total_events: u64,
-    /// `events_processed` of `total_events`, 0 to 100.
+    /// How much of `total_events` is handled, parked or discarded: 0 to 100, and 100 only once that is all there is.
     pub percent_complete: f64,
-    /// At the present rate; absent while there is none.
+    /// At the present rate; absent while there is none, or it stands still.
     pub estimated_remaining_ms: Option<u64>,
     /// When the rebuild started, in milliseconds since 1970.
     pub started_at: i64,
-    /// The rate over the last seconds; of the whole run, once it has ended.
+    /// The rate over the last seconds, 0 while it stands still; of the whole run, once it has ended.
     pub events_per_second: f64,
     /// The last event that was handled; absent before the first.
     pub last_event_id: Option<String>,
@@ -38,6 +53,12 @@ pub struct Progress {
     /// How far a rebuild that follows its history is behind it; absent for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<Lag>,
+    /// When a follower last heard from its history, in milliseconds since 1970; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_contact_at: Option<i64>,
+    /// How long ago that is, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_contact_ms: Option<u64>,
     /// What it waits for between two tries; absent while nothing is in its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
@@ -45,12 +66,35 @@ pub struct Progress {
     pub stalled: bool,
     /// Where the time went.
     pub stages: StageReport,
-    /// Why it failed.
+    /// Why it failed, or what the last of its tries ran into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The failure in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventFailure>,
+    /// What to do so that it goes on, or is read; absent where there is nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The generation that readers see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// What became of its rebuild.
+    pub status: Status,
+    /// How far its source has been read.
+    pub position: Position,
+    /// Events that were handled.
+    pub events: u64,
+    /// Events that it lacks, because they could not be handled.
+    pub parked: u64,
+    /// Whether it follows its history: kept up to date while its rebuild runs.
+    pub follows: bool,
+    /// Where its events come from.
+    pub source: String,
 }
 
 /// A rebuild that could not go on, and tries again.
@@ -69,13 +113,13 @@ pub struct Waiting {
     pub error: String,
 }
 
-/// How far a follower is behind what is settled of its history.
+/// How far a follower is behind what is settled of its history; absent while it does not hear from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     /// Matching events that have not been handled yet.
-    pub events: u64,
+    pub events: Option<u64>,
     /// The age of the last event that was handled, in milliseconds; 0 where none is waiting.
-    pub ms: u64,
+    pub ms: Option<u64>,
 }
 
 /// The time of the stages in milliseconds, as operators see it. The stage that works most and waits least is what limits
@@ -101,10 +145,33 @@ pub struct StageReport {
     pub rows_committed: u64,
 }
 
-/// `processed` of `total` in percent, cut to hundredths: 100 is only said of all. Everything of nothing is all of it.
-pub fn percent(processed: u64, total: u64) -> f64 {
-    if processed >= total {
+/// `processed` of `total` in percent, cut to hundredths. 100 is only said of all, and only where `is_final`: there are no
+/// more to come.
+pub fn percent(processed: u64, total: u64, is_final: bool) -> f64 {
+    if is_final && processed >= total {
         return 100.0;
     }
-    (u128::from(processed) * 10_000 / u128::from(total)) as f64 / 100.0
+    let hundredths = u128::from(processed.min(total)) * 10_000 / u128::from(total.max(1));
+    hundredths.min(9_999) as f64 / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn a_hundred_percent_is_said_of_what_is_done_only() {
+        for (processed, total, is_final, expected) in [
+            (0, 0, false, 0.0),
+            (0, 0, true, 100.0),
+            (1, 3, false, 33.33),
+            (199_999, 200_000, true, 99.99),
+            (3, 3, false, 99.99),
+            (4, 3, false, 99.99),
+            (4, 3, true, 100.0),
+            (u64::MAX - 1, u64::MAX, true, 99.99),
+        ] {
+            assert_eq!(percent(processed, total, is_final), expected, "{processed} of {total}");
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Pool {
     }
 
     /// A projection of one database belongs to one data directory.
-    fn take_projection(&self, projection: &str, owner: &str) -> Result<(), StoreError> {
+    pub(super) fn take_projection(&self, projection: &str, owner: &str) -> Result<(), StoreError> {
         let row = self.with("its projections", |connection| {
             connection.client.execute(
                 "INSERT INTO unspool.projections (projection, owner) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -104,6 +104,20 @@ impl Pool {
             "{projection} belongs to another data directory there; name another database or, if that directory is gone, make room: \
              DELETE FROM unspool.projections WHERE projection = '{projection}'"
         )))
+    }
+
+    /// Makes the read model of one data directory another's: `old` and `new` are the names by which they are told apart.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses, or the read model is yet another's.
+    pub(in crate::store) fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError> {
+        let changed = self.with("its projections", |connection| {
+            connection.client.execute(
+                "UPDATE unspool.projections SET owner = $3 WHERE projection = $1 AND owner IN ($2, $3)",
+                &[&projection, &old, &new],
+            )
+        })?;
+        if changed == 0 { self.take_projection(projection, new) } else { Ok(()) }
     }
 
     /// Views are made under stable names at the end of a rebuild; what has such a name now, and is not ours, is in the way.
@@ -141,6 +155,7 @@ impl Pool {
     ) -> Result<Claimed, StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
+        self.take_projection(projection, &home.owner)?;
         let claimed = self.with(&id, |connection| {
             let mut transaction = connection.client.transaction()?;
             let row = transaction.query_opt(
@@ -179,6 +194,7 @@ impl Pool {
         let schema = quoted(&generation_schema(projection, generation));
         let tables: Vec<String> =
             record.tables.iter().map(|name| generation_table(projection, generation, name)).collect();
+        self.take_projection(projection, &home.owner)?;
         let live = self.with(&format!("dropping {id}"), |connection| {
             let mut transaction = connection.client.transaction()?;
             let row = transaction.query_opt(

@@ -19,6 +19,7 @@ impl Pool {
     /// # Errors
     /// When something depends on a view that goes, or the server cannot be reached or refuses.
     pub(in crate::store) fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+        self.take_projection(&record.checkpoint.projection_name, &home.owner)?;
         self.with(&format!("showing {} to readers", record.checkpoint_id()), |connection| {
             let mut transaction = connection.client.transaction()?;
             to(&mut transaction, record, home)?;
@@ -31,6 +32,7 @@ impl Pool {
     /// # Errors
     /// As [`Pool::switch`].
     pub(in crate::store) fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
+        self.take_projection(projection, &home.owner)?;
         self.with(&format!("taking the views of {projection} away"), |connection| {
             let mut transaction = connection.client.transaction()?;
             note_live(&mut transaction, projection, home, None)?;

@@ -1,0 +1,97 @@
+//! Places in a history as operators name them: an event's id, a position or a time.
+
+use super::RebuildError;
+use crate::{
+    source::{Located, Source},
+    vocabulary::Position,
+};
+
+/// What a text may mean. Where it means several places the operator is asked, not guessed at: an id may be a number.
+#[derive(Default)]
+struct Meanings {
+    id: Option<Located>,
+    position: Option<Position>,
+    time: Option<i64>,
+}
+
+/// The one meaning that is taken.
+enum Place {
+    Event(Located),
+    Position(Position),
+    /// Milliseconds since 1970.
+    Time(i64),
+}
+
+/// The end of a range: an event, a position, or a time; the last ends it right before the first event that is later.
+/// `id:`, `position:` and `time:` in front say which of them is meant.
+///
+/// # Errors
+/// When there is no such place, or more than one.
+pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<Position, RebuildError> {
+    Ok(match place(source, source_name, text)? {
+        Place::Event(located) => located.position,
+        Place::Position(position) => position,
+        Place::Time(time) => source.until(time)?,
+    })
+}
+
+/// Where a range begins, behind which everything up to its end is read: right before an event, a position, or the first
+/// event that is not earlier than a time. Named as for [`end`].
+///
+/// # Errors
+/// As [`end`].
+pub(super) fn before(source: &dyn Source, source_name: &str, text: &str) -> Result<Position, RebuildError> {
+    Ok(match place(source, source_name, text)? {
+        Place::Event(located) => located.before,
+        Place::Position(position) => position.before(),
+        Place::Time(time) => source.until(time.saturating_sub(1))?,
+    })
+}
+
+fn place(source: &dyn Source, source_name: &str, text: &str) -> Result<Place, RebuildError> {
+    let refused = |what: &str, rest: &str| RebuildError::Usage(format!("{text}: {rest} is no {what}"));
+    if let Some(id) = text.strip_prefix("id:") {
+        return source.locate(id)?.map(Place::Event).ok_or_else(|| {
+            RebuildError::NotFound(format!(
+                "no event in {source_name} has the id {id}; an id that begins with id: is id:{text}"
+            ))
+        });
+    }
+    if let Some(position) = text.strip_prefix("position:") {
+        return position.parse().map(Place::Position).map_err(|_| refused("position", position));
+    }
+    if let Some(time) = text.strip_prefix("time:") {
+        return milliseconds(time).map(Place::Time).ok_or_else(|| refused("time such as 2024-01-31T12:00:00Z", time));
+    }
+    let meanings = Meanings { id: source.locate(text)?, position: text.parse().ok(), time: milliseconds(text) };
+    one_of(source, source_name, text, meanings)
+}
+
+fn one_of(source: &dyn Source, source_name: &str, text: &str, meanings: Meanings) -> Result<Place, RebuildError> {
+    let several = |other: &str, kind: &str, id: Position| {
+        Err(RebuildError::Usage(format!(
+            "{text} is the id of the event at position {id} in {source_name}, and {other}: say id:{text} or {kind}:{text}"
+        )))
+    };
+    match meanings {
+        // A position that the history does not have is not meant.
+        Meanings { id: Some(id), position: Some(position), .. }
+            if position != id.position && position > Position::START && position <= source.ceiling()? =>
+        {
+            several("a position", "position", id.position)
+        }
+        Meanings { id: Some(id), time: Some(time), .. } if source.until(time)? != id.position => {
+            several("a time", "time", id.position)
+        }
+        Meanings { id: Some(id), .. } => Ok(Place::Event(id)),
+        Meanings { position: Some(position), .. } => Ok(Place::Position(position)),
+        Meanings { time: Some(time), .. } => Ok(Place::Time(time)),
+        Meanings { id: None, position: None, time: None } => Err(RebuildError::NotFound(format!(
+            "no event in {source_name} has the id {text}, and it is neither a position nor a time such as 2024-01-31T12:00:00Z"
+        ))),
+    }
+}
+
+fn milliseconds(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())
+}
