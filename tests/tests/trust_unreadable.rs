@@ -269,6 +269,8 @@ fn other_ways_through_a_history_meet_them_too() {
     // Without its parked events a stream is replayed up to what cannot be read.
     table.data.json(["dead-letters", "discard", "faulty", "--all"]);
     table.data.run(["rebuild", "faulty", "--stream", "b"]).refused(1, &["e2", "not text"]);
+    let past = table.data.json(["model", "as-of", "faulty", "--to", "3", "--source", &source]);
+    assert_eq!((&past["eventsProcessed"], &past["parked"]), (&json!(2), &json!(1)), "{past:#}");
 }
 
 /// A follower sets aside what comes in, and goes on.

@@ -14,7 +14,7 @@
 use super::error::PluginError;
 use super::{cache, engine, world};
 use crate::limits;
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -109,14 +109,12 @@ fn answer() -> io::Result<(Vec<u8>, u8)> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The first to go where the machine is short of memory; it is not where that cannot be said.
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
-    let most = |bytes: u64| Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    setrlimit(Resource::Core, most(0))?;
+    bound(Resource::Core, 0)?;
     // Memory that is written to; the address space of the engine's pool is none.
-    setrlimit(Resource::Data, most(limits::COMPILE_MEMORY_BYTES))?;
+    bound(Resource::Data, limits::COMPILE_MEMORY_BYTES)?;
     let mut component = Vec::new();
     io::stdin().lock().take(limits::PLUGIN_BYTES as u64 + 1).read_to_end(&mut component)?;
-    let time = limits::compile_time(component.len()).as_secs();
-    setrlimit(Resource::Cpu, Rlimit { current: Some(time), maximum: Some(time + 1) })?;
+    bound(Resource::Cpu, limits::compile_time(component.len()).as_secs())?;
     eprintln!("{}", large(&component));
     let compiled = engine::start()
         .and_then(|engine| here(&engine, &component))
@@ -125,6 +123,14 @@ fn answer() -> io::Result<(Vec<u8>, u8)> {
         Ok(bytes) => (bytes, 0),
         Err(e) => (e.to_string().into_bytes(), REFUSED),
     })
+}
+
+/// Lowers a limit of this process, where it is not lower already. At the first of two limits of processor time a signal says what
+/// has ended it.
+fn bound(resource: Resource, most: u64) -> io::Result<()> {
+    let hard = if resource == Resource::Cpu { most + 1 } else { most };
+    let maximum = getrlimit(resource).maximum.map_or(hard, |already| already.min(hard));
+    Ok(setrlimit(resource, Rlimit { current: Some(most.min(maximum)), maximum: Some(maximum) })?)
 }
 
 /// What is large in a component, in one line: the functions of all its modules, and the largest of each thing that a compiler

@@ -165,6 +165,8 @@ impl Supervisor {
         }
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         let chunk_size = chunk_size(plugin.description(), None);
+        // What may be set aside in the rows of today may be in those of yesterday.
+        let on_error = self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.on_error);
         self.build_apart(
             name,
             Apart {
@@ -176,7 +178,7 @@ impl Supervisor {
                 to,
                 chunk_size,
                 chunks_per_call: chunks_per_call(None),
-                on_error: OnError::Stop,
+                on_error,
                 purpose: Purpose::AsOf,
                 label: Some(label),
                 into: None,

@@ -114,11 +114,15 @@ macro_rules! from_integer {
 
 from_integer!(u64, i64, u32);
 
+/// Levels of nesting in an element that is skipped: twice those of a document. More would be a matter of the reader's stack.
+const SKIPPED_DEPTH: usize = 128;
+
 /// Skips `count` elements that this reader does not know.
 pub(crate) fn skip(input: &mut &[u8], count: usize, part: &'static str) -> Result<()> {
     use serde::Deserialize;
     for _ in 0..count {
         let mut reader = rmp_serde::Deserializer::new(&mut *input);
+        reader.set_max_depth(SKIPPED_DEPTH);
         serde::de::IgnoredAny::deserialize(&mut reader).map_err(|e| error(part, e))?;
     }
     Ok(())
