@@ -4,20 +4,23 @@
 //! password comes from the environment: `PGPASSWORD`, or a file named by `PGPASSFILE` (`~/.pgpass` by default).
 
 mod connection;
+mod door;
 mod guard;
 mod passfile;
+mod silence;
 mod tls;
 mod words;
 
 pub use connection::{Cancel, Connection};
 
-use guard::{Guard, Refusal};
+use guard::{Guard, Refusal, Unreached};
 use postgres::{
     Config, NoTls,
     config::{Host, SslNegotiation},
     error::SqlState,
 };
-use std::{error::Error, fmt, io, str::FromStr, time::Duration};
+use silence::Ask;
+use std::{error::Error, fmt, io, str::FromStr, sync::Arc, time::Duration};
 use words::{Methods, Roots, SslMode, Words};
 
 /// How long a server may take to accept a connection, where the target does not say.
@@ -125,9 +128,12 @@ impl Target {
 
     fn guard(&self) -> Result<Guard, ConnectError> {
         let (mode, require_auth) = (self.ssl_mode, self.require_auth);
+        if self.is_local() {
+            return Ok(Guard { tls: None, mode, direct: false, require_auth, ask: None });
+        }
         let direct = self.config.get_ssl_negotiation() == SslNegotiation::Direct;
         let tls = (mode != SslMode::Disable).then(|| tls::tls(mode, &self.roots, direct)).transpose()?;
-        Ok(Guard { tls, mode, direct, require_auth })
+        Ok(Guard { tls, mode, direct, require_auth, ask: None })
     }
 }
 
@@ -153,21 +159,46 @@ impl ConnectError {
 /// # Errors
 /// When the server cannot be reached or refuses; transient where another try may find it ready.
 pub fn connect(target: &Target) -> Result<Connection, ConnectError> {
-    let mut config = target.config.clone();
+    let local = if target.is_local() { door::through(&target.config) } else { Some(target.config.clone()) };
+    let guarded = local.is_some();
+    let mut config = local.unwrap_or_else(|| target.config.clone());
     if let Some(password) = passfile::password(target)? {
         config.password(password);
     }
-    let guard = if target.is_local() { None } else { Some(target.guard()?) };
-    let connected = match guard.clone() {
-        None => config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls),
-        // The guard asks for TLS itself.
+    config.notice_callback(|notice| tracing::debug!("{}: {}", notice.severity(), notice.message()));
+    let guard = if guarded { Some(target.guard()?) } else { None };
+    let (connected, guard) = match guard {
+        None => (config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls), None),
         Some(guard) => {
-            config.ssl_mode(postgres::config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct).connect(guard)
+            // The guard asks for TLS itself.
+            config.ssl_mode(postgres::config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+            let guard = Guard { ask: Some(ask(config.clone(), guard.clone())), ..guard };
+            (config.connect(guard.clone()), Some(guard))
         }
     };
     connected.map(|client| Connection::new(client, guard)).map_err(|e| ConnectError {
         message: format!("{target}: {}{}", describe(&e), remedy(target, &e)),
         transient: is_transient(&e),
+    })
+}
+
+/// Asks whether a server is there by one more connection: whatever it says to that, it is.
+fn ask(config: Config, guard: Guard) -> Ask {
+    Arc::new(move || {
+        let (says, heard) = tokio::sync::oneshot::channel();
+        let (config, guard) = (config.clone(), guard.clone());
+        let asking = std::thread::Builder::new().name("postgres-ask".into()).spawn(move || {
+            let there = match config.connect(guard) {
+                Ok(_) => true,
+                Err(e) => cause::<io::Error>(&e).is_none() || refusal(&e).is_some(),
+            };
+            // Nobody may wait for it any more.
+            let _heard = says.send(there);
+        });
+        if let Err(e) = asking {
+            tracing::warn!("a server cannot be asked whether it is there: {e}");
+        }
+        heard
     })
 }
 
@@ -179,6 +210,11 @@ pub fn describe(error: &postgres::Error) -> String {
     }
     if let Some(refusal) = refusal(error) {
         return refusal.to_string();
+    }
+    if let Some(unreached) =
+        cause::<io::Error>(error).and_then(io::Error::get_ref).and_then(|e| e.downcast_ref::<Unreached>())
+    {
+        return unreached.to_string();
     }
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -403,6 +403,32 @@ fn a_host_starts_before_its_database() {
     data.wait_for("order-summary", |status| status["status"] == "running");
 }
 
+/// Over the network and over a local socket: what waits for an answer says that none comes.
+#[test]
+fn a_database_that_is_silent_is_named() {
+    let (data, _, _) = with_orders(200);
+    let server = Server::new();
+    let url = server.database("model").url();
+    let folder: &std::path::Path = server.as_ref();
+    let local = format!("host={} port={} user=admin dbname=model", folder.display(), server.port());
+    for into in [url, local] {
+        data.ok(["rebuild", "order-summary", "--restart", "--into", &format!("postgres:{into}")]);
+        let digest = data.digest("order-summary");
+        let frozen = server.freeze();
+        let answer = ends(data.start(["model", "digest", "order-summary"]), "the digest");
+        assert_eq!(answer.exit, Some(1), "{answer:#?}");
+        assert!(answer.stderr.contains("does not answer"), "{answer:#?}");
+        drop(frozen);
+        assert_eq!(data.digest("order-summary"), digest);
+        data.ok(["rebuild", "order-summary", "--restart", "--into", "store"]);
+        for generation in data.list(["model", "generations", "order-summary"]) {
+            if generation["role"] != "live" {
+                data.ok(["model", "drop", "order-summary", &generation["generation"].to_string()]);
+            }
+        }
+    }
+}
+
 /// An alert that does not end, and a follower whose host is asked to.
 #[test]
 fn an_alert_that_hangs_keeps_no_host_from_ending() {

@@ -1,7 +1,10 @@
 //! What is asked of a network connection before a password goes over it: TLS where it is wanted, and a method of
 //! authentication that fits. PostgreSQL's client answers whatever it is asked, which gives a password away in clear text.
 
-use super::words::{Methods, SslMode};
+use super::{
+    silence::{Ask, Silence, gone},
+    words::{Methods, SslMode},
+};
 use postgres::{
     Socket,
     tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
@@ -14,8 +17,12 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::UnixStream,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Asks a server to go on with TLS: its length, and a number that no version of the protocol has.
@@ -31,7 +38,12 @@ pub(super) struct Guard {
     /// Whether TLS begins without being asked for (`sslnegotiation=direct`).
     pub(super) direct: bool,
     pub(super) require_auth: Option<Methods>,
+    /// See [`Silence::new`].
+    pub(super) ask: Option<Ask>,
 }
+
+/// What the name of a host begins with that is a local socket, whose path follows.
+pub(super) const LOCAL: &str = "local:";
 
 /// Why a connection is not used.
 #[derive(Debug)]
@@ -48,6 +60,25 @@ impl Error for Refusal {}
 fn refusal(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, Refusal(why.to_owned()))
 }
+
+/// A local socket on which nobody listens.
+#[derive(Debug)]
+pub(super) struct Unreached(String);
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Unreached {}
+
+fn unreached(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), Unreached(format!("error connecting to server: {path}: {error}")))
+}
+
+/// How long a server may take until TLS is agreed upon.
+const SECURE_WITHIN: Duration = Duration::from_secs(10);
 
 type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -73,22 +104,31 @@ impl TlsConnect<Socket> for Connecting {
     type Future = Pin<Box<dyn Future<Output = io::Result<Guarded>> + Send>>;
 
     fn connect(self, stream: Socket) -> Self::Future {
-        Box::pin(self.connected(stream))
+        Box::pin(async {
+            // Until there is a stream, nothing watches it.
+            let connected = tokio::time::timeout(SECURE_WITHIN, self.connected(stream)).await;
+            connected.unwrap_or_else(|_| Err(gone()))
+        })
     }
 }
 
 impl Connecting {
     async fn connected(self, mut stream: Socket) -> io::Result<Guarded> {
-        let Guard { tls, mode, direct, require_auth } = self.guard;
+        let Guard { tls, mode, direct, require_auth, ask } = self.guard;
         let hidden = Methods { clear_text: true, md5: true, scram: true };
-        let Some(mut tls) = tls else { return Ok(Guarded::plain(stream, require_auth)) };
+        let silence = Silence::new(ask);
+        if let Some(path) = self.host.strip_prefix(LOCAL) {
+            let stream = Stream::Local(UnixStream::connect(path).await.map_err(|e| unreached(path, &e))?);
+            return Ok(Guarded { stream, watch: Watch::new(hidden), silence });
+        }
+        let Some(mut tls) = tls else { return Ok(Guarded::plain(stream, require_auth, silence)) };
         if !direct {
             stream.write_all(&TLS_REQUEST).await?;
             let mut answer = [0];
             stream.read_exact(&mut answer).await?;
             match answer[0] {
                 b'S' => {}
-                b'N' if mode == SslMode::Prefer => return Ok(Guarded::plain(stream, require_auth)),
+                b'N' if mode == SslMode::Prefer => return Ok(Guarded::plain(stream, require_auth, silence)),
                 b'N' => return Err(refusal("the server offers no TLS; sslmode=prefer goes on without it")),
                 _ => return Err(io::Error::other("the server answers the request for TLS with something else")),
             }
@@ -98,11 +138,13 @@ impl Connecting {
         Ok(Guarded {
             stream: Stream::Encrypted(Box::new(encrypted)),
             watch: Watch::new(require_auth.unwrap_or(hidden)),
+            silence,
         })
     }
 }
 
 enum Stream {
+    Local(UnixStream),
     Plain(Socket),
     Encrypted(Box<Encrypted>),
 }
@@ -111,19 +153,20 @@ enum Stream {
 pub(super) struct Guarded {
     stream: Stream,
     watch: Watch,
+    silence: Silence,
 }
 
 impl Guarded {
-    fn plain(stream: Socket, require_auth: Option<Methods>) -> Guarded {
+    fn plain(stream: Socket, require_auth: Option<Methods>, silence: Silence) -> Guarded {
         let open = Methods { clear_text: false, md5: false, scram: true };
-        Guarded { stream: Stream::Plain(stream), watch: Watch::new(require_auth.unwrap_or(open)) }
+        Guarded { stream: Stream::Plain(stream), watch: Watch::new(require_auth.unwrap_or(open)), silence }
     }
 }
 
 impl TlsStream for Guarded {
     fn channel_binding(&self) -> ChannelBinding {
         match &self.stream {
-            Stream::Plain(_) => ChannelBinding::none(),
+            Stream::Local(_) | Stream::Plain(_) => ChannelBinding::none(),
             Stream::Encrypted(stream) => stream.channel_binding(),
         }
     }
@@ -132,24 +175,37 @@ impl TlsStream for Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(match &mut self.stream {
+        let Guarded { stream, silence, .. } = &mut *self;
+        let read = match stream {
+            Stream::Local(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Encrypted(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
-        })?;
+        };
+        if read.is_pending() {
+            return silence.poll(cx);
+        }
+        silence.broken();
+        ready!(read)?;
         Poll::Ready(self.watch.look(&buffer.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let written = match &mut self.stream {
+            Stream::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Encrypted(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+        };
+        if written.is_ready() {
+            self.silence.broken();
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
+            Stream::Local(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Encrypted(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
@@ -157,6 +213,7 @@ impl AsyncWrite for Guarded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
+            Stream::Local(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Encrypted(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }

@@ -60,7 +60,10 @@ impl Silence {
 
 /// What is said of a server that does not answer.
 pub(super) fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the server does not answer, nor on another connection: it is stopped, frozen or cut off")
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the server does not answer, nor on another connection: it is stopped, frozen or cut off",
+    )
 }
 
 async fn until_gone(ask: Option<Ask>) {
