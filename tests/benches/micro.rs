@@ -4,15 +4,18 @@
 //! |---|---|
 //! | `frame` | a chunk of 500 order events, and a write frame of 500 rows: encoded, and decoded event by event |
 //! | `overlay` | a call's 500 rows put in; 500 rows looked up, which are there, or were never written; 10,000 rows taken for a commit |
+//! | `pages` | 1,000 pages of a file read with their checksums tested, and without |
 //! | `commit` | `Store::commit` of changed rows, durable: a tenth of a table of 100,000 rows, spread over it; all of it; the tenth into the journal |
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use serde_json::json;
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{hint::black_box, os::unix::fs::FileExt, sync::Arc, time::Duration};
 use unspool::{
+    disk::StorageBackend,
     pipeline::overlay::{Overlay, Reached, View, changes},
     plugin::{ReadRows, RowWrite},
+    source::log::EventLog,
     store::{AttemptStart, Commit, DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, RowChange, Store},
     vocabulary::{Description, Position, StageReport, Status, from_json},
 };
@@ -73,6 +76,30 @@ fn frames(criterion: &mut Criterion) {
                 black_box(write.expect("a write"));
             }
         });
+    });
+    group.finish();
+}
+
+fn pages(criterion: &mut Criterion) {
+    const PAGE: usize = 4096;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("log.redb");
+    drop(EventLog::open(&path, "a log").expect("a log"));
+    let checked = unspool::disk::backend(&path).expect("its pages");
+    let first = checked.len().expect("its length");
+    checked.set_len(first + 1000 * PAGE as u64).expect("a longer file");
+    let page: Vec<u8> = (0..PAGE).map(|at| (at * 31 >> 3) as u8).collect();
+    let places: Vec<u64> = (0..1000).map(|page| first + page * PAGE as u64).collect();
+    places.iter().for_each(|at| checked.write(*at, &page).expect("a page"));
+    let plain = std::fs::File::open(&path).expect("the file");
+    let mut group = criterion.benchmark_group("pages");
+    group.throughput(Throughput::Bytes(1000 * PAGE as u64)).measurement_time(Duration::from_secs(3));
+    let mut read = vec![0; PAGE];
+    group.bench_function("checked", |bencher| {
+        bencher.iter(|| places.iter().for_each(|at| checked.read(*at, &mut read).expect("a page")));
+    });
+    group.bench_function("plain", |bencher| {
+        bencher.iter(|| places.iter().for_each(|at| plain.read_exact_at(&mut read, *at).expect("a page")));
     });
     group.finish();
 }
@@ -227,5 +254,5 @@ fn document(value: &serde_json::Value) -> Vec<u8> {
     from_json(&value.to_string()).expect("JSON is a document")
 }
 
-criterion_group!(benches, frames, overlays, commits);
+criterion_group!(benches, frames, overlays, pages, commits);
 criterion_main!(benches);

@@ -96,7 +96,7 @@ impl Factory {
     /// What the supervisor says.
     pub fn start(&self, disk: Disk, store: Store, log: EventLog, places: usize) -> Result<Machine, String> {
         let files = FileSources::new(self.dir.path().join("files"));
-        let sources = Sources::new(log, files, self.dir.path().to_owned());
+        let sources = Sources::new(Ok(log), files, self.dir.path().to_owned());
         let options = Options { places, ..Options::default() };
         let supervisor = Supervisor::start(store.clone(), sources, self.engine.clone(), options);
         Ok(Machine { disk, store, supervisor: supervisor.map_err(|e| e.to_string())? })

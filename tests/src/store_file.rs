@@ -8,7 +8,8 @@ type Bytes = &'static [u8];
 
 /// Opens the store's file. No host may run.
 fn open(data: &Data) -> Database {
-    Database::open(data.path().join("store.redb")).expect("the store is there, and nobody has it open")
+    let backend = unspool::disk::backend(&data.path().join("store.redb")).expect("the store is there");
+    Database::builder().create_with_backend(backend).expect("nobody has it open")
 }
 
 /// Puts, replaces or removes rows of `rows/PROJECTION/GENERATION/TABLE`.

@@ -1,6 +1,9 @@
 //! Disks that fail: whatever fails, and at whichever operation, nothing is called done that is not durable, nothing hangs,
 //! and what is left opens again and goes on to the right rows.
 
+#[path = "faulty_storage/flips.rs"]
+mod flips;
+
 use unspool::{
     rebuild::Trigger,
     source::log::EventLog,

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use unspool_tests::{
     data::Data,
     history, oracle,
@@ -185,4 +185,150 @@ fn a_rebuild_from_another_terminal_outlives_the_command_in_which_it_runs() {
     assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(2_000)));
     assert_eq!(verify.end().exit, Some(0));
     assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+}
+
+/// The command ends with one of the codes for what is refused or failed, says `words`, and does not panic.
+#[track_caller]
+fn refuses(data: &Data, command: &[&str], words: &[&str]) {
+    let answer = data.run(command);
+    assert!(matches!(answer.exit, Some(1 | 2)), "{command:?}: {answer:#?}");
+    for word in words {
+        assert!(
+            answer.stderr.contains(word) || answer.stdout.contains(word),
+            "no {word:?} in {command:?}: {answer:#?}"
+        );
+    }
+    assert!(!answer.stderr.contains("panicked"), "{command:?}: {answer:#?}");
+}
+
+/// Flips one bit in every page that holds `content`: some of these pages are in use.
+fn flip(file: &Path, content: &[u8]) {
+    let mut bytes = fs::read(file).unwrap();
+    let holds = |page: &[u8]| page.windows(content.len()).any(|window| window == content);
+    let mut flipped = 0;
+    for page in bytes.chunks_mut(4096).filter(|page| holds(page)) {
+        *page.iter_mut().filter(|byte| **byte != 0).nth(20).unwrap() ^= 4;
+        flipped += 1;
+    }
+    assert!(flipped > 0, "no page holds it");
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_store_is_named_and_carried_nowhere() {
+    let (data, _) = with_orders(6_000);
+    data.ok(["rebuild", "order-summary"]);
+    let key = data.rows("order-summary/orders").into_keys().nth(40).unwrap();
+    flip(&data.path().join("store.redb"), key.as_bytes());
+    data.run(["model", "export", "order-summary/orders"]).refused(2, &["store.redb is damaged: its bytes", "restore"]);
+    refuses(&data, &["model", "digest", "order-summary"], &["store.redb is damaged"]);
+    // With debug assertions redb reads everything when it opens a file, and check has nothing to check.
+    let answer = data.run(["--json", "store", "check"]);
+    assert!(matches!(answer.exit, Some(1 | 2)), "{answer:#?}");
+    assert!((answer.stdout + &answer.stderr).contains("store.redb is damaged: its bytes"));
+    let copy = data.scratch("copy.redb");
+    refuses(&data, &["store", "backup", copy.to_str().unwrap()], &["store.redb is damaged"]);
+    assert!(!copy.exists() && !data.scratch("copy.redb.draft").exists());
+    refuses(&data, &["store", "compact"], &["store.redb is damaged"]);
+    // A host, where it comes up, says the same, and all the time.
+    let _host = data.start(["serve"]);
+    for _ in 0..3 {
+        refuses(&data, &["model", "export", "order-summary/orders"], &["store.redb is damaged"]);
+    }
+}
+
+#[test]
+fn a_damaged_log_is_built_from_by_nobody() {
+    let (data, events) = with_orders(6_000);
+    data.ok(["rebuild", "order-summary"]);
+    let log = data.path().join("log.redb");
+    let good = fs::read(&log).unwrap();
+    // Every page of sections, of which some are read by whatever reads anything.
+    let mut bytes = good.clone();
+    for page in bytes.chunks_mut(4096).skip(2).filter(|page| page.iter().filter(|byte| **byte != 0).count() > 2_000) {
+        page[2_000] ^= 1;
+    }
+    fs::write(&log, &bytes).unwrap();
+    refuses(&data, &["rebuild", "order-summary", "--restart", "--no-promote"], &["log.redb is damaged: its bytes"]);
+    refuses(&data, &["model", "verify", "order-summary", "--repair"], &["log.redb is damaged"]);
+    refuses(&data, &["events", "show", events[50]["id"].as_str().unwrap()], &["log.redb is damaged"]);
+    let more = data.file("more.ndjson", history::mixed(10, &[]));
+    refuses(&data, &["events", "import", more.to_str().unwrap()], &["log.redb is damaged"]);
+    let answer = data.run(["--json", "store", "check"]);
+    assert_eq!(answer.exit, Some(1), "{answer:#?}");
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0, "readers see what they saw");
+    // Where not even its beginning is right, rows are still there.
+    let mut bytes = good.clone();
+    bytes[100] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    refuses(&data, &["events", "stats"], &["log.redb is damaged"]);
+    refuses(&data, &["store", "check"], &["log.redb is damaged"]);
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+    assert_eq!(fs::read(&log).unwrap(), bytes, "it is left as it is");
+    fs::write(&log, good).unwrap();
+    assert_eq!(data.json(["store", "check"])["problems"], json!([]));
+}
+
+#[test]
+fn a_file_that_has_been_there_is_not_made_anew() {
+    let (original, events) = with_orders(600);
+    original.ok(["rebuild", "order-summary"]);
+    for gone in ["store.redb", "log.redb"] {
+        for empty in [false, true] {
+            let data = original.copy();
+            let path = data.path().join(gone);
+            fs::remove_file(&path).unwrap();
+            if empty {
+                fs::write(&path, "").unwrap();
+            }
+            for command in [&["events", "stats"][..], &["rebuild", "order-summary", "--restart"], &["store", "check"]] {
+                refuses(&data, command, &[gone, "missing or empty"]);
+            }
+            if gone == "log.redb" {
+                assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+            }
+            assert_eq!(fs::metadata(&path).map_or(0, |metadata| metadata.len()), 0, "nothing was made");
+            // Whoever means it can begin anew.
+            let kept = fs::read_to_string(data.path().join("kept")).unwrap();
+            fs::write(data.path().join("kept"), kept.replace(&format!("{gone}\n"), "")).unwrap();
+            let events = if gone == "log.redb" { 0 } else { 600 };
+            assert_eq!(data.json(["events", "stats"])["events"], events);
+            assert_eq!(data.json(["list", "--all"]).is_null(), gone == "store.redb");
+        }
+    }
+    // A directory that nothing was noted of, from a release that did not or a copy of the store alone.
+    let data = original.copy();
+    fs::remove_file(data.path().join("kept")).unwrap();
+    fs::remove_file(data.path().join("log.redb")).unwrap();
+    refuses(&data, &["events", "stats"], &["log.redb", "missing or empty"]);
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+    // The log alone is a beginning.
+    let data = Data::new(BINARY);
+    fs::create_dir(data.path()).unwrap();
+    fs::copy(original.path().join("log.redb"), data.path().join("log.redb")).unwrap();
+    assert_eq!(data.json(["events", "stats"])["events"], 600);
+}
+
+/// `tests/fixtures/format-1` is a data directory of the release before pages had checksums, as a killed host left it: 40
+/// events, a projection `echo` with a row for each.
+#[test]
+fn a_directory_of_the_release_before_opens() {
+    let data = Data::new(BINARY);
+    fs::create_dir(data.path()).unwrap();
+    let files = ["store.redb", "log.redb"];
+    for name in files {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1").join(format!("{name}.gz"));
+        let mut content = flate2::read::GzDecoder::new(fs::File::open(fixture).unwrap());
+        std::io::copy(&mut content, &mut fs::File::create(data.path().join(name)).unwrap()).unwrap();
+    }
+    let rows = data.rows("echo/rows");
+    assert_eq!((rows.len(), &rows["ev-039"]["data"]["n"]), (40, &json!(39)));
+    assert_eq!(data.json(["events", "stats"])["events"], 40);
+    assert_eq!(data.json(["events", "show", "ev-000"])["position"], 1);
+    assert_eq!(data.json(["store", "check"])["problems"], json!([]));
+    assert_eq!(data.json(["status", "echo"])["status"], "completed");
+    for name in files {
+        assert!(fs::read(data.path().join(name)).unwrap().starts_with(b"unspool\n"), "{name} has checksums");
+        assert!(!data.path().join(format!("{name}.draft")).exists());
+    }
 }

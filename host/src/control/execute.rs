@@ -24,7 +24,7 @@ impl Host {
         self.may(&request)?;
         match request {
             Request::EventsImport { file } => self.import(&file, sink),
-            Request::EventsStats => value(self.log().stats()?),
+            Request::EventsStats => value(self.log()?.stats()?),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file } => self.install(&file),
             Request::PluginList => self.list_plugins(sink),
@@ -88,11 +88,7 @@ impl Host {
                 Ok(json!({ "file": file, "bytes": bytes }))
             }
             Request::StoreAdopt => value(self.store().adopt_databases()?),
-            Request::StoreCheck => {
-                let mut report = self.store().check()?;
-                report.problems.extend(self.log().check()?);
-                value(report)
-            }
+            Request::StoreCheck => value(self.check()?),
         }
     }
 
@@ -103,14 +99,14 @@ impl Host {
             EventFile::open(Path::new(file))
         }
         .map_err(|e| ControlError::refused(e.to_string()))?;
-        let summary = self.log().import(&mut events, &mut |progress| {
+        let summary = self.log()?.import(&mut events, &mut |progress| {
             sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
         });
         value(summary.map_err(|e| ControlError::refused(e.to_string()))?)
     }
 
     fn show_event(&self, id: &str) -> Answer {
-        let Some((position, event)) = self.log().show(id)? else {
+        let Some((position, event)) = self.log()?.show(id)? else {
             return Err(ControlError::not_possible(format!("no event in the log has the id {id}")));
         };
         let shown = |bytes: &[u8]| to_json(bytes).map_err(|e| ControlError::failed(format!("event {id}: {e}")));

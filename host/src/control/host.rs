@@ -2,10 +2,11 @@
 
 use super::{ControlError, ErrorKind, Request};
 use crate::{
+    disk::DiskError,
     limits,
     plugin::{Engine, EngineOptions},
     rebuild::{Options, Supervisor},
-    source::{Sources, file::FileSources, log::EventLog},
+    source::{SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
 };
 use std::{
@@ -64,9 +65,11 @@ pub struct Host {
 struct Inner {
     dir: DataDir,
     store: Store,
-    log: EventLog,
+    /// Or why it cannot be read: what was built from it is there all the same.
+    log: Result<EventLog, ControlError>,
     /// The log is missing, and an empty one stands in for it: nothing may be built on that.
     only_reads: bool,
+    files: FileSources,
     options: HostOptions,
     /// Raised when the host ends.
     closing: Arc<AtomicBool>,
@@ -90,14 +93,25 @@ impl Host {
     pub fn open_for(path: &Path, options: HostOptions, wanted: Use) -> Result<Host, ControlError> {
         let dir = if wanted == Use::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
         let store = Store::open(&dir)?;
-        let only_reads = wanted == Use::Read && !dir.log_file().exists();
-        let log = match only_reads {
-            true => EventLog::empty("the event log")?,
-            false => EventLog::open(&dir.log_file(), "the event log")?,
+        let kept = match dir.keeps(&dir.log_file())? {
+            Some(kept) => kept,
+            None => store.is_built_from_the_log()?,
         };
+        let only_reads = wanted == Use::Read && !kept && !dir.log_file().exists();
+        let log = match only_reads {
+            true => Ok(EventLog::empty("the event log")?),
+            false => match EventLog::open_kept(&dir.log_file(), "the event log", kept) {
+                Err(e @ (DiskError::Damaged(_) | DiskError::Gone(_))) => Err(e.into()),
+                opened => Ok(opened?),
+            },
+        };
+        if !only_reads {
+            dir.note_kept()?;
+        }
+        let files = FileSources::new(dir.files_dir());
         let closing = Arc::default();
         let supervisor = OnceLock::new();
-        Ok(Host { inner: Arc::new(Inner { dir, store, log, only_reads, options, closing, supervisor }) })
+        Ok(Host { inner: Arc::new(Inner { dir, store, log, only_reads, files, options, closing, supervisor }) })
     }
 
     /// The data directory.
@@ -111,7 +125,7 @@ impl Host {
     /// When the engine does not start.
     pub fn supervisor(&self) -> Result<&Supervisor, ControlError> {
         let started = self.inner.supervisor.get_or_init(|| {
-            let Inner { dir, store, log, only_reads, options, closing, .. } = &*self.inner;
+            let Inner { dir, store, log, only_reads, files, options, closing, .. } = &*self.inner;
             let engine = Engine::new(EngineOptions {
                 cache_dir: Some(dir.compiled_dir()).filter(|dir| !only_reads || dir.exists()),
                 memory_bytes: options.memory_bytes,
@@ -127,9 +141,9 @@ impl Host {
                 closing: closing.clone(),
                 ..Options::default()
             };
-            let files = FileSources::new(dir.files_dir());
             files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
-            let sources = Sources::new(log.clone(), files, dir.path().to_owned());
+            let log = log.clone().map_err(|e| SourceError::permanent(e.message));
+            let sources = Sources::new(log, files.clone(), dir.path().to_owned());
             Ok(Supervisor::start(store.clone(), sources, engine, options)?)
         });
         started.as_ref().map_err(Clone::clone)
@@ -171,7 +185,12 @@ impl Host {
         &self.inner.store
     }
 
-    pub(super) fn log(&self) -> &EventLog {
-        &self.inner.log
+    /// The embedded log.
+    pub(super) fn log(&self) -> Result<&EventLog, ControlError> {
+        self.inner.log.as_ref().map_err(Clone::clone)
+    }
+
+    pub(super) fn files(&self) -> &FileSources {
+        &self.inner.files
     }
 }

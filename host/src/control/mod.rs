@@ -3,6 +3,7 @@
 //! A command is a [`Request`]. Where a host is running, the request goes over its socket; where none is, the command
 //! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
 
+mod check;
 mod execute;
 mod host;
 mod models;

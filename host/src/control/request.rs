@@ -221,9 +221,11 @@ impl From<DiskError> for ControlError {
             }
             DiskError::Missing(_) => ControlError::refused(message).of_kind(ErrorKind::NotFound),
             DiskError::NotPrivate(_) => ControlError::refused(message),
-            DiskError::Foreign(_) | DiskError::Format { .. } | DiskError::Io { .. } | DiskError::Damaged(_) => {
-                ControlError::refused(message).of_kind(ErrorKind::Store)
-            }
+            DiskError::Foreign(_)
+            | DiskError::Format { .. }
+            | DiskError::Io { .. }
+            | DiskError::Damaged(_)
+            | DiskError::Gone(_) => ControlError::refused(message).of_kind(ErrorKind::Store),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Comparison {
 
 /// Documents are equal when their canonical forms are: the order of a map's fields means nothing.
 fn meaning(table: &str, key: &str, document: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let damaged = |e| crate::disk::DiskError::Damaged(format!("{table} row {key}: {e}"));
+    let damaged = |e| crate::disk::DiskError::Damaged(format!("the store is damaged: {table} row {key}: {e}"));
     Ok(canonical(document).map_err(damaged)?)
 }
 

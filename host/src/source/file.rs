@@ -3,7 +3,7 @@
 //! the rebuild begins.
 
 use super::{SourceError, event_file::EventFile, log::EventLog};
-use crate::crash;
+use crate::{crash, disk::DiskError};
 use std::{
     collections::HashMap,
     fs, io,
@@ -83,28 +83,65 @@ impl FileSources {
         Ok(())
     }
 
+    /// Checks the indexes that there are, and says what does not fit together, in words.
+    ///
+    /// # Errors
+    /// When the directory or an index cannot be read.
+    pub fn check(&self) -> Result<Vec<String>, SourceError> {
+        let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = Vec::new();
+        if !self.dir.exists() {
+            return Ok(problems);
+        }
+        for entry in fs::read_dir(&self.dir).map_err(refuse)? {
+            let path = entry.map_err(refuse)?.path();
+            let (Some(digest), true) = (path.file_stem(), path.extension().is_some_and(|kind| kind == "redb")) else {
+                continue;
+            };
+            let known = open.values().find(|log| digest == super::Source::identity(*log)).cloned();
+            let opened = match known {
+                Some(log) => Ok(log),
+                None => EventLog::open_kept(&path, &path.display().to_string(), true),
+            };
+            match opened {
+                Ok(log) => problems.extend(log.check()?),
+                Err(e) => problems.push(e.to_string()),
+            }
+        }
+        Ok(problems)
+    }
+
     fn index(&self, path: &Path, digest: &str) -> Result<EventLog, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
         crate::private::make_dir(&self.dir).map_err(refuse)?;
         let (ready, draft) = (self.dir.join(format!("{digest}.redb")), self.dir.join(format!("{digest}.draft")));
         let open = |at: &Path| {
-            let opened = EventLog::open_as(at, &path.display().to_string(), Some(digest));
+            let opened = EventLog::open_as(at, &path.display().to_string(), false, Some(digest));
             opened.map_err(|e| SourceError::permanent(e.to_string()))
         };
-        if !ready.exists() {
-            if draft.exists() {
-                fs::remove_file(&draft).map_err(refuse)?;
+        if ready.exists() {
+            match EventLog::open_as(&ready, &path.display().to_string(), true, Some(digest)) {
+                // It is made of the file, which is there.
+                Err(e @ (DiskError::Damaged(_) | DiskError::Gone(_))) => {
+                    tracing::warn!("the index of {} is made again: {e}", path.display());
+                    fs::remove_file(&ready).map_err(refuse)?;
+                }
+                opened => return opened.map_err(|e| SourceError::permanent(e.to_string())),
             }
-            let mut file = EventFile::open(path)?;
-            let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
-            if let Err(e) = imported {
-                drop(fs::remove_file(&draft));
-                return Err(e);
-            }
-            crash::point("file-index.draft");
-            fs::rename(&draft, &ready).map_err(refuse)?;
-            crash::point("file-index.ready");
         }
+        if draft.exists() {
+            fs::remove_file(&draft).map_err(refuse)?;
+        }
+        let mut file = EventFile::open(path)?;
+        let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
+        if let Err(e) = imported {
+            drop(fs::remove_file(&draft));
+            return Err(e);
+        }
+        crash::point("file-index.draft");
+        fs::rename(&draft, &ready).map_err(refuse)?;
+        crash::point("file-index.ready");
         open(&ready)
     }
 }

@@ -14,7 +14,8 @@ type Databases = HashMap<String, (String, Arc<PostgresSource>)>;
 /// Opens histories: `log`, `file:PATH`, `postgres:PRESET?...`, and those that `unspool.toml` names.
 #[derive(Clone)]
 pub struct Sources {
-    log: EventLog,
+    /// Or why there is none.
+    log: Result<EventLog, SourceError>,
     files: FileSources,
     /// The folder of `unspool.toml`.
     settings: PathBuf,
@@ -23,8 +24,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The embedded log, event files indexed in `files`, and what `unspool.toml` in the folder `settings` names.
-    pub fn new(log: EventLog, files: FileSources, settings: PathBuf) -> Sources {
+    /// The embedded log or why it cannot be read, event files indexed in `files`, and what `unspool.toml` in the folder `settings` names.
+    pub fn new(log: Result<EventLog, SourceError>, files: FileSources, settings: PathBuf) -> Sources {
         Sources { log, files, settings, postgres: Arc::default() }
     }
 
@@ -34,7 +35,7 @@ impl Sources {
     /// When there is none of that name, or it cannot be opened; transient where another try may succeed.
     pub fn open(&self, name: &str) -> Result<Arc<dyn Source>, SourceError> {
         match name.split_once(':') {
-            None if name == "log" => Ok(Arc::new(self.log.clone())),
+            None if name == "log" => Ok(Arc::new(self.log.clone()?)),
             Some(("file", path)) => Ok(Arc::new(self.files.open(Path::new(path))?)),
             Some(("postgres", text)) => Ok(self.database(name, name, || PostgresSource::inline(name, text))?),
             _ => self.named(name),

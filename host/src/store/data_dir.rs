@@ -12,6 +12,7 @@ use std::{
 /// |---|---|
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
+/// | `kept` | which of the two there have been: they are not made anew when they are missing |
 /// | `unspool.toml` | settings of the operator, where there are any |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
 /// | `unspool.toml` | what operators have settled: named sources, homes of read models |
@@ -22,11 +23,19 @@ use std::{
 pub struct DataDir(PathBuf);
 
 /// Who has any of these has made the directory for us.
-const OURS: [&str; 3] = ["store.redb", "log.redb", crate::settings::FILE];
+const OURS: [&str; 4] = ["store.redb", "log.redb", crate::disk::KEPT, crate::settings::FILE];
 
 /// What is of use to others than its owner only where they mean harm.
-const ENTRIES: [&str; 7] =
-    ["store.redb", "log.redb", crate::settings::FILE, "control.sock", "host.log", "files", "compiled"];
+const ENTRIES: [&str; 8] = [
+    "store.redb",
+    "log.redb",
+    crate::disk::KEPT,
+    crate::settings::FILE,
+    "control.sock",
+    "host.log",
+    "files",
+    "compiled",
+];
 
 impl DataDir {
     /// Refuses a directory that others own or may write to, or in which they do so to what is ours: whoever asks a host there,
@@ -73,6 +82,7 @@ impl DataDir {
         match dir.store_file().try_exists() {
             Ok(true) => DataDir::open(path),
             Ok(false) if !path.exists() => Err(DiskError::Missing(path.to_owned())),
+            Ok(false) if dir.keeps(&dir.store_file())? == Some(true) => Err(DiskError::Gone(dir.store_file())),
             // Somebody else's, or nobody's yet.
             Ok(false) => DataDir::open(path).and(Err(DiskError::Missing(path.to_owned()))),
             Err(source) => Err(DiskError::Io { path: path.to_owned(), source }),

@@ -44,9 +44,17 @@ impl StoreError {
         matches!(self, StoreError::Postgres { transient: true, .. })
     }
 
+    /// Names what was being read, where the file turned out to be damaged there.
+    pub(super) fn reading(self, what: impl std::fmt::Display) -> StoreError {
+        match self {
+            StoreError::Disk(DiskError::Damaged(place)) => DiskError::Damaged(format!("{place} ({what})")).into(),
+            other => other,
+        }
+    }
+
     /// What was read is not what was written.
     pub(super) fn damaged(what: impl Into<String>) -> StoreError {
-        DiskError::Damaged(what.into()).into()
+        DiskError::Damaged(format!("the store is damaged: {}", what.into())).into()
     }
 }
 

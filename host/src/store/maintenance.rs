@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     crash,
-    disk::{self, DiskError},
+    disk::{self, Checked, DiskError},
     vocabulary::{Status, check_document},
 };
 use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    TableHandle, Value, WriteTransaction,
+    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value,
+    WriteTransaction,
 };
 use serde::Serialize;
 use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
@@ -68,12 +68,23 @@ impl Store {
         Ok(fs::metadata(file).map_err(io_error)?.len())
     }
 
-    /// Reads everything, and checks that what is stored fits together: checkpoints, receipts, generations, rows.
+    /// Reads every page, and checks that what is stored fits together: checkpoints, receipts, generations, rows.
     ///
     /// # Errors
-    /// When the store cannot be read. What does not fit is not an error but part of the report.
+    /// When the store cannot be read, and no page says why. What does not fit is not an error but part of the report.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
         let mut report = CheckReport { copy_of: self.original(), ..CheckReport::default() };
+        report.problems = self.db.check_pages()?;
+        match self.check_contents(&mut report) {
+            Err(e) if !report.problems.is_empty() => {
+                report.problems.push(format!("the store: not all of it was read: {e}"));
+            }
+            checked => checked?,
+        }
+        Ok(report)
+    }
+
+    fn check_contents(&self, report: &mut CheckReport) -> Result<(), StoreError> {
         // Of rows that are in the store each copy has its own.
         if let Some(original) = &report.copy_of
             && self.projections()?.iter().any(|projection| projection.owner.is_some())
@@ -86,7 +97,7 @@ impl Store {
         // All from one transaction: the store goes on meanwhile.
         for projection in read.open_table(PROJECTIONS)?.iter()? {
             let (name, record) = projection?;
-            check_projection(&read, &decode(name.value(), record.value())?, &mut report)?;
+            check_projection(&read, &decode(name.value(), record.value())?, report)?;
         }
         for record in read.open_table(REBUILDS)?.iter()? {
             let (key, record) = record?;
@@ -97,7 +108,7 @@ impl Store {
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
             let id = record.checkpoint_id();
             match self.rows_to_check(&read, &record) {
-                Ok((generation, rows)) => check_generation(&read, &record, &generation, &rows, &mut report)?,
+                Ok((generation, rows)) => check_generation(&read, &record, &generation, &rows, report)?,
                 Err(e) => report.problems.push(format!("{id}: its rows cannot be read: {e}")),
             }
         }
@@ -106,7 +117,7 @@ impl Store {
                 report.problems.push(format!("table {} belongs to no generation", table.name()));
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// The rows of a generation: those in the store as `read` sees them, others as their database has them now.
@@ -234,19 +245,23 @@ fn check_generation(
 /// When it is in use, damaged, or cannot be written.
 pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
     let mut db = open(dir)?;
-    let intact = db.check_integrity().map_err(|e| DiskError::Damaged(e.to_string()))?;
+    if let Some(first) = db.check_pages()?.into_iter().next() {
+        return Err(DiskError::Damaged(first).into());
+    }
+    let intact = db.check_integrity().map_err(|e| StoreError::damaged(e.to_string()))?;
     if !intact {
         return Err(StoreError::damaged("its pages do not fit together"));
     }
     db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
 }
 
-fn open(dir: &DataDir) -> Result<Database, DiskError> {
-    disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, |_| Ok(()))
+fn open(dir: &DataDir) -> Result<Checked, DiskError> {
+    let kept = dir.keeps(&dir.store_file())?.unwrap_or(false);
+    disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, kept, |_| Ok(()))
 }
 
 fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
-    let copy = disk::open(file, FORMAT, crate::limits::STORE_CACHE_BYTES, |_| Ok(()))?;
+    let copy = disk::open(file, FORMAT, crate::limits::STORE_CACHE_BYTES, false, |_| Ok(()))?;
     let write = copy.begin_write().map_err(DiskError::from)?;
     copy_table(read, &write, COMPONENTS)?;
     copy_table(read, &write, PROJECTIONS)?;

@@ -22,6 +22,7 @@ mod error;
 mod generations;
 mod home;
 mod journal;
+mod kept;
 mod maintenance;
 pub mod merged;
 mod packed;
@@ -45,9 +46,9 @@ pub use records::{
 };
 pub use rows::{Generation, RowSnapshot};
 
-use crate::disk::{self, DiskError};
+use crate::disk::{self, Checked, DiskError};
 use home::Homes;
-use redb::{Database, TableDefinition, WriteTransaction};
+use redb::{TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{path::Path, sync::Arc};
 
@@ -61,7 +62,7 @@ const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("
 /// A handle to the store. Clones share the file.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<Database>,
+    db: Arc<Checked>,
     homes: Arc<Homes>,
     place: Arc<place::Whereabouts>,
 }
@@ -72,7 +73,13 @@ impl Store {
     /// # Errors
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
-        let db = disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
+        let db = disk::open(
+            &dir.store_file(),
+            FORMAT,
+            crate::limits::STORE_CACHE_BYTES,
+            dir.keeps(&dir.store_file())?.unwrap_or(false),
+            create_tables,
+        )?;
         let mut store = Store::over(db)?;
         store.place = Arc::new(store.find_place(dir)?);
         Ok(store)
@@ -88,7 +95,7 @@ impl Store {
         Store::over(db)
     }
 
-    fn over(db: Database) -> Result<Store, StoreError> {
+    fn over(db: Checked) -> Result<Store, StoreError> {
         let store = Store { db: Arc::new(db), homes: Arc::default(), place: Arc::default() };
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {

@@ -78,11 +78,47 @@ struct StoredRows {
 }
 
 struct RowTable {
+    name: String,
     rows: ReadOnlyTable<&'static str, &'static [u8]>,
     packing: Packing,
 }
 
 impl RowTable {
+    /// See [`RowSnapshot::scan`].
+    fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        max_bytes: usize,
+        page: &mut Vec<(String, Bytes)>,
+    ) -> Result<(), StoreError> {
+        let from = after.map_or(prefix, |after| after.max(prefix));
+        let mut bytes = 0;
+        for row in self.rows.range(from..)? {
+            let (key, stored) = row?;
+            let key = key.value();
+            if after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            if !key.starts_with(prefix) || page.len() >= limit {
+                break;
+            }
+            let document = self.document(stored.value())?;
+            bytes += key.len() + document.len();
+            if bytes > max_bytes && !page.is_empty() {
+                break;
+            }
+            page.push((key.to_owned(), document));
+        }
+        Ok(())
+    }
+
+    /// Says of damage where it is in the table: at this key, or behind it.
+    fn damaged(&self, key: Option<&str>, error: StoreError) -> StoreError {
+        error.reading(format_args!("{} at or behind {}", self.name, key.unwrap_or("its beginning")))
+    }
+
     fn document(&self, stored: &[u8]) -> Result<Bytes, StoreError> {
         Ok(match self.packing.unpack(stored)? {
             Cow::Borrowed(document) => Bytes::copy_from_slice(document),
@@ -135,7 +171,7 @@ impl Store {
 
 fn open_rows(read: &ReadTransaction, name: &str) -> Result<Option<RowTable>, StoreError> {
     match read.open_table(row_table(name)) {
-        Ok(rows) => Ok(Some(RowTable { rows, packing: Packing::of(read, name)? })),
+        Ok(rows) => Ok(Some(RowTable { name: name.to_owned(), rows, packing: Packing::of(read, name)? })),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -244,8 +280,8 @@ impl StoredRows {
 impl CommittedRows for StoredRows {
     fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let Some(Some(table)) = self.tables.get(table) else { return Ok(vec![None; keys.len()]) };
-        let get = |key: &&str| table.rows.get(*key)?.map(|stored| table.document(stored.value())).transpose();
-        keys.iter().map(get).collect()
+        let get = |key: &str| table.rows.get(key)?.map(|stored| table.document(stored.value())).transpose();
+        keys.iter().map(|key| get(key).map_err(|e| table.damaged(Some(key), e))).collect()
     }
 
     fn scan(
@@ -257,33 +293,20 @@ impl CommittedRows for StoredRows {
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, StoreError> {
         let Some(Some(table)) = self.tables.get(table) else { return Ok(Vec::new()) };
-        let from = after.map_or(prefix, |after| after.max(prefix));
         let mut page = Vec::new();
-        let mut bytes = 0;
-        for row in table.rows.range(from..)? {
-            let (key, stored) = row?;
-            let key = key.value();
-            if after.is_some_and(|after| key <= after) {
-                continue;
-            }
-            if !key.starts_with(prefix) || page.len() >= limit {
-                break;
-            }
-            let document = table.document(stored.value())?;
-            bytes += key.len() + document.len();
-            if bytes > max_bytes && !page.is_empty() {
-                break;
-            }
-            page.push((key.to_owned(), document));
-        }
+        let scanned = table.scan(prefix, after, limit, max_bytes, &mut page);
+        scanned.map_err(|e| table.damaged(page.last().map(|(key, _)| key.as_str()).or(after), e))?;
         Ok(page)
     }
 
     fn each(&self, table: usize, show: ShowRow<'_>) -> Result<(), StoreError> {
         let Some(Some(table)) = self.tables.get(table) else { return Ok(()) };
-        for row in table.rows.range::<&str>(..)? {
-            let (key, stored) = row?;
+        let mut last = String::new();
+        for row in table.rows.range::<&str>(..).map_err(|e| table.damaged(None, e.into()))? {
+            let (key, stored) = row.map_err(|e| table.damaged(Some(&last), e.into()))?;
             show(key.value(), &table.packing.unpack(stored.value())?)?;
+            last.clear();
+            last.push_str(key.value());
         }
         Ok(())
     }

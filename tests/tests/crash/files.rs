@@ -13,9 +13,14 @@ fn a_data_directory_whose_making_was_killed_is_made_again() {
         file[..header.len()].copy_from_slice(header);
         file
     };
-    let data = Data::new(BINARY);
-    std::fs::create_dir(data.path()).unwrap();
-    for (file, content) in [("store.redb", unborn(&[0; 9])), ("log.redb", unborn(b"\0\0\0\0\0\0\0\0\0\x02\0\0\x10"))] {
+    for (file, content) in [
+        ("store.redb", unborn(&[0; 9])),
+        ("log.redb", unborn(b"\0\0\0\0\0\0\0\0\0\x02\0\0\x10")),
+        ("log.redb", unborn(&[])),
+    ] {
+        let data = Data::new(BINARY);
+        std::fs::create_dir(data.path()).unwrap();
+        std::fs::write(data.path().join("unspool.toml"), "").unwrap();
         std::fs::write(data.path().join(file), content).unwrap();
         assert_eq!(data.json(["events", "stats"])["events"], 0, "{file}");
     }

@@ -12,6 +12,7 @@
 //! The log only grows. An import is one transaction: readers see all of a file or nothing.
 
 mod block;
+mod check;
 mod import;
 mod read;
 #[cfg(test)]
@@ -22,12 +23,12 @@ pub use import::{ImportProgress, ImportSummary};
 
 use super::{Located, Reader, Source, SourceError};
 use crate::{
-    disk::{self, DiskError},
+    disk::{self, Checked, DiskError},
     limits,
     vocabulary::{Event, Matcher, Position},
 };
 use block::{Section, Summary};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
 
@@ -42,7 +43,7 @@ const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
 /// A handle to a log. Clones share the file.
 #[derive(Clone)]
 pub struct EventLog {
-    db: Arc<Database>,
+    db: Arc<Checked>,
     /// What readers share.
     window: Arc<window::Window>,
     name: Arc<str>,
@@ -75,12 +76,20 @@ impl EventLog {
     /// # Errors
     /// When the file is in use, foreign, damaged, of a newer format, or cannot be written.
     pub fn open(path: &Path, name: &str) -> Result<EventLog, DiskError> {
-        EventLog::open_as(path, name, None)
+        EventLog::open_as(path, name, false, None)
     }
 
-    /// Opens or creates a log; `known` is its identity, where that is known from elsewhere.
-    pub(super) fn open_as(path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
-        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, create_tables)?;
+    /// Opens the log at `path`; where nothing is there, one is created only where none is `kept` there.
+    ///
+    /// # Errors
+    /// As [`EventLog::open`]; [`DiskError::Gone`] where one is kept and missing or empty.
+    pub fn open_kept(path: &Path, name: &str, kept: bool) -> Result<EventLog, DiskError> {
+        EventLog::open_as(path, name, kept, None)
+    }
+
+    /// Opens a log, or creates one that is not `kept`; `known` is its identity, where that is known from elsewhere.
+    pub(super) fn open_as(path: &Path, name: &str, kept: bool, known: Option<&str>) -> Result<EventLog, DiskError> {
+        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, kept, create_tables)?;
         EventLog::over(db, path, name, known)
     }
 
@@ -102,10 +111,10 @@ impl EventLog {
         EventLog::over(db, path, name, None)
     }
 
-    fn over(db: Database, path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
+    fn over(db: Checked, path: &Path, name: &str, known: Option<&str>) -> Result<EventLog, DiskError> {
         let identity = match db.begin_read()?.open_table(disk::META)?.get("identity")? {
             Some(bytes) => bytes.value().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-            None => return Err(DiskError::Damaged(format!("{} has no identity", path.display()))),
+            None => return Err(DiskError::Damaged(format!("{} is damaged: it has no identity", path.display()))),
         };
         let identity = known.map_or(identity, str::to_owned);
         Ok(EventLog { db: Arc::new(db), window: Arc::default(), name: name.into(), identity: identity.into() })
@@ -137,12 +146,17 @@ impl EventLog {
         Ok(stats)
     }
 
-    /// Reads every event, and says what does not fit together, in words.
+    /// Reads every page and every event, and says what does not fit together, in words.
     ///
     /// # Errors
-    /// When the log cannot be read.
+    /// When the log cannot be read, and nothing says why.
     pub fn check(&self) -> Result<Vec<String>, SourceError> {
-        read::check(self)
+        let mut problems = self.db.check_pages().map_err(damage)?;
+        match check::check(self, &mut problems) {
+            Err(e) if !problems.is_empty() => problems.push(format!("{}: not all of it was read: {e}", self.name)),
+            checked => checked?,
+        }
+        Ok(problems)
     }
 
     /// The event with this id, and its position; `None` where there is none.
@@ -189,7 +203,9 @@ impl EventLog {
 
     fn section(&self, read: &ReadTransaction, first: u64, kind: u32) -> Result<Section, SourceError> {
         let sections = read.open_table(SECTIONS).map_err(damage)?;
-        match sections.get((first, kind)).map_err(damage)? {
+        let at =
+            |e: SourceError| SourceError { message: format!("{} (events from position {first} on)", e.message), ..e };
+        match sections.get((first, kind)).map_err(|e| at(damage(e)))? {
             Some(bytes) => Section::decode(bytes.value()).map_err(|e| self.damaged(e)),
             None => Err(self.damaged(format!("section {kind} of block {first} is missing"))),
         }

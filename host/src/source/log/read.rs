@@ -58,40 +58,6 @@ pub(super) fn count(log: &EventLog, matcher: &Matcher, after: Position, through:
     Ok(count)
 }
 
-/// Reads every event, and says what does not fit.
-pub(super) fn check(log: &EventLog) -> Result<Vec<String>, SourceError> {
-    let read = log.begin()?;
-    let (mut problems, mut last) = (Vec::new(), 0);
-    for entry in log.index(&read)?.range(0..).map_err(damage)? {
-        let (first, summary) = entry.map_err(damage)?;
-        let (first, summary) = (first.value(), log.summary(first.value(), summary.value())?);
-        let mut problem = |what: String| problems.push(format!("{}: block {first}: {what}", log.name));
-        if first <= last {
-            problem(format!("it begins before the one before it ends, at {last}"));
-        }
-        last = summary.last;
-        for (kind, count) in &summary.kinds {
-            match log.section(&read, first, *kind) {
-                Err(e) => problem(e.message),
-                Ok(section) => {
-                    if section.entries.len() != *count as usize {
-                        problem(format!("{} events of type {kind}, not {count}", section.entries.len()));
-                    }
-                    for (position, mut frame) in section.events() {
-                        match unspool_frame::Event::decode(&mut frame) {
-                            Ok(event)
-                                if event.position == position && position >= first && position <= summary.last => {}
-                            Ok(event) => problem(format!("event {} stands at {position}", event.id)),
-                            Err(e) => problem(format!("the event at {position}: {e}")),
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(problems)
-}
-
 /// The greatest position up to which no event is later than `timestamp`.
 pub(super) fn until(log: &EventLog, timestamp: i64) -> Result<Position, SourceError> {
     let read = log.begin()?;

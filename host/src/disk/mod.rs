@@ -1,0 +1,302 @@
+//! The redb files of a data directory: how they are opened, and what can be wrong with them.
+//!
+//! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
+//! newer version is refused, not guessed at.
+
+mod pages;
+mod plain;
+
+use crate::{crash, private};
+use pages::{Look, LookAgain, Pages, Shared};
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction, backends::FileBackend};
+use std::{
+    fs::File,
+    io,
+    ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What a file of ours may stand on instead of a file of the system: reads, writes and syncs of bytes at offsets.
+pub use redb::StorageBackend;
+
+/// Facts about a file: name -> bytes.
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+const FORMAT: &str = "format";
+
+/// The file of a data directory that names what is kept there.
+pub(crate) const KEPT: &str = "kept";
+
+/// A file that cannot do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// Another process has it open.
+    #[error("{0} is in use by another process; stop it, or let it do the work (it answers the same commands)")]
+    InUse(PathBuf),
+    /// Not one of ours.
+    #[error("{0} does not belong to unspool; name another data directory with --data, or an empty one to start anew")]
+    Foreign(PathBuf),
+    /// There is none.
+    #[error(
+        "there is no data directory at {0}; name another one with --data, or begin one with unspool events import FILE or \
+         unspool plugin install FILE"
+    )]
+    Missing(PathBuf),
+    /// Others own it or may write to it.
+    #[error(transparent)]
+    NotPrivate(#[from] private::NotPrivate),
+    /// Written by another version of this program.
+    #[error("{path} has format {found}; this program knows format {known}: use the unspool that wrote it")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format that this program knows.
+        known: u32,
+    },
+    /// The file system refuses.
+    #[error("{path}: {source}; check its permissions and the space left on its disk")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was read is not what was written.
+    #[error("{0}; nothing was repaired: restore a copy, or build anew in another data directory")]
+    Damaged(String),
+    /// A file in which something was is missing or empty.
+    #[error(
+        "{0} is missing or empty, and the data directory had one; nothing was made in its place: restore a copy \
+         (to begin with an empty one instead, take its name out of {kept} in that directory)",
+        kept = KEPT
+    )]
+    Gone(PathBuf),
+    /// A commit did not reach the disk.
+    #[error("the store could not write: {0}; nothing of this commit was kept: check the space left on its disk")]
+    Write(String),
+}
+
+impl DiskError {
+    fn opening(path: &Path, error: redb::DatabaseError) -> DiskError {
+        use redb::{DatabaseError, StorageError};
+        let error = match error {
+            DatabaseError::Storage(StorageError::Io(e)) => match e.downcast::<DiskError>() {
+                Ok(ours) => return ours,
+                Err(e) => DatabaseError::Storage(StorageError::Io(e)),
+            },
+            other => other,
+        };
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => DiskError::InUse(path.to_owned()),
+            DatabaseError::UpgradeRequired(_) => DiskError::Foreign(path.to_owned()),
+            // Bytes that are no redb file at all.
+            DatabaseError::Storage(StorageError::Io(source)) if source.kind() == io::ErrorKind::InvalidData => {
+                DiskError::Foreign(path.to_owned())
+            }
+            DatabaseError::Storage(StorageError::Io(source)) => DiskError::Io { path: path.to_owned(), source },
+            other => damaged(format!("{} is damaged: {other}", path.display())),
+        }
+    }
+}
+
+impl From<redb::Error> for DiskError {
+    fn from(error: redb::Error) -> DiskError {
+        let error = match error {
+            redb::Error::Io(e) => match e.downcast::<DiskError>() {
+                Ok(ours) => return ours,
+                Err(e) => redb::Error::Io(e),
+            },
+            redb::Error::PreviousIo => {
+                let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(first) = found.first() {
+                    return DiskError::Damaged(first.clone());
+                }
+                redb::Error::PreviousIo
+            }
+            other => other,
+        };
+        match error {
+            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::ValueTooLarge(_) => {
+                DiskError::Write(error.to_string())
+            }
+            other => DiskError::Damaged(format!("the store is damaged: {other}")),
+        }
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for DiskError {
+            fn from(error: $error) -> DiskError {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+
+/// What damaged files have shown since the process began. redb reads and writes nothing more of a file once anything of it
+/// could not be read, and does not say why again.
+static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Notes that something is not as it was written.
+fn damaged(what: String) -> DiskError {
+    tracing::debug!("{what}");
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(what.clone());
+    DiskError::Damaged(what)
+}
+
+/// An open file: a redb database on pages whose checksums every read tests.
+pub(crate) struct Checked {
+    db: Database,
+    pages: Arc<Pages>,
+}
+
+impl Deref for Checked {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.db
+    }
+}
+
+impl DerefMut for Checked {
+    fn deref_mut(&mut self) -> &mut Database {
+        &mut self.db
+    }
+}
+
+impl Checked {
+    /// Reads every page, and says which are not as they were written. Others may read and write meanwhile.
+    pub(crate) fn check_pages(&self) -> Result<Vec<String>, DiskError> {
+        Ok(self.pages.check().map_err(redb::StorageError::from)?)
+    }
+}
+
+/// How often a file is looked at again that another process changes between the look and the lock.
+const LOOKS: usize = 5;
+
+/// Opens the file at `path` with layout `format`, or creates it: `create` then makes its tables. A file that was written
+/// without checksums is written anew with them. Where `known` says that something was in it, it is not made anew.
+pub(crate) fn open(
+    path: &Path,
+    format: u32,
+    cache_bytes: usize,
+    known: bool,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Checked, DiskError> {
+    let io_error = |source| DiskError::Io { path: path.to_owned(), source };
+    let boot = pages::boot();
+    for _ in 0..LOOKS {
+        if known && !path.try_exists().map_err(io_error)? {
+            return Err(DiskError::Gone(path.to_owned()));
+        }
+        let file = private::open_or_make(path).map_err(io_error)?;
+        let file = FileBackend::new(file).map_err(|e| DiskError::opening(path, e))?;
+        let look = pages::look(&file, boot).map_err(io_error)?;
+        match look {
+            Look::Empty if known => return Err(DiskError::Gone(path.to_owned())),
+            Look::Plain => plain::rewrite(path, format, cache_bytes)?,
+            look => match open_pages(Pages::new(file, path, boot, look), look, path, cache_bytes)? {
+                Some(opened) => return ready(opened, path, format, known, create),
+                None => continue,
+            },
+        }
+    }
+    Err(DiskError::InUse(path.to_owned()))
+}
+
+/// [`open`] over a `backend`, which errors call `name`.
+pub(crate) fn open_on(
+    backend: impl StorageBackend,
+    name: &Path,
+    format: u32,
+    cache_bytes: usize,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Checked, DiskError> {
+    let look = pages::look(&backend, None).map_err(|source| DiskError::Io { path: name.to_owned(), source })?;
+    match open_pages(Pages::new(backend, name, None, look), look, name, cache_bytes)? {
+        Some(opened) => ready(opened, name, format, false, create),
+        None => Err(DiskError::InUse(name.to_owned())),
+    }
+}
+
+/// `None` where the file has changed since it was looked at.
+fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Result<Option<Checked>, DiskError> {
+    let pages = Arc::new(pages);
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsettled);
+    let backend = Shared(pages.clone());
+    // While nothing is known of the pages, redb may meet what it does not expect.
+    let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
+    let opened = opened.map_err(|_| damaged(format!("{} is damaged: its pages make no sense", path.display())))?;
+    match opened {
+        Ok(db) => {
+            pages.adopt().map_err(redb::StorageError::from)?;
+            Ok(Some(Checked { db, pages }))
+        }
+        Err(redb::DatabaseError::Storage(redb::StorageError::Io(e)))
+            if e.get_ref().is_some_and(|e| e.is::<LookAgain>()) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(DiskError::opening(path, e)),
+    }
+}
+
+/// What redb sees of the file at `path`: for tests, which change what is stored behind the product's back.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn backend(path: &Path) -> Result<impl StorageBackend, DiskError> {
+    let io_error = |source| DiskError::Io { path: path.to_owned(), source };
+    let file = File::options().read(true).write(true).open(path).map_err(io_error)?;
+    let file = FileBackend::new(file).map_err(|e| DiskError::opening(path, e))?;
+    let boot = pages::boot();
+    let look = pages::look(&file, boot).map_err(io_error)?;
+    Ok(Pages::new(file, path, boot, look))
+}
+
+/// The version of the layout of its tables; `None` where there is no table yet.
+fn format_of(db: &Database, path: &Path) -> Result<Option<u32>, DiskError> {
+    match db.begin_read()?.open_table(META) {
+        Ok(meta) => match meta.get(FORMAT)? {
+            Some(value) => Ok(Some(value.value().try_into().map_or(u32::MAX, u32::from_le_bytes))),
+            None => Err(DiskError::Foreign(path.to_owned())),
+        },
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn ready(
+    db: Checked,
+    path: &Path,
+    format: u32,
+    known: bool,
+    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
+) -> Result<Checked, DiskError> {
+    match format_of(&db, path)? {
+        Some(found) if found == format => {}
+        Some(found) => return Err(DiskError::Format { path: path.to_owned(), found, known: format }),
+        None if known => return Err(DiskError::Gone(path.to_owned())),
+        None => {
+            crash::point("file.empty");
+            let write = db.begin_write()?;
+            if write.list_tables()?.next().is_some() {
+                return Err(DiskError::Foreign(path.to_owned()));
+            }
+            write.open_table(META)?.insert(FORMAT, format.to_le_bytes().as_slice())?;
+            create(&write)?;
+            crash::point("file.tables-written");
+            write.commit()?;
+            crash::point("file.made");
+        }
+    }
+    Ok(db)
+}

@@ -1,0 +1,658 @@
+//! A file whose pages carry checksums, which every read tests.
+//!
+//! redb keeps checksums too, but tests them only when it repairs a file: a bit that flips on the disk would be read as
+//! what was written, or make rows appear under other keys, or vanish. So redb stands on this file instead of a plain one.
+//! All that is said of places, keys and tables stands in pages, so that no damage is read as anything.
+//!
+//! | pages of the file | what |
+//! |---|---|
+//! | 0 | the front, and zeros |
+//! | then, again and again | 4096 bytes of checksums (8 bytes each), and the 512 pages that they are of |
+//!
+//! | bytes of the front | what |
+//! |---|---|
+//! | 0..8 | `unspool`, line feed |
+//! | 8..12 | the version of this layout |
+//! | 12 | 1 while the file is settled: all that was written is on the disk, with its checksums |
+//! | 16..32 | the boot of the system in which it was settled |
+//! | 32..40 | checksum of the rest of this, and of the header |
+//! | 40..48 | checksum of the header when the file was settled last |
+//! | 64..384 | redb's header |
+//!
+//! Numbers are little-endian. A checksum is XXH3 with the page's number as its seed; 0 stands for a page that was never
+//! written, which is all zeros.
+//!
+//! **Crashes.** redb never writes over a page that its last commit needs, but for the header. So checksums may reach the
+//! disk with the sync that makes their pages durable, before them or behind them: where they do not fit after a crash,
+//! the page is not in use, or its commit was never done. The front is one sector, and says by `settled` whether that may
+//! be so. After a process was killed it is exact, because each write of this file begins by taking it back. After a loss
+//! of power it may be older than what it speaks of: then the file is read once. Where something does not fit, redb reads
+//! all that is in use and tests its own checksums, too; what does not fit is then not in use, and gets its checksums anew.
+//! Only where the header is newer than what was settled last, a commit was under way: then redb alone decides, by its own
+//! checksums, whether it was done.
+
+use super::DiskError;
+use redb::{BackendError, StorageBackend};
+use std::{
+    collections::HashMap,
+    fmt,
+    io::{self, ErrorKind},
+    ops::{Bound, Range},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use twox_hash::XxHash3_64;
+
+/// The version of the layout above. The one before it was a redb file as it is, without checksums.
+const VERSION: u32 = 2;
+
+const MAGIC: &[u8; 8] = b"unspool\n";
+
+/// What a redb file begins with.
+pub(super) const REDB_MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// Bytes of a redb file's header.
+pub(super) const HEADER: usize = 320;
+
+/// The byte of the header, and the bit in it, by which redb says that the file was not closed.
+const UNCLEAN: (usize, u8) = (9, 2);
+
+const FRONT: usize = 64 + HEADER;
+
+/// Bytes of a page.
+pub(super) const PAGE: usize = 4096;
+
+/// Pages that have their checksums on one page.
+const GROUP: u64 = 512;
+
+/// Pages of checksums that are kept in memory, but for changed ones.
+const KEPT_GROUPS: usize = 512;
+
+/// Places of damage that are told one by one.
+const TOLD: usize = 10;
+
+/// The file changed between the look at it and its lock: look again.
+#[derive(Debug)]
+pub(super) struct LookAgain;
+
+impl fmt::Display for LookAgain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the file has changed meanwhile")
+    }
+}
+
+impl std::error::Error for LookAgain {}
+
+/// What a look at a file says of how it is to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing is in it.
+    Empty,
+    /// A redb file without checksums.
+    Plain,
+    /// As it was settled.
+    Settled,
+    /// To be tested as a whole by redb.
+    Unsettled,
+}
+
+/// See the module.
+pub(super) struct Pages {
+    file: Box<dyn StorageBackend>,
+    name: PathBuf,
+    /// The running system; `None` where a crash of it cannot be told from one of a process.
+    boot: Option<[u8; 16]>,
+    /// How it was looked at before it was locked.
+    look: Look,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    /// Whether a front has been written.
+    born: bool,
+    header: Vec<u8>,
+    /// As on the disk.
+    settled: bool,
+    /// The checksum of the header when that was so last.
+    settled_header: u64,
+    /// Whether checksums are tested.
+    tested: bool,
+    /// Whether pages that are not in use may have checksums that do not fit.
+    stale: bool,
+    /// Changes since the file was opened.
+    changes: u64,
+    groups: HashMap<u64, Group>,
+}
+
+/// Checksums of the pages of one group.
+struct Group {
+    sums: Vec<u64>,
+    changed: bool,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The front of a file.
+struct Front {
+    version: u32,
+    fits: bool,
+    settled: bool,
+    boot: [u8; 16],
+    settled_header: u64,
+    header: Vec<u8>,
+}
+
+impl Front {
+    /// `None` where the file does not begin with a front.
+    fn read(bytes: &[u8]) -> Option<Front> {
+        if bytes.len() < FRONT || !bytes.starts_with(MAGIC) {
+            return None;
+        }
+        let number = |at: Range<usize>| bytes[at].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Some(Front {
+            version: number(8..12) as u32,
+            fits: number(32..40) == front_sum(bytes),
+            settled: bytes[12] == 1,
+            boot: bytes[16..32].try_into().unwrap_or_default(),
+            settled_header: number(40..48),
+            header: bytes[64..FRONT].to_vec(),
+        })
+    }
+
+    /// Whether the maker of `file`, which has `len` bytes, was killed before redb wrote its magic number.
+    fn is_unborn(&self, file: &dyn StorageBackend, len: u64) -> io::Result<bool> {
+        let unborn = self.header[..REDB_MAGIC.len()].iter().all(|byte| *byte == 0);
+        Ok(unborn && (self.fits || is_unborn(file, len, FRONT)?))
+    }
+}
+
+/// Whether redb closed the file that has this header.
+pub(super) fn is_clean(header: &[u8]) -> bool {
+    header[UNCLEAN.0] & UNCLEAN.1 == 0
+}
+
+fn front_sum(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot(&[&bytes[..32], &bytes[40..FRONT]].concat())
+}
+
+/// The checksum of a page.
+fn sum(page: u64, bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(page, bytes).max(1)
+}
+
+/// Where page `page` of redb's file stands in ours. Page 0 is the front.
+fn place(page: u64) -> u64 {
+    let (group, within) = ((page - 1) / GROUP, (page - 1) % GROUP);
+    (1 + group * (GROUP + 1) + 1 + within) * PAGE as u64
+}
+
+/// Where the checksums of a group stand.
+fn sums_place(group: u64) -> u64 {
+    (1 + group * (GROUP + 1)) * PAGE as u64
+}
+
+/// The length of our file for one of redb's.
+fn outer_len(len: u64) -> u64 {
+    let pages = len.div_ceil(PAGE as u64).saturating_sub(1);
+    if len == 0 { 0 } else { (1 + pages + pages.div_ceil(GROUP)) * PAGE as u64 }
+}
+
+/// The length of redb's file in one of ours.
+fn inner_len(len: u64) -> u64 {
+    let Some(pages) = (len / PAGE as u64).checked_sub(1) else { return 0 };
+    let (groups, rest) = (pages / (GROUP + 1), pages % (GROUP + 1));
+    (1 + groups * GROUP + rest.saturating_sub(1)) * PAGE as u64
+}
+
+/// Runs of pages, each within one group.
+fn runs(pages: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let mut next = pages.start;
+    std::iter::from_fn(move || {
+        let from = next;
+        next = pages.end.min((from.max(1) - 1) / GROUP * GROUP + GROUP + 1);
+        (from < next).then_some(from..next)
+    })
+}
+
+fn refuse(error: DiskError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// The running system.
+pub(super) fn boot() -> Option<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: Vec<u8> = text.bytes().filter_map(|digit| char::from(digit).to_digit(16).map(|d| d as u8)).collect();
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok()
+}
+
+/// More than a file has before anything is stored in it.
+const UNBORN_BYTES: u64 = 16 << 20;
+
+/// Whether `file` is one whose maker was killed before redb wrote its magic number: nothing but zeros behind the `header`
+/// bytes that are written first, so that there is nothing in it to lose.
+fn is_unborn(file: &dyn StorageBackend, len: u64, header: usize) -> io::Result<bool> {
+    if !(header as u64..=UNBORN_BYTES).contains(&len) {
+        return Ok(false);
+    }
+    let mut rest = vec![0; len as usize - header];
+    file.read(header as u64, &mut rest)?;
+    Ok(rest.iter().all(|byte| *byte == 0))
+}
+
+/// The same of a file without a front that begins with `bytes`.
+fn is_unborn_plain(file: &dyn StorageBackend, len: u64, bytes: &[u8]) -> io::Result<bool> {
+    let magic = bytes.iter().take(REDB_MAGIC.len()).all(|byte| *byte == 0);
+    Ok(magic && is_unborn(file, len, HEADER)?)
+}
+
+fn read_front(file: &dyn StorageBackend, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (len as usize).min(FRONT)];
+    file.read(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Looks at `file`, which need not be locked: what it says is tested again under the lock.
+pub(super) fn look(file: &dyn StorageBackend, boot: Option<[u8; 16]>) -> io::Result<Look> {
+    let len = file.len()?;
+    if len == 0 {
+        return Ok(Look::Empty);
+    }
+    let bytes = read_front(file, len)?;
+    Ok(match Front::read(&bytes) {
+        None if bytes.starts_with(REDB_MAGIC) => Look::Plain,
+        None if is_unborn_plain(file, len, &bytes)? => Look::Empty,
+        Some(front) if front.is_unborn(file, len)? => Look::Empty,
+        Some(front) if front.fits && front.settled && (is_clean(&front.header) || boot == Some(front.boot)) => {
+            Look::Settled
+        }
+        // One of another version, too: it is refused under the lock.
+        _ => Look::Unsettled,
+    })
+}
+
+impl Pages {
+    /// The file called `name`, which looks like `look`.
+    pub(super) fn new(file: impl StorageBackend, name: &Path, boot: Option<[u8; 16]>, look: Look) -> Pages {
+        Pages { file: Box::new(file), name: name.to_owned(), boot, look, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the front; under redb's lock.
+    fn begin(&self, state: &mut State) -> io::Result<()> {
+        (state.header, state.tested) = (vec![0; HEADER], true);
+        let len = self.file.len()?;
+        if len > 0 {
+            let bytes = read_front(&*self.file, len)?;
+            match Front::read(&bytes) {
+                Some(front) if front.is_unborn(&*self.file, len)? => self.file.set_len(0)?,
+                Some(front) => self.begin_with(state, front)?,
+                None if bytes.starts_with(REDB_MAGIC) => return Err(io::Error::other(LookAgain)),
+                None if is_unborn_plain(&*self.file, len, &bytes)? => self.file.set_len(0)?,
+                None => return Err(refuse(DiskError::Foreign(self.name.clone()))),
+            }
+        }
+        state.begun = true;
+        Ok(())
+    }
+
+    fn begin_with(&self, state: &mut State, front: Front) -> io::Result<()> {
+        if front.version != VERSION && front.fits {
+            let (path, found, known) = (self.name.clone(), front.version, VERSION);
+            return Err(refuse(DiskError::Format { path, found, known }));
+        }
+        if !front.fits && front.settled {
+            return Err(self.damage("its first 384 bytes are not what was written"));
+        }
+        let settled = front.fits && front.settled;
+        let exact = is_clean(&front.header) || self.boot == Some(front.boot);
+        (state.born, state.settled, state.settled_header) = (true, front.settled, front.settled_header);
+        state.header = front.header;
+        if settled && exact {
+            return Ok(());
+        }
+        if settled && self.sweep(state, |_, _, _| {})? == 0 {
+            // What a loss of power left fits.
+            return Ok(());
+        }
+        state.stale = true;
+        state.tested = front.fits && state.settled_header == XxHash3_64::oneshot(&state.header);
+        if self.look == Look::Unsettled { Ok(()) } else { Err(io::Error::other(LookAgain)) }
+    }
+
+    /// What is to be said of a place that is not as it was written.
+    fn damage(&self, what: impl fmt::Display) -> io::Error {
+        refuse(super::damaged(format!("{} is damaged: {what}", self.name.display())))
+    }
+
+    fn damaged_page(&self, page: u64) -> io::Error {
+        let at = place(page);
+        self.damage(format!("its bytes {at} to {} are not what was written", at + PAGE as u64 - 1))
+    }
+
+    /// The checksums of a group.
+    fn group<'s>(&self, state: &'s mut State, group: u64) -> io::Result<&'s mut Group> {
+        if !state.groups.contains_key(&group) {
+            if state.groups.len() >= KEPT_GROUPS {
+                state.groups.retain(|_, kept| kept.changed);
+            }
+            let (at, mut bytes) = (sums_place(group), vec![0; PAGE]);
+            if at + PAGE as u64 <= self.file.len()? {
+                self.file.read(at, &mut bytes)?;
+            }
+            let (words, _) = bytes.as_chunks::<8>();
+            let sums = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            state.groups.insert(group, Group { sums, changed: false });
+        }
+        state.groups.get_mut(&group).ok_or_else(|| io::Error::other("checksums were not kept"))
+    }
+
+    fn write_front(&self, state: &State) -> io::Result<()> {
+        let mut bytes = vec![0; FRONT];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12] = u8::from(state.settled);
+        bytes[16..32].copy_from_slice(&self.boot.unwrap_or_default());
+        bytes[40..48].copy_from_slice(&state.settled_header.to_le_bytes());
+        bytes[64..].copy_from_slice(&state.header);
+        let sum = front_sum(&bytes);
+        bytes[32..40].copy_from_slice(&sum.to_le_bytes());
+        self.file.write(0, &bytes)
+    }
+
+    /// Before anything changes.
+    fn unsettle(&self, state: &mut State) -> io::Result<()> {
+        state.changes += 1;
+        if state.settled {
+            state.settled = false;
+            self.write_front(state)?;
+        }
+        Ok(())
+    }
+
+    fn pages(&self) -> io::Result<u64> {
+        Ok(inner_len(self.file.len()?) / PAGE as u64)
+    }
+
+    /// Reads all pages, and counts those that do not fit their checksums; each is shown with the sum that it has now.
+    fn sweep(&self, state: &mut State, mut show: impl FnMut(&mut Group, u64, u64)) -> io::Result<u64> {
+        let (mut space, mut found) = (Vec::new(), 0);
+        for run in runs(1..self.pages()?) {
+            found += self.sweep_run(state, run, &mut space, &mut show)?;
+        }
+        Ok(found)
+    }
+
+    fn sweep_run(
+        &self,
+        state: &mut State,
+        run: Range<u64>,
+        space: &mut Vec<u8>,
+        show: &mut impl FnMut(&mut Group, u64, u64),
+    ) -> io::Result<u64> {
+        space.resize(PAGE * (run.end - run.start) as usize, 0);
+        self.file.read(place(run.start), space)?;
+        let (group, mut found) = (self.group(state, (run.start - 1) / GROUP)?, 0);
+        for (page, bytes) in run.zip(space.chunks_exact(PAGE)) {
+            let (was, is) = (group.sums[((page - 1) % GROUP) as usize], sum(page, bytes));
+            if was != is && !(was == 0 && bytes.iter().all(|byte| *byte == 0)) {
+                found += 1;
+                show(group, page, is);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is not as it was written, in words.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn check(&self) -> io::Result<Vec<String>> {
+        let mut told = Vec::new();
+        {
+            let (state, mut front) = (self.lock(), vec![0; FRONT]);
+            self.file.read(0, &mut front)?;
+            if !Front::read(&front).is_some_and(|front| front.fits && front.header == state.header) {
+                told.push(self.damage("its first 384 bytes are not what was written").to_string());
+            }
+        }
+        let (mut space, mut found) = (Vec::new(), 0);
+        for run in runs(1..self.pages()?) {
+            // For one group at a time: others read and write meanwhile, and the file may have become shorter.
+            let mut state = self.lock();
+            let run = run.start..run.end.min(self.pages()?);
+            if run.is_empty() {
+                break;
+            }
+            found += self.sweep_run(&mut state, run, &mut space, &mut |_, page, _| {
+                if told.len() < TOLD {
+                    told.push(self.damaged_page(page).to_string());
+                }
+            })?;
+        }
+        if found > TOLD as u64 {
+            told.push(format!("{}: {found} pages of 4096 bytes are not what was written", self.name.display()));
+        }
+        Ok(told)
+    }
+
+    /// Takes all pages as they are, once redb has tested those in use; from here on checksums are tested.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(super) fn adopt(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.stale {
+            return Ok(());
+        }
+        self.unsettle(&mut state)?;
+        self.sweep(&mut state, |group, page, sum| {
+            group.sums[((page - 1) % GROUP) as usize] = sum;
+            group.changed = true;
+        })?;
+        let pages = self.pages()?;
+        self.forget_behind(&mut state, pages)?;
+        (state.tested, state.stale) = (true, false);
+        drop(state);
+        self.sync_data()
+    }
+
+    /// Pages from `pages` on are gone: where the file grows again they are zeros.
+    fn forget_behind(&self, state: &mut State, pages: u64) -> io::Result<()> {
+        let last = pages.max(1) - 1;
+        state.groups.retain(|group, _| *group * GROUP < last);
+        if !last.is_multiple_of(GROUP) {
+            let group = self.group(state, last / GROUP)?;
+            let behind = &mut group.sums[(last % GROUP) as usize..];
+            group.changed |= behind.iter().any(|sum| *sum != 0);
+            behind.fill(0);
+        }
+        Ok(())
+    }
+
+    fn pages_of(&self, offset: u64, len: usize) -> io::Result<Range<u64>> {
+        if offset == 0 || !offset.is_multiple_of(PAGE as u64) || !len.is_multiple_of(PAGE) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "only whole pages are read and written"));
+        }
+        Ok(offset / PAGE as u64..(offset + len as u64) / PAGE as u64)
+    }
+}
+
+impl StorageBackend for Pages {
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.lock();
+        if !state.begun {
+            self.begin(&mut state)?;
+        }
+        Ok(inner_len(self.file.len()?))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if offset == 0 && out.len() <= HEADER {
+            out.copy_from_slice(&self.lock().header[..out.len()]);
+            return Ok(());
+        }
+        let mut rest = out;
+        for run in runs(self.pages_of(offset, rest.len())?) {
+            let bytes = rest.split_off_mut(..PAGE * (run.end - run.start) as usize).unwrap_or_default();
+            self.file.read(place(run.start), bytes)?;
+            let mut state = self.lock();
+            if !state.tested {
+                continue;
+            }
+            let first = ((run.start - 1) % GROUP) as usize;
+            let group = self.group(&mut state, (run.start - 1) / GROUP)?;
+            let sums = group.sums[first..first + (run.end - run.start) as usize].to_vec();
+            drop(state);
+            for ((page, bytes), was) in run.zip(bytes.chunks_exact(PAGE)).zip(sums) {
+                if was != sum(page, bytes) && !(was == 0 && bytes.iter().all(|byte| *byte == 0)) {
+                    return Err(self.damaged_page(page));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        if offset == 0 && data.len() == HEADER {
+            state.changes += 1;
+            (state.born, state.settled) = (true, false);
+            state.header.copy_from_slice(data);
+            return self.write_front(&state);
+        }
+        self.unsettle(&mut state)?;
+        let mut rest = data;
+        for run in runs(self.pages_of(offset, data.len())?) {
+            let bytes = rest.split_off(..PAGE * (run.end - run.start) as usize).unwrap_or_default();
+            let (at, first) = (place(run.start), ((run.start - 1) % GROUP) as usize);
+            let group = self.group(&mut state, (run.start - 1) / GROUP)?;
+            for (slot, (page, bytes)) in group.sums[first..].iter_mut().zip(run.zip(bytes.chunks_exact(PAGE))) {
+                *slot = sum(page, bytes);
+            }
+            group.changed = true;
+            self.file.write(at, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        self.unsettle(&mut state)?;
+        self.file.set_len(outer_len(len))?;
+        self.forget_behind(&mut state, len / PAGE as u64)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let changes = {
+            let mut state = self.lock();
+            for (group, kept) in state.groups.iter_mut().filter(|(_, kept)| kept.changed) {
+                let bytes: Vec<u8> = kept.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+                self.file.write(sums_place(*group), &bytes)?;
+                kept.changed = false;
+            }
+            state.changes
+        };
+        self.file.sync_data()?;
+        let mut state = self.lock();
+        // A write in between is not on the disk yet.
+        if state.born && !state.stale && !state.settled && state.changes == changes {
+            state.settled = true;
+            state.settled_header = XxHash3_64::oneshot(&state.header);
+            self.write_front(&state)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
+}
+
+/// [`Pages`] as redb has them, while somebody else looks at them too.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(pub(super) Arc<Pages>);
+
+macro_rules! through {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl StorageBackend for Shared {
+            $(fn $name(&self, $($argument: $type),*) -> $answer {
+                self.0.$name($($argument),*)
+            })*
+        }
+    };
+}
+
+through! {
+    len() -> io::Result<u64>;
+    read(offset: u64, out: &mut [u8]) -> io::Result<()>;
+    write(offset: u64, data: &[u8]) -> io::Result<()>;
+    set_len(len: u64) -> io::Result<()>;
+    sync_data() -> io::Result<()>;
+    close() -> io::Result<()>;
+    try_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+    try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+    lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+    lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+    unlock_range(start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError>;
+    query_lock_range(start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError>;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_has_a_place_of_its_own() {
+        let mut taken = std::collections::HashSet::from([0]);
+        for page in 1..3 * GROUP + 10 {
+            if (page - 1).is_multiple_of(GROUP) {
+                assert!(taken.insert(sums_place((page - 1) / GROUP)));
+            }
+            assert!(taken.insert(place(page)));
+            let len = (page + 1) * PAGE as u64;
+            assert_eq!(outer_len(len), place(page) + PAGE as u64, "nothing stands behind the last page");
+            assert_eq!(inner_len(outer_len(len)), len);
+        }
+        assert_eq!((outer_len(0), inner_len(0), inner_len(PAGE as u64)), (0, 0, PAGE as u64));
+        for pages in [1..2, 5..600, 513..514, 512..513, 1..1540] {
+            let runs: Vec<_> = runs(pages.clone()).collect();
+            assert_eq!(runs.iter().cloned().flatten().collect::<Vec<_>>(), pages.collect::<Vec<_>>());
+            assert!(runs.iter().all(|run| (run.start - 1) / GROUP == (run.end - 2) / GROUP));
+        }
+    }
+}
