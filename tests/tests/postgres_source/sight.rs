@@ -1,12 +1,15 @@
 //! What a source cannot see, it asks: a part of a table, another server's transactions, numbers that sessions keep.
 
 use super::seen::{events, events_of, named, refused, source};
+use serde_json::json;
 use unspool::{
     source::{Source, postgres::PostgresSource},
     vocabulary::{Matcher, Position},
 };
 use unspool_tests::{
+    data::Data,
     history,
+    plugins::plugin,
     postgres::{Database, Options, Server, shared},
     stores::{self, Preset},
 };
@@ -211,6 +214,33 @@ fn a_partition_that_does_not_exist_is_refused() {
     assert_eq!(events(&database, "emmett", "").unwrap().len(), 20);
 }
 
+/// What a preset leaves out is counted, and said before a rebuild and in its receipt.
+#[test]
+fn what_is_left_out_is_counted() {
+    let lines = history::orders(40, 1);
+    for (preset, expected) in [
+        (Preset::Marten, json!({ "archived": 1, "skipped": 1 })),
+        (Preset::Eventuous, json!({ "tombstones": 1 })),
+        (Preset::MessageDb, json!({})),
+    ] {
+        let database = shared().database(&format!("left_out_{}", preset.name().replace('-', "_")));
+        database.client().batch_execute(preset.schema()).unwrap();
+        stores::fill(&mut database.client(), preset, &lines);
+        stores::noise(&mut database.client(), preset);
+        let source = source(&database, preset.name(), "").unwrap();
+        let left_out = source.left_out(Position::START, source.ceiling().unwrap()).unwrap();
+        assert_eq!(json!(left_out), expected, "{}", preset.name());
+    }
+    let data = Data::new(crate::BINARY);
+    data.install(&plugin("process-map"));
+    let url = shared().existing("left_out_marten").url();
+    let source = format!("postgres:marten?{}", crate::connection(&url));
+    let expected = json!({ "archived": 1, "skipped": 1 });
+    assert_eq!(data.json(["rebuild", "process-map", "--source", &source, "--dry-run"])["leftOut"], expected);
+    data.ok(["rebuild", "process-map", "--source", &source]);
+    assert_eq!(data.json(["model", "receipt", "process-map"])["events"]["leftOut"], expected);
+}
+
 /// What is set for a role or a database does not reach what is read.
 #[test]
 fn settings_of_roles_and_databases_change_nothing() {
@@ -263,11 +293,11 @@ fn text_comes_from_every_encoding_or_is_refused() {
     let insert = "INSERT INTO events (stream, data) VALUES ('Gr\u{fc}n', '\"\u{e9}\"')";
     latin.client().batch_execute(&format!("{TABLE}{insert}")).unwrap();
     let last = events(&latin, "generic", OPTIONS).unwrap().pop().unwrap();
-    assert_eq!((last.stream.as_str(), last.data), ("Gr\u{fc}n", serde_json::json!("\u{e9}")));
+    assert_eq!((last.stream.as_str(), last.data), ("Gr\u{fc}n", json!("\u{e9}")));
     let any = in_encoding("SQL_ASCII");
     any.client().batch_execute(&format!("{TABLE}{insert}")).unwrap();
     let last = events(&any, "generic", OPTIONS).unwrap().pop().unwrap();
-    assert_eq!((last.stream.as_str(), last.data), ("Gr\u{fc}n", serde_json::json!("\u{e9}")));
+    assert_eq!((last.stream.as_str(), last.data), ("Gr\u{fc}n", json!("\u{e9}")));
     any.client()
         .batch_execute("SET client_encoding = 'SQL_ASCII'; INSERT INTO events (stream) VALUES (E'Gr\\374n')")
         .unwrap();
