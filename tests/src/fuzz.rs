@@ -5,7 +5,7 @@
 use std::io::Cursor;
 use unspool::{
     control::Request,
-    source::event_file::EventFile,
+    source::event_file::{EventFile, FileOptions},
     vocabulary::{Description, canonical, check_document, from_json, split_document, to_json, validate},
 };
 use unspool_frame::{Chunk, Event, Write, WriteFrame, Writes};
@@ -23,9 +23,17 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("document", document),
 ];
 
-/// An event file, in any of its forms.
+/// An event file, in any of its forms, also by a map.
 pub fn event_file(bytes: &[u8]) -> bool {
-    let Ok(mut file) = EventFile::from_reader(Box::new(Cursor::new(bytes.to_vec())), "a file") else { return false };
+    const MAPPED: &str =
+        "map=stream=subject.id,type=type,time=time:utc,data=*&without_time=1970-01-01T00:00:00Z&numbers=text";
+    let mapped = MAPPED.parse().expect("options");
+    read_events(bytes, FileOptions::default()) | read_events(bytes, mapped)
+}
+
+fn read_events(bytes: &[u8], options: FileOptions) -> bool {
+    let Ok(file) = EventFile::from_reader(Box::new(Cursor::new(bytes.to_vec())), "a file") else { return false };
+    let mut file = file.with(options);
     // An unpacked file may be much longer than the packed one; what is read of it is enough.
     for event in file.by_ref().take(10_000) {
         let Ok(event) = event else {

@@ -44,7 +44,8 @@ fn what_is_no_event_file_is_refused() {
     let data = Data::new(BINARY);
     import(&data, &data.scratch("missing.ndjson")).refused(2, &["missing.ndjson"]);
     import(&data, &data.file("image.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")).refused(2, &["image.png", "PNG"]);
-    import(&data, &data.file("array.json", b"[{\"id\":\"a\"}]")).refused(2, &["array.json", "one event a line"]);
+    import(&data, &data.file("array.json", b"[[{\"id\":\"a\"}]]"))
+        .refused(2, &["array.json", "line 1", "array within an array"]);
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56";
     import(&data, &data.file("cut.ndjson.gz", gzip)).refused(2, &["cut.ndjson.gz", "truncated"]);
 }

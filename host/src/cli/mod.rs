@@ -3,7 +3,9 @@
 mod args;
 pub mod demo;
 mod export;
+mod import;
 mod output;
+mod paths;
 mod plugins;
 mod progress;
 mod rebuilds;
@@ -13,6 +15,7 @@ mod signals;
 use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
 use clap::{Parser, error::ErrorKind as ClapError};
 use output::Output;
+use paths::absolute;
 use session::Session;
 use std::{
     fmt::Debug,
@@ -139,15 +142,19 @@ fn log_field(out: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> 
 fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
     match &cli.command {
         Command::Demo { events } => demo::run(cli, *events, output),
-        Command::Events(EventsCommand::Import { files }) => import(&Session::open(cli, Use::Begin)?, files, output),
+        Command::Events(EventsCommand::Import(args)) => {
+            import::import(&Session::open(cli, Use::Begin)?, &cli.data, args, output)
+        }
         Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
         Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
         Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
             plugins::build(dir, file.as_deref(), features, output)
         }
         Command::Plugin(PluginCommand::Check { file }) => plugins::check(file, output),
-        Command::Plugin(PluginCommand::Verify { file, events, source }) => {
-            verify_plugin(cli, file, events.as_deref(), source.as_deref(), output)
+        Command::Plugin(PluginCommand::Verify { file, events, source, reading }) => {
+            let events = events.as_ref().map(|events| format!("file:{}", events.display()));
+            let source = paths::source(events.as_deref().or(source.as_deref()), reading)?;
+            verify_plugin(cli, file, source, output)
         }
         Command::Plugin(command) => ask(cli, plugin_request(command)?, output),
         Command::Rebuild(args) => rebuilds::rebuild(cli, args, output),
@@ -214,22 +221,12 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
 }
 
 /// Needs no data directory: without the events of one, it works in a temporary one.
-fn verify_plugin(
-    cli: &Cli,
-    file: &Path,
-    events: Option<&Path>,
-    source: Option<&str>,
-    output: &Output,
-) -> Result<u8, ControlError> {
-    let source = match (events, source) {
-        (Some(events), _) => format!("file:{}", absolute(events)?),
-        (None, Some(source)) => absolute_source(source)?,
-        (None, None) => {
-            return Err(ControlError::refused(
-                "there are no events to run the plugin over: name an event file with --events FILE, or a source of the data \
-                 directory with --source log",
-            ));
-        }
+fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output) -> Result<u8, ControlError> {
+    let Some(source) = source else {
+        return Err(ControlError::refused(
+            "there are no events to run the plugin over: name an event file with --events FILE, or a source of the data \
+             directory with --source log",
+        ));
     };
     let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
     if source == "log" {
@@ -261,27 +258,6 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
     drop(host);
     let compacted = crate::control::compact(&dir)?;
     output.answer(&serde_json::json!({ "compacted": compacted }));
-    Ok(0)
-}
-
-fn import(session: &Session, files: &[String], output: &Output) -> Result<u8, ControlError> {
-    let hosting = rebuilds::serve_meanwhile(session)?;
-    for file in files {
-        if file == "-" && session.is_remote() {
-            return Err(ControlError::refused(
-                "a host is running on this data directory, and cannot read your standard input: import a file",
-            ));
-        }
-        let bar = progress::import_bar(file, output.is_json());
-        let path = if file == "-" { file.clone() } else { absolute(Path::new(file))? };
-        let done = session.ask(Request::EventsImport { file: path }, &mut |row| {
-            bar.show(&row);
-            true
-        });
-        bar.finish();
-        output.answer(&done?);
-    }
-    rebuilds::wait_for_others(session, hosting.as_ref());
     Ok(0)
 }
 
@@ -324,8 +300,8 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
         }
         ModelCommand::Receipt { name, generation } => Request::ModelReceipt { name, generation },
         ModelCommand::Verify { name, repair } => Request::ModelVerify { name, repair },
-        ModelCommand::AsOf { name, to, label, source } => {
-            let source = source.as_deref().map(absolute_source).transpose()?;
+        ModelCommand::AsOf { name, to, label, source, reading } => {
+            let source = paths::source(source.as_deref(), &reading)?;
             Request::ModelAsOf { name, to, label, source }
         }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
@@ -342,20 +318,4 @@ fn dead_letters_request(command: &DeadLettersCommand) -> Request {
         }
         DeadLettersCommand::Discard { name, stream, .. } => Request::DeadLettersDiscard { name, stream },
     }
-}
-
-/// A file source by its full path: the host may have another working directory, and the next one too.
-fn absolute_source(source: &str) -> Result<String, ControlError> {
-    match source.strip_prefix("file:") {
-        Some(path) => Ok(format!("file:{}", absolute(Path::new(path))?)),
-        None => Ok(source.to_owned()),
-    }
-}
-
-/// The host may have another working directory.
-fn absolute(path: &Path) -> Result<String, ControlError> {
-    let absolute = std::path::absolute(path).map_err(|e| ControlError::refused(format!("{}: {e}", path.display())))?;
-    absolute.into_os_string().into_string().map_err(|path| {
-        ControlError::refused(format!("{}: the path is not UTF-8; use one that is", Path::new(&path).display()))
-    })
 }

@@ -36,7 +36,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         return streams(&session, &args.names, stream, output);
     }
     let names = if args.all { installed(&session)? } else { args.names.clone() };
-    let source = args.source.as_deref().map(super::absolute_source).transpose()?;
+    let source = super::paths::source(args.source.as_deref(), &args.reading)?;
     let trigger = |name: &String| Trigger {
         name: name.clone(),
         source: source.clone(),

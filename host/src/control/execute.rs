@@ -1,14 +1,14 @@
 //! Carries out requests.
 
-use super::{ControlError, Host, Request, Sink};
+use super::{ControlError, Host, Import, Request, Sink};
 use crate::{
     rebuild::{After, RebuildError},
-    source::event_file::EventFile,
+    source::event_file::{Aside, EventFile, EventFileError},
     vocabulary::{Progress, Status, to_json},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// How often a watcher hears of a rebuild that runs.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -23,7 +23,7 @@ impl Host {
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
         match request {
-            Request::EventsImport { file } => self.import(&file, sink),
+            Request::EventsImport(import) => self.import(import, sink),
             Request::EventsStats => value(self.log()?.stats()?),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file } => self.install(&file),
@@ -92,13 +92,26 @@ impl Host {
         }
     }
 
-    fn import(&self, file: &str, sink: &mut Sink<'_>) -> Answer {
-        let mut events = if file == "-" {
+    fn import(&self, import: Import, sink: &mut Sink<'_>) -> Answer {
+        let Import { file, name, options, skip_bad_lines } = import;
+        let aside = skip_bad_lines.map(|path| Aside::new(Path::new(&path)).map(Arc::new));
+        let aside = aside.transpose().map_err(ControlError::refused)?;
+        let opened = if file == "-" {
             EventFile::from_reader(Box::new(std::io::stdin()), "standard input")
         } else {
-            EventFile::open(Path::new(file))
+            EventFile::open(Path::new(&file))
+        };
+        let called = |mut error: EventFileError| {
+            error.file = name.clone().unwrap_or(error.file);
+            ControlError::refused(error.to_string())
+        };
+        let mut events = opened.map_err(called)?.with(options);
+        if let Some(name) = &name {
+            events = events.called(name);
         }
-        .map_err(|e| ControlError::refused(e.to_string()))?;
+        if let Some(aside) = aside {
+            events = events.setting_aside(aside);
+        }
         let summary = self.log()?.import(&mut events, &mut |progress| {
             sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
         });

@@ -56,6 +56,9 @@ pub enum Use {
     Begin,
 }
 
+/// How the names of copies begin and end, in the data directory, that commands make of what a host cannot open.
+pub const IMPORT_COPY: (&str, &str) = ("import-", ".draft");
+
 /// A data directory in hand. Clones share it.
 #[derive(Clone)]
 pub struct Host {
@@ -93,6 +96,9 @@ impl Host {
     pub fn open_for(path: &Path, options: HostOptions, wanted: Use) -> Result<Host, ControlError> {
         let dir = if wanted == Use::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
         let store = Store::open(&dir)?;
+        if wanted != Use::Read {
+            remove_copies(&dir);
+        }
         let kept = match dir.keeps(&dir.log_file())? {
             Some(kept) => kept,
             None => store.is_built_from_the_log()?,
@@ -192,5 +198,18 @@ impl Host {
 
     pub(super) fn files(&self) -> &FileSources {
         &self.inner.files
+    }
+}
+
+/// Removes the copies that commands have left which were killed while they made one.
+fn remove_copies(dir: &DataDir) {
+    let (prefix, suffix) = IMPORT_COPY;
+    let is_copy = |name: &str| name.starts_with(prefix) && name.ends_with(suffix);
+    for entry in std::fs::read_dir(dir.path()).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_copy)
+            && let Err(e) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!("{} is left: {e}", entry.path().display());
+        }
     }
 }

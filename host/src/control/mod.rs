@@ -12,7 +12,7 @@ mod request;
 mod rows;
 mod socket;
 
-pub use host::{Host, HostOptions, Use};
+pub use host::{Host, HostOptions, IMPORT_COPY, Use};
 pub use process::Process;
-pub use request::{ControlError, ErrorKind, Request, Sink, compact};
+pub use request::{ControlError, ErrorKind, Import, Request, Sink, compact};
 pub use socket::{Client, Server};

@@ -3,7 +3,7 @@
 use crate::{
     disk::DiskError,
     rebuild::{After, RebuildError, Trigger},
-    source::SourceError,
+    source::{SourceError, event_file::FileOptions},
     store::StoreError,
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::Value;
 #[serde(tag = "request", rename_all = "kebab-case")]
 #[allow(missing_docs)] // each is the command of the same name; `cli/args.rs` documents its arguments
 pub enum Request {
-    EventsImport { file: String },
+    EventsImport(Import),
     EventsStats,
     EventsShow { id: String },
     PluginInstall { file: String },
@@ -69,6 +69,8 @@ impl Request {
             | Request::DeadLettersRetry { .. }
             | Request::DeadLettersDiscard { .. }
             | Request::Rebuild(Trigger { restart: true, .. })
+            // The file for what is set aside is there by then.
+            | Request::EventsImport(Import { skip_bad_lines: Some(_), .. })
             // What it watches has ended with its host.
             | Request::Watch { .. }
         )
@@ -98,6 +100,22 @@ impl Request {
                 | Request::StoreCheck
         )
     }
+}
+
+/// An event file to be imported.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Import {
+    /// Its path; `-` is standard input.
+    pub file: String,
+    /// What messages call it; its path where absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How it is read.
+    #[serde(default)]
+    pub options: FileOptions,
+    /// A new file for events and lines that are refused; the whole file is refused for one of them where absent.
+    #[serde(default)]
+    pub skip_bad_lines: Option<String>,
 }
 
 /// Compacts the store of `dir`, which nobody has open.

@@ -2,7 +2,11 @@
 //! that a rebuild from it resumes, counts and filters like any other, in flat memory, and a bad line is refused before
 //! the rebuild begins.
 
-use super::{SourceError, event_file::EventFile, log::EventLog};
+use super::{
+    SourceError,
+    event_file::{EventFile, FileOptions},
+    log::EventLog,
+};
 use crate::{crash, disk::DiskError};
 use std::{
     collections::HashMap,
@@ -12,7 +16,8 @@ use std::{
     time::SystemTime,
 };
 
-/// The indexed files of a data directory, under `DIGEST.redb` each: BLAKE3 of the file's content. An index that is
+/// The indexed files of a data directory, under `DIGEST.redb` each: BLAKE3 of the file's content, and of how it is read where
+/// that is said. An index that is
 /// missing is made again; one that was only begun has another name and is made anew.
 #[derive(Clone)]
 pub struct FileSources {
@@ -27,6 +32,7 @@ struct Stamp {
     path: PathBuf,
     bytes: u64,
     modified: SystemTime,
+    options: FileOptions,
 }
 
 impl FileSources {
@@ -35,11 +41,11 @@ impl FileSources {
         FileSources { dir, open: Arc::default() }
     }
 
-    /// The history in the event file at `path`.
+    /// The history in the event file at `path`, read as `options` say. Read in another way it is another history.
     ///
     /// # Errors
     /// When it cannot be read or is not an event file (with its line and the reason), or there is no room for its index.
-    pub fn open(&self, path: &Path) -> Result<EventLog, SourceError> {
+    pub fn open(&self, path: &Path, options: &FileOptions) -> Result<EventLog, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", path.display()));
         let metadata = fs::metadata(path).map_err(refuse)?;
         if !metadata.is_file() {
@@ -49,17 +55,17 @@ impl FileSources {
             )));
         }
         let modified = metadata.modified().map_err(refuse)?;
-        let stamp = Stamp { path: path.to_owned(), bytes: metadata.len(), modified };
+        let stamp = Stamp { path: path.to_owned(), bytes: metadata.len(), modified, options: options.clone() };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = open.get(&stamp) {
             return Ok(log.clone());
         }
-        let digest = digest(path).map_err(refuse)?;
+        let digest = digest(path, options).map_err(refuse)?;
         // The same content under another name or time is the same history.
         let known = open.values().find(|log| super::Source::identity(*log) == digest).cloned();
         let log = match known {
             Some(log) => log,
-            None => self.index(path, &digest)?,
+            None => self.index(path, options, &digest)?,
         };
         open.insert(stamp, log.clone());
         Ok(log)
@@ -112,7 +118,7 @@ impl FileSources {
         Ok(problems)
     }
 
-    fn index(&self, path: &Path, digest: &str) -> Result<EventLog, SourceError> {
+    fn index(&self, path: &Path, options: &FileOptions, digest: &str) -> Result<EventLog, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
         crate::private::make_dir(&self.dir).map_err(refuse)?;
         let (ready, draft) = (self.dir.join(format!("{digest}.redb")), self.dir.join(format!("{digest}.draft")));
@@ -133,7 +139,7 @@ impl FileSources {
         if draft.exists() {
             fs::remove_file(&draft).map_err(refuse)?;
         }
-        let mut file = EventFile::open(path)?;
+        let mut file = EventFile::open(path)?.with(options.clone());
         let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
         if let Err(e) = imported {
             drop(fs::remove_file(&draft));
@@ -146,8 +152,13 @@ impl FileSources {
     }
 }
 
-fn digest(path: &Path) -> io::Result<String> {
+fn digest(path: &Path, options: &FileOptions) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    if !options.is_default() {
+        let content = hasher.finalize();
+        hasher = blake3::Hasher::new();
+        hasher.update(format!("{content}?{options}").as_bytes());
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -1,6 +1,6 @@
 //! The histories of a host, by the names that `--source` knows.
 
-use super::{Source, SourceError, file::FileSources, log::EventLog, postgres::PostgresSource};
+use super::{Source, SourceError, event_file::FileOptions, file::FileSources, log::EventLog, postgres::PostgresSource};
 use crate::settings::{self, Settings};
 use std::{
     collections::HashMap,
@@ -36,7 +36,11 @@ impl Sources {
     pub fn open(&self, name: &str) -> Result<Arc<dyn Source>, SourceError> {
         match name.split_once(':') {
             None if name == "log" => Ok(Arc::new(self.log.clone()?)),
-            Some(("file", path)) => Ok(Arc::new(self.files.open(Path::new(path))?)),
+            Some(("file", text)) => {
+                let split = FileOptions::split(text);
+                let (path, options) = split.map_err(|e| SourceError::permanent(format!("{name}: {e}")))?;
+                Ok(Arc::new(self.files.open(Path::new(path), &options)?))
+            }
             Some(("postgres", text)) => Ok(self.database(name, name, || PostgresSource::inline(name, text))?),
             _ => self.named(name),
         }
@@ -51,7 +55,25 @@ impl Sources {
                 self.settings.join(settings::FILE).display()
             )));
         };
+        if table.get("preset").and_then(toml::Value::as_str) == Some("file") {
+            return self.file(name, table);
+        }
         Ok(self.database(name, &table.to_string(), || PostgresSource::named(name, table))?)
+    }
+
+    /// The event file that the settings describe: its `path`, from the folder of the settings on, and how it is read.
+    fn file(&self, name: &str, table: &toml::Table) -> Result<Arc<dyn Source>, SourceError> {
+        let refuse = |e: String| SourceError::permanent(format!("source {name}: {e}"));
+        let (mut path, mut options) = (None, FileOptions::default());
+        for (key, value) in table.iter().filter(|(key, _)| *key != "preset") {
+            let value = value.as_str().ok_or_else(|| refuse(format!("{key} must be text")))?;
+            match key.as_str() {
+                "path" => path = Some(self.settings.join(value)),
+                key => options.set(key, value).map_err(refuse)?,
+            }
+        }
+        let path = path.ok_or_else(|| refuse(format!("it has no path in {}", settings::FILE)))?;
+        Ok(Arc::new(self.files.open(&path, &options)?))
     }
 
     /// The database under `name`, opened before from the same description, or now.

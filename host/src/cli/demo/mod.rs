@@ -4,7 +4,7 @@ pub mod orders;
 
 use super::{args::Cli, output::Output, progress, rebuilds, session::Session};
 use crate::{
-    control::{ControlError, Request, Use},
+    control::{ControlError, Import, Request, Use},
     plugin::{self, BuildOptions},
     rebuild::{After, Trigger},
 };
@@ -92,7 +92,8 @@ fn import(session: &Session, events: u64, cli: &Cli, output: &Output) -> Result<
     drop(out);
     let started = Instant::now();
     let bar = progress::import_bar("orders.ndjson", output.is_json());
-    let done = session.ask(Request::EventsImport { file: file.display().to_string() }, &mut |row| {
+    let import = Import { file: file.display().to_string(), ..Import::default() };
+    let done = session.ask(Request::EventsImport(import), &mut |row| {
         bar.show(&row);
         true
     });

@@ -1,7 +1,7 @@
 //! The bytes of a file, unpacked.
 
 use super::Reason;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Input {
         let stored = Counted { reader: stored, bytes_read: Arc::clone(bytes_read) };
         let packed = Input::new(Box::new(stored), None)?;
         let (content, compression): (Box<dyn Read + Send>, _) = match *packed.head {
-            [0x1f, 0x8b, ..] => (Box::new(MultiGzDecoder::new(packed.reader)), Compression::Gzip),
+            [0x1f, 0x8b, ..] => (Box::new(GzipMembers::new(packed.reader)), Compression::Gzip),
             // The second is a frame to be skipped, which may stand before the others.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let decoder = Decoder::with_buffer(packed.reader);
@@ -91,6 +91,57 @@ impl fmt::Display for Compression {
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",
         })
+    }
+}
+
+/// The content of a gzip file: all its members. Zeros behind them are padding, as tapes, block devices and object stores leave it.
+struct GzipMembers {
+    /// The member that is being unpacked; absent behind the last one.
+    member: Option<GzDecoder<Stored>>,
+}
+
+/// The bytes of a file as they are stored.
+type Stored = BufReader<Box<dyn Read + Send>>;
+
+impl GzipMembers {
+    fn new(stored: Stored) -> GzipMembers {
+        GzipMembers { member: Some(GzDecoder::new(stored)) }
+    }
+
+    /// Passes over padding; whether another member follows.
+    fn follows(stored: &mut Stored) -> io::Result<bool> {
+        loop {
+            let bytes = stored.fill_buf()?;
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            match (bytes.len(), bytes.get(zeros)) {
+                (0, _) => return Ok(false),
+                (_, Some(0x1f)) => {
+                    stored.consume(zeros);
+                    return Ok(true);
+                }
+                (_, Some(_)) => {
+                    let problem = "behind the last member stands something that is neither gzip nor padding";
+                    return Err(io::Error::new(ErrorKind::InvalidData, problem));
+                }
+                (read, None) => stored.consume(read),
+            }
+        }
+    }
+}
+
+impl Read for GzipMembers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut stored) = self.member.take().map(GzDecoder::into_inner) else { break };
+            if GzipMembers::follows(&mut stored)? {
+                self.member = Some(GzDecoder::new(stored));
+            }
+        }
+        Ok(0)
     }
 }
 

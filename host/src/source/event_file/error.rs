@@ -26,7 +26,7 @@ impl EventFileError {
 /// A place in an event file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// A line of an NDJSON file; blank ones count.
+    /// The line of a JSON file in which it begins; blank ones count.
     Line(u64),
     /// An event of a MessagePack stream.
     Event(u64),
@@ -69,7 +69,7 @@ pub enum Reason {
         problem: String,
     },
     /// It is something else, as named.
-    #[error("this is {0}; event files are NDJSON or MessagePack, also as gzip or zstd")]
+    #[error("this is {0}; event files are JSON or MessagePack, also as gzip or zstd")]
     OtherFormat(String),
     /// The line holds bytes that are not UTF-8.
     #[error("byte {column} of the line is not UTF-8; convert the file to UTF-8")]
@@ -85,14 +85,30 @@ pub enum Reason {
         /// Which byte, counted from 1.
         column: usize,
     },
-    /// The line, or the MessagePack stream, ends in the middle of an event.
-    #[error(
-        "the event is cut off: the file is truncated, or, as JSON, the event takes several lines; `jq -c .` puts each on one"
-    )]
+    /// The event does not end before the file does, or before another one begins.
+    #[error("the event is cut off: the file ends, or another event begins, before it does")]
     CutOff,
-    /// An array stands where an event is expected.
-    #[error("this is an array, not an event; write one event a line, without array brackets (`jq -c '.[]'`)")]
+    /// An array stands where an event of an array is expected.
+    #[error("this is an array within an array; events stand side by side, or in one array")]
     Array,
+    /// The file ends before an array of events does.
+    #[error("the array that begins here has no end: the file is truncated; fetch it again")]
+    OpenArray,
+    /// Between the events of an array, or behind them, stands something else than there should.
+    #[error("in an array of events a comma or the closing bracket is expected here; found {found}")]
+    NotInArray {
+        /// What stands there.
+        found: String,
+    },
+    /// NUL bytes, where a writer or a disk has left a hole.
+    #[error(
+        "a run of NUL bytes begins at byte {column} of the line: a crash or a full disk left a hole in the file; what was there is \
+         lost, and `tr -d '\\0'` takes the hole out"
+    )]
+    Nul {
+        /// Which byte, counted from 1.
+        column: usize,
+    },
     /// Something else stands where an event is expected.
     #[error("this is {found}, not an event; an event is a map of fields")]
     NotAnEvent {
@@ -112,52 +128,66 @@ pub enum Reason {
     #[error("the field \"{field}\" is missing; {why}")]
     Missed {
         /// Its name.
-        field: &'static str,
+        field: String,
         /// What it is for.
         why: &'static str,
     },
     /// A field that no event has.
-    #[error("there is no field \"{field}\"; the fields are {known}; put it into metadata")]
+    #[error("there is no field \"{field}\"; the fields are {known}; {remedy}")]
     Unknown {
         /// Its name, shortened.
         field: String,
         /// The names of all fields.
         known: String,
+        /// How the event can be read all the same.
+        remedy: String,
+    },
+    /// A field that a map names, and that no event of the file has.
+    #[error(
+        "no event of the file has the field \"{field}\" that the map names; take it out of the map, or correct its name"
+    )]
+    Unmatched {
+        /// Its name.
+        field: String,
     },
     /// A field that stands twice.
     #[error("the field \"{field}\" stands twice")]
     Repeated {
         /// Its name.
-        field: &'static str,
+        field: String,
     },
     /// A field that holds what it may not.
     #[error("field \"{field}\": expected {expected}, found {found}")]
     Field {
         /// Its name.
-        field: &'static str,
+        field: String,
         /// What it may hold.
-        expected: &'static str,
+        expected: String,
         /// What it holds.
         found: String,
+    },
+    /// A number that is a time outside of the years 0 to 9999.
+    #[error("field \"{field}\": {found} {unit} are outside of the years 0 to 9999{}", other_unit(field, *other))]
+    TimeOutOfRange {
+        /// The field's name.
+        field: String,
+        /// The number.
+        found: String,
+        /// What it counts.
+        unit: &'static str,
+        /// The unit of the map in which it would be a time of our days.
+        other: Option<&'static str>,
     },
     /// An id, stream or type that is too long.
     #[error("field \"{field}\": {bytes} bytes are too many; {} are allowed", limits::NAME_BYTES)]
     LongName {
         /// The field's name.
-        field: &'static str,
+        field: String,
         /// How long it is.
         bytes: usize,
     },
-    /// A timestamp with a fraction of a millisecond, or a leap second.
-    #[error("field \"{field}\": {found} is not a whole millisecond of Unix time; round it")]
-    FinerThanMilliseconds {
-        /// The field's name.
-        field: &'static str,
-        /// The time as written.
-        found: String,
-    },
     /// A field that holds something that is not a document.
-    #[error("field \"{field}\": {problem}")]
+    #[error("field \"{field}\": {problem}{}", for_numbers(problem))]
     Document {
         /// Its name, shortened.
         field: String,
@@ -170,6 +200,39 @@ pub enum Reason {
     /// Whatever else the reader of the events does not accept.
     #[error("{0}")]
     Refused(String),
+}
+
+/// The unit in which a number would be a time of our days.
+fn other_unit(field: &str, unit: Option<&str>) -> String {
+    unit.map_or_else(String::new, |unit| format!("; --map time={field}:{unit} reads them in another unit"))
+}
+
+/// What can be done about a number that cannot be held.
+fn for_numbers(problem: &DocumentError) -> &'static str {
+    match problem {
+        DocumentError::Number { .. } => {
+            ", or read such numbers as text (--numbers text) or as the nearest double (--numbers round)"
+        }
+        _ => "",
+    }
+}
+
+impl Reason {
+    /// Whether one event, or one line, is to blame, and not the file as a whole.
+    pub(super) fn is_of_one(&self) -> bool {
+        !matches!(
+            self,
+            Reason::Missing
+                | Reason::Directory
+                | Reason::Unreadable(_)
+                | Reason::Truncated(_)
+                | Reason::Corrupt { .. }
+                | Reason::OtherFormat(_)
+                | Reason::OpenArray
+                | Reason::NotMessagePack(_)
+                | Reason::Unmatched { .. }
+        )
+    }
 }
 
 impl From<String> for Reason {

@@ -1,16 +1,25 @@
 //! The fields of an event, whatever form they are written in.
 
 use super::error::shortened;
-use super::{Reason, cloud_event, ours};
+use super::options::Reading;
+use super::{Reason, cloud_event, json, message_pack, ours};
 use crate::limits;
-use crate::vocabulary::{DocumentError, Event, canonical, from_json, to_json};
+use crate::vocabulary::{DocumentError, Event, Numbers, canonical, from_json_as, to_json};
 use std::borrow::Cow;
 
-/// An event, and the position that the file gives it.
-pub(super) type Given = (Event, Option<u64>);
+/// An event as a form gives it.
+pub(super) struct Given {
+    pub(super) event: Event,
+    /// The position that the file gives it.
+    pub(super) position: Option<u64>,
+    /// Whether it is a CloudEvent, whose id is unique within its source only.
+    pub(super) cloud: bool,
+    /// Its metadata without the time that was kept in them; absent where none was.
+    pub(super) without_time: Option<Vec<u8>>,
+}
 
 /// The fields of one event, in the order they stand in.
-pub(super) struct Fields<'a>(Vec<Field<'a>>);
+pub(super) struct Fields<'a>(pub(super) Vec<Field<'a>>);
 
 pub(super) struct Field<'a> {
     pub(super) name: Cow<'a, str>,
@@ -22,7 +31,7 @@ pub(super) struct Field<'a> {
 pub(super) enum FieldValue<'a> {
     /// The text of one JSON value, without white space around it.
     Json(&'a str),
-    /// One MessagePack value that is a document.
+    /// One MessagePack value that is a document, or a timestamp.
     MessagePack(&'a [u8]),
 }
 
@@ -39,18 +48,22 @@ impl<'a> Fields<'a> {
         self.0.push(field);
     }
 
-    /// The event that the fields make, with its position.
-    pub(super) fn event(self) -> Result<Given, Reason> {
-        let (event, position) = if self.0.iter().any(|field| field.name == cloud_event::MARK) {
-            (cloud_event::event(self)?, None)
+    /// The event that the fields make.
+    pub(super) fn event(self, reading: &mut Reading) -> Result<Given, Reason> {
+        let given = if reading.options.map.is_some() {
+            reading.mapped(self)?
+        } else if self.0.iter().any(|field| field.name == cloud_event::MARK) {
+            cloud_event::event(self, reading)?
         } else {
-            ours::event(self)?
+            ours::event(self, reading)?
         };
+        let event = &given.event;
         let parts = [event.id.len(), event.stream.len(), event.kind.len(), event.data.len(), event.metadata.len()];
         if parts.iter().sum::<usize>() > limits::EVENT_BYTES {
             return Err(Reason::TooLarge);
         }
-        Ok((event, position))
+        reading.last = Some(event.timestamp);
+        Ok(given)
     }
 
     /// The values of the fields called `known`, and all other fields. Null is the same as absent.
@@ -62,7 +75,9 @@ impl<'a> Fields<'a> {
         let mut others = Vec::new();
         for field in self.0 {
             match known.iter().position(|name| *name == field.name) {
-                Some(index) if values[index].is_some() => return Err(Reason::Repeated { field: known[index] }),
+                Some(index) if values[index].is_some() => {
+                    return Err(Reason::Repeated { field: known[index].to_owned() });
+                }
                 Some(index) => values[index] = Some(field.value),
                 None => others.push(field),
             }
@@ -103,10 +118,36 @@ impl<'a> FieldValue<'a> {
         integer.try_into().ok()
     }
 
-    /// The value as a canonical document.
-    pub(super) fn document(self) -> Result<Vec<u8>, DocumentError> {
+    /// The value as a decimal number, if it is a number or the text of one.
+    pub(super) fn decimal(self) -> Option<Cow<'a, str>> {
         match self {
-            FieldValue::Json(text) => from_json(text),
+            FieldValue::Json(literal) if literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                Some(literal.into())
+            }
+            FieldValue::MessagePack(mut bytes) if matches!(bytes, [0xca | 0xcb, ..]) => {
+                let value = match bytes {
+                    [0xca, ..] => f64::from(rmp::decode::read_f32(&mut bytes).ok()?),
+                    _ => rmp::decode::read_f64(&mut bytes).ok()?,
+                };
+                Some(value.to_string().into())
+            }
+            value => value.integer::<i128>().map(|number| number.to_string().into()).or_else(|| value.text()),
+        }
+    }
+
+    /// The fields of the value, if it is a map with names as keys.
+    pub(super) fn fields(self) -> Option<Fields<'a>> {
+        match self {
+            FieldValue::Json(text) if text.starts_with('{') => json::fields(text).ok(),
+            FieldValue::Json(_) => None,
+            FieldValue::MessagePack(mut bytes) => message_pack::fields(&mut bytes).ok(),
+        }
+    }
+
+    /// The value as a canonical document.
+    pub(super) fn document(self, numbers: Numbers) -> Result<Vec<u8>, DocumentError> {
+        match self {
+            FieldValue::Json(text) => from_json_as(text, numbers),
             FieldValue::MessagePack(bytes) => canonical(bytes),
         }
     }
@@ -127,22 +168,68 @@ impl<'a> FieldValue<'a> {
     }
 }
 
-/// The id, stream or type of an event. They are keys of trees and arguments of commands.
-pub(super) fn name(field: &'static str, value: Option<FieldValue<'_>>) -> Result<String, Reason> {
-    let value = value.ok_or(Reason::Missed { field, why: "every event has one" })?;
-    let refuse = |expected, found| Err(Reason::Field { field, expected, found });
+/// The id, stream or type of an event, from the field called `field`. They are keys of trees and arguments of commands.
+pub(super) fn name(field: &str, value: Option<FieldValue<'_>>) -> Result<String, Reason> {
+    let missed = || Reason::Missed { field: field.to_owned(), why: "every event has one" };
+    let value = value.ok_or_else(missed)?;
     match value.text() {
-        None => refuse("text", value.found()),
-        Some(text) if text.is_empty() => refuse("text", "empty text".to_owned()),
-        Some(text) if text.len() > limits::NAME_BYTES => Err(Reason::LongName { field, bytes: text.len() }),
-        Some(text) if text.contains('\0') => refuse("text without NUL", value.found()),
-        Some(text) => Ok(text.into_owned()),
+        Some(text) => named(field, text, value),
+        None => match (value, value.document(Numbers::Exact)) {
+            // Text that is none has a reason of its own.
+            (FieldValue::Json(literal), Err(problem)) if literal.starts_with('"') => {
+                Err(Reason::Document { field: shortened(field), problem })
+            }
+            _ => Err(refused(field, "text", value.found())),
+        },
     }
 }
 
+/// The id, stream or type that `text` is, which `value` was written as.
+pub(super) fn named(field: &str, text: Cow<'_, str>, value: FieldValue<'_>) -> Result<String, Reason> {
+    if text.is_empty() {
+        Err(refused(field, "text", "empty text".to_owned()))
+    } else if text.len() > limits::NAME_BYTES {
+        Err(Reason::LongName { field: field.to_owned(), bytes: text.len() })
+    } else if text.contains('\0') {
+        Err(refused(field, "text without NUL", value.found()))
+    } else {
+        Ok(text.into_owned())
+    }
+}
+
+pub(super) fn refused(field: &str, expected: &str, found: String) -> Reason {
+    Reason::Field { field: field.to_owned(), expected: expected.to_owned(), found }
+}
+
 /// The data or metadata of an event; nil where there is none.
-pub(super) fn document(field: &str, value: Option<FieldValue<'_>>) -> Result<Vec<u8>, Reason> {
+pub(super) fn document(field: &str, value: Option<FieldValue<'_>>, numbers: Numbers) -> Result<Vec<u8>, Reason> {
     const NIL: u8 = 0xc0;
-    let document = value.map_or_else(|| Ok(vec![NIL]), FieldValue::document);
+    let document = value.map_or_else(|| Ok(vec![NIL]), |value| value.document(numbers));
     document.map_err(|problem| Reason::Document { field: shortened(field), problem })
+}
+
+/// A canonical map of entries.
+pub(super) fn map<'n>(entries: impl Iterator<Item = (Cow<'n, str>, Vec<u8>)>) -> Result<Vec<u8>, DocumentError> {
+    use rmp::encode::{self, buffer::ByteBuf};
+    let mut body = ByteBuf::new();
+    let mut len: u32 = 0;
+    for (name, value) in entries {
+        let Ok(()) = encode::write_str(&mut body, &name);
+        body.as_mut_vec().extend(value);
+        len += 1;
+    }
+    let mut map = ByteBuf::with_capacity(body.as_slice().len() + 5);
+    let Ok(_) = encode::write_map_len(&mut map, len);
+    map.as_mut_vec().extend(body.as_slice());
+    canonical(map.as_slice())
+}
+
+/// An integer of at least one, of the field called `field`.
+pub(super) fn at_least_one<T: TryFrom<i128> + PartialOrd + From<u8>>(
+    field: &str,
+    expected: &str,
+    value: FieldValue<'_>,
+) -> Result<T, Reason> {
+    let number = value.integer().filter(|number: &T| *number >= T::from(1));
+    number.ok_or_else(|| refused(field, expected, value.found()))
 }

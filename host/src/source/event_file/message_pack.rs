@@ -1,12 +1,14 @@
-//! A stream of MessagePack maps.
+//! A stream of MessagePack maps, which may stand in arrays.
 
 use super::Reason;
 use super::compression::Input;
 use super::field::{Field, FieldValue, Fields, Given};
+use super::options::Reading;
 use crate::limits;
 use crate::vocabulary::{DocumentError, split_document};
-use rmp::decode::{ValueReadError, read_map_len, read_str_from_slice};
+use rmp::decode::{ValueReadError, read_array_len, read_map_len, read_str_from_slice};
 use std::borrow::Cow;
+use std::io::Write;
 
 /// The events of a file.
 pub(super) struct MessagePackStream {
@@ -16,6 +18,10 @@ pub(super) struct MessagePackStream {
     read: usize,
     at_end: bool,
     number: u64,
+    /// How many elements the array around the next event still has.
+    in_array: u32,
+    /// How many bytes the last event has; none where none could be made out.
+    last: usize,
 }
 
 /// Read at a time, unless an event is larger.
@@ -23,7 +29,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 impl MessagePackStream {
     pub(super) fn new(input: Input) -> Self {
-        MessagePackStream { input, buffer: Vec::new(), read: 0, at_end: false, number: 0 }
+        MessagePackStream { input, buffer: Vec::new(), read: 0, at_end: false, number: 0, in_array: 0, last: 0 }
     }
 
     /// The event that was read last, counted from 1.
@@ -31,33 +37,66 @@ impl MessagePackStream {
         self.number
     }
 
+    /// The event that was met last, as it is written.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.buffer[self.read - self.last..self.read]
+    }
+
     /// The next event; `None` at the end.
-    pub(super) fn next_event(&mut self) -> Result<Option<Given>, Reason> {
+    pub(super) fn next_event(&mut self, reading: &mut Reading) -> Result<Option<Given>, Reason> {
         self.number += 1;
+        self.last = 0;
         loop {
             let mut rest = &self.buffer[self.read..];
-            if !rest.is_empty() {
-                match fields(&mut rest) {
-                    Ok(fields) => {
-                        let event = fields.event()?;
+            match rest.first() {
+                None if self.at_end && self.in_array > 0 => return Err(Reason::CutOff),
+                None if self.at_end => return Ok(None),
+                None => {}
+                Some(0x90..=0x9f | 0xdc | 0xdd) => match read_array_len(&mut rest) {
+                    Ok(_) if self.in_array > 0 => return Err(Reason::Array),
+                    Ok(len) => {
+                        self.in_array = len;
                         self.read = self.buffer.len() - rest.len();
+                        continue;
+                    }
+                    Err(_) if self.at_end => return Err(Reason::CutOff),
+                    Err(_) => {}
+                },
+                Some(_) => match fields(&mut rest) {
+                    Ok(fields) => {
+                        let end = self.buffer.len() - rest.len();
+                        self.last = end - self.read;
+                        let event = fields.event(reading)?;
+                        self.read = end;
+                        self.in_array = self.in_array.saturating_sub(1);
                         return Ok(Some(event));
                     }
                     Err(Unread::Incomplete) if !self.at_end => {}
                     Err(Unread::Incomplete) => return Err(Reason::CutOff),
                     Err(Unread::Refused(reason)) => return Err(reason),
-                }
-            } else if self.at_end {
-                return Ok(None);
+                },
             }
             self.read_on()?;
         }
     }
 
+    /// Writes the event that was refused last to `out`, and goes on behind it. Where no event could be made out, nothing can:
+    /// the stream has no other marks.
+    pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
+        if self.last == 0 {
+            return Err(Reason::Refused("nothing behind it can be read: it does not end as events do".to_owned()));
+        }
+        let refuse = |e: std::io::Error| Reason::Unreadable(format!("what is set aside cannot be written: {e}"));
+        out.write_all(&self.buffer[self.read..self.read + self.last]).map_err(refuse)?;
+        self.read += std::mem::take(&mut self.last);
+        self.in_array = self.in_array.saturating_sub(1);
+        Ok(())
+    }
+
     /// Reads as much again as waits in the buffer: an event of any size is looked at only a few times.
     fn read_on(&mut self) -> Result<(), Reason> {
         self.buffer.drain(..self.read);
-        self.read = 0;
+        (self.read, self.last) = (0, 0);
         if self.buffer.len() > limits::EVENT_BYTES {
             return Err(Reason::TooLarge);
         }
@@ -68,7 +107,7 @@ impl MessagePackStream {
 }
 
 /// Why no event could be read.
-enum Unread {
+pub(super) enum Unread {
     /// More bytes may help.
     Incomplete,
     Refused(Reason),
@@ -83,7 +122,8 @@ impl From<DocumentError> for Unread {
     }
 }
 
-fn fields<'a>(input: &mut &'a [u8]) -> Result<Fields<'a>, Unread> {
+/// The fields of the map that `input` begins with.
+pub(super) fn fields<'a>(input: &mut &'a [u8]) -> Result<Fields<'a>, Unread> {
     let start = *input;
     let len = match read_map_len(input) {
         Ok(len) => len,
@@ -100,8 +140,37 @@ fn fields<'a>(input: &mut &'a [u8]) -> Result<Fields<'a>, Unread> {
             let found = FieldValue::MessagePack(name).found();
             return Err(Unread::Refused(Reason::NotAnEvent { found: format!("a map with {found} as a key") }));
         };
-        let value = FieldValue::MessagePack(split_document(input)?);
-        fields.push(Field { name: Cow::Borrowed(name), value });
+        let value = match timestamp_len(input) {
+            Some(len) => input.split_off(..len).ok_or(Unread::Incomplete)?,
+            None => split_document(input)?,
+        };
+        fields.push(Field { name: Cow::Borrowed(name), value: FieldValue::MessagePack(value) });
     }
     Ok(fields)
+}
+
+/// How many bytes a timestamp has that begins `bytes`: MessagePack's extension type -1, in one of its three forms.
+fn timestamp_len(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [0xd6, 0xff, ..] => Some(6),
+        [0xd7, 0xff, ..] => Some(10),
+        [0xc7, 12, 0xff, ..] => Some(15),
+        _ => None,
+    }
+}
+
+/// The seconds since 1970 and the nanoseconds of a timestamp.
+pub(super) fn timestamp(bytes: &[u8]) -> Option<(i64, u32)> {
+    match *bytes {
+        [0xd6, 0xff, a, b, c, d] => Some((i64::from(u32::from_be_bytes([a, b, c, d])), 0)),
+        [0xd7, 0xff, ref both @ ..] => {
+            let both = u64::from_be_bytes(both.try_into().ok()?);
+            Some((i64::try_from(both & ((1 << 34) - 1)).ok()?, u32::try_from(both >> 34).ok()?))
+        }
+        [0xc7, 12, 0xff, a, b, c, d, ref seconds @ ..] => {
+            Some((i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes([a, b, c, d])))
+        }
+        _ => None,
+    }
+    .filter(|(_, nanoseconds)| *nanoseconds < 1_000_000_000)
 }

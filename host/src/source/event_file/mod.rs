@@ -1,15 +1,17 @@
 //! Event files: one event after another, in the order of the history.
 //!
 //! What a file holds is told by its content, never by its name: gzip (all members) and zstd (all frames) are unpacked; what
-//! begins with a MessagePack map is a stream of such maps; everything else is NDJSON, one object a line. Blank lines, a
-//! byte order mark at the start and `\r` before `\n` are passed over. A file without events is not an error.
+//! begins with a MessagePack map or array is a stream of such maps; everything else is JSON: objects, one a line (NDJSON) or one
+//! behind the other, over several lines or in arrays. White space, byte order marks and record separators (RFC 7464) between
+//! them are passed over. A file without events is not an error.
 //!
-//! An event of ours has these fields, and no others: a misspelt one must not vanish.
+//! An event of ours has these fields, and no others: a misspelt one must not vanish. Fields of other names are read by a map
+//! (see [`Mapping`]).
 //!
 //! | field | holds | absent or null |
 //! |---|---|---|
 //! | `id`, `stream`, `type` | text: not empty, no NUL, at most [`crate::limits::NAME_BYTES`] bytes | refused |
-//! | `timestamp` | milliseconds since 1970 as an integer, or RFC 3339 text without a fraction of a millisecond | refused |
+//! | `timestamp` | milliseconds since 1970 as an integer, or RFC 3339 text; from the year 0 to 9999 | refused, or as [`FileOptions`] say |
 //! | `data`, `metadata` | a document (see [`crate::vocabulary::canonical`]) | nil |
 //! | `schemaVersion` | an integer from 1 to 2^32 - 1 | 1 |
 //! | `position` | an integer from 1 to 2^64 - 1 | the importer assigns it |
@@ -18,35 +20,48 @@
 //!
 //! | attribute | becomes |
 //! |---|---|
-//! | `id`, `type` | the same |
+//! | `id`, `type` | the same; the id is unique within `source` only |
 //! | `subject` | the stream; without it `source` is |
 //! | `source` (always required) | `source` in the metadata, where it is not the stream |
-//! | `time` (required: replay does not invent one) | the timestamp, rounded down; also `time` in the metadata where that loses something |
+//! | `time` | the timestamp; refused where absent, or as [`FileOptions`] say |
 //! | `data`, or `data_base64` | the data; the second as binary |
 //! | all others, null excepted | entries of the metadata, which is always a map |
 //!
+//! Times are rounded down to milliseconds. Where that loses something, the time as it is written is kept as `time` in the
+//! metadata, unless these are no map or have a `time` of their own; it does not make another event.
+//!
 //! The order of positions, ids that stand twice and the like concern the log: see [`super::log`].
 
+mod aside;
 mod cloud_event;
 mod compression;
 mod error;
 mod field;
-mod json_lines;
+mod hint;
+mod json;
+mod mapping;
 mod message_pack;
+mod options;
 mod ours;
+mod skeleton;
 mod time;
 
-pub(super) use time::Moment;
+pub(super) use cloud_event::source_of;
+pub(super) use time::{Moment, without_time};
 
 #[cfg(test)]
 mod tests;
 
+pub use aside::Aside;
 pub use error::{EventFileError, Place, Reason};
+pub use mapping::Mapping;
+pub use options::{FileOptions, WithoutTime};
 
 use crate::vocabulary::Event;
 use compression::Input;
-use json_lines::JsonLines;
+use json::JsonEvents;
 use message_pack::MessagePackStream;
+use options::Reading;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -60,6 +75,8 @@ pub struct EventFile {
     ended: bool,
     bytes_read: Arc<AtomicU64>,
     bytes_total: Option<u64>,
+    reading: Reading,
+    aside: Option<Arc<Aside>>,
 }
 
 /// An event as it stands in a file.
@@ -71,10 +88,16 @@ pub struct FileEvent {
     pub position: Option<u64>,
     /// Where it stands.
     pub place: Place,
+    /// Whether its id is unique within its source only.
+    pub cloud: bool,
+    /// Its metadata without the time that is kept in them; absent where none is.
+    pub without_time: Option<Vec<u8>>,
+    /// The event as it is written, where refused events are set aside.
+    pub raw: Option<Box<[u8]>>,
 }
 
 enum Events {
-    Json(JsonLines),
+    Json(JsonEvents),
     MessagePack(MessagePackStream),
 }
 
@@ -109,7 +132,36 @@ impl EventFile {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let events = Input::open(reader, &bytes_read).and_then(Events::new);
         let events = events.map_err(|reason| EventFileError::at(name, None, reason))?;
-        Ok(EventFile { name: name.to_owned(), events, ended: false, bytes_read, bytes_total: None })
+        let reading = Reading::new(FileOptions::default());
+        Ok(EventFile {
+            name: name.to_owned(),
+            events,
+            ended: false,
+            bytes_read,
+            bytes_total: None,
+            reading,
+            aside: None,
+        })
+    }
+
+    /// Reads the events as `options` say.
+    pub fn with(self, options: FileOptions) -> EventFile {
+        EventFile { reading: Reading::new(options), ..self }
+    }
+
+    /// Calls the file `name` in errors.
+    pub fn called(self, name: &str) -> EventFile {
+        EventFile { name: name.to_owned(), ..self }
+    }
+
+    /// Sets events and lines that are refused aside, and goes on behind them.
+    pub fn setting_aside(self, aside: Arc<Aside>) -> EventFile {
+        EventFile { aside: Some(aside), ..self }
+    }
+
+    /// Where refused events are set aside.
+    pub fn aside(&self) -> Option<Arc<Aside>> {
+        self.aside.clone()
     }
 
     /// What errors call the file.
@@ -135,18 +187,29 @@ impl Iterator for EventFile {
         if self.ended {
             return None;
         }
-        let event = match &mut self.events {
-            Events::Json(lines) => lines.next_event(),
-            Events::MessagePack(stream) => stream.next_event(),
+        let event = loop {
+            match (self.events.next_event(&mut self.reading), &self.aside) {
+                (Err(reason), Some(aside)) if reason.is_of_one() => {
+                    if let Err(reason) = aside.put_with(|out| self.events.set_aside(out)) {
+                        break Err(reason);
+                    }
+                }
+                (Ok(None), _) => break self.reading.unmatched().map_or(Ok(None), Err),
+                (event, _) => break event,
+            }
         };
         self.ended = !matches!(event, Ok(Some(_)));
-        let place = match &self.events {
-            Events::Json(lines) => Place::Line(lines.number()),
-            Events::MessagePack(stream) => Place::Event(stream.number()),
-        };
+        let place = self.events.place();
         match event {
-            Ok(event) => event.map(|(event, position)| Ok(FileEvent { event, position, place })),
-            Err(reason) => Some(Err(EventFileError::at(&self.name, Some(place), reason))),
+            Ok(None) => None,
+            Ok(Some(field::Given { event, position, cloud, without_time })) => {
+                let raw = self.aside.is_some().then(|| self.events.raw());
+                Some(Ok(FileEvent { event, position, place, cloud, without_time, raw }))
+            }
+            Err(reason) => {
+                let place = Some(place).filter(|_| !matches!(reason, Reason::Unmatched { .. }));
+                Some(Err(EventFileError::at(&self.name, place, reason)))
+            }
         }
     }
 }
@@ -154,8 +217,39 @@ impl Iterator for EventFile {
 impl Events {
     fn new(input: Input) -> Result<Events, Reason> {
         match Form::of(input.head())? {
-            Form::Json => Ok(Events::Json(JsonLines::new(input))),
+            Form::Json => Ok(Events::Json(JsonEvents::new(input))),
             Form::MessagePack => Ok(Events::MessagePack(MessagePackStream::new(input))),
+        }
+    }
+
+    fn next_event(&mut self, reading: &mut Reading) -> Result<Option<field::Given>, Reason> {
+        match self {
+            Events::Json(events) => events.next_event(reading),
+            Events::MessagePack(stream) => stream.next_event(reading),
+        }
+    }
+
+    /// Writes what the last error is about to `out`, and goes on behind it.
+    fn set_aside(&mut self, out: &mut dyn std::io::Write) -> Result<(), Reason> {
+        match self {
+            Events::Json(events) => events.set_aside(out),
+            Events::MessagePack(stream) => stream.set_aside(out),
+        }
+    }
+
+    /// The last event as it would be set aside.
+    fn raw(&self) -> Box<[u8]> {
+        match self {
+            Events::Json(events) => [events.raw(), b"\n"].concat().into(),
+            Events::MessagePack(stream) => stream.raw().into(),
+        }
+    }
+
+    /// Where the last event, or the last error, stands.
+    fn place(&self) -> Place {
+        match self {
+            Events::Json(events) => Place::Line(events.number()),
+            Events::MessagePack(stream) => Place::Event(stream.number()),
         }
     }
 }
@@ -189,10 +283,14 @@ impl Form {
         let other = OTHER_FORMATS.iter().find(|(start, _)| head.starts_with(start));
         match (other, head) {
             (Some((_, format)), _) => Err(Reason::OtherFormat((*format).to_owned())),
-            // A map.
-            (None, [0x80..=0x8f | 0xde | 0xdf, ..]) => Ok(Form::MessagePack),
-            // JSON begins with printable ASCII, white space or a byte order mark. Nothing is NDJSON without a line.
-            (None, [] | [b'\t' | b'\n' | b'\r' | b' '..=b'~', ..] | [0xef, 0xbb, 0xbf, ..]) => Ok(Form::Json),
+            // A map, or an array of maps.
+            (None, [0x80..=0x9f | 0xdc..=0xdf, ..]) => Ok(Form::MessagePack),
+            (None, [0, b'{' | b'[' | b'"', ..] | [b'{' | b'[', 0, ..]) => {
+                Err(Reason::OtherFormat("UTF-16 text; convert it to UTF-8".to_owned()))
+            }
+            // JSON begins with printable ASCII, white space, a byte order mark or a record separator; behind a hole it goes on.
+            (None, [] | [b'\t' | b'\n' | b'\r' | 0x1e | b' '..=b'~', ..] | [0xef, 0xbb, 0xbf, ..]) => Ok(Form::Json),
+            (None, [0, ..]) if head.iter().all(|byte| *byte == 0) => Ok(Form::Json),
             (None, _) => {
                 let bytes: Vec<_> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
                 Err(Reason::OtherFormat(format!("something else that begins with the bytes {}", bytes.join(" "))))

@@ -1,7 +1,9 @@
 //! What event files may hold, and how they are read.
 
+mod mapped;
 mod properties;
 mod refused;
+mod shapes;
 
 use super::*;
 use crate::vocabulary::{from_json, to_json};
@@ -20,6 +22,18 @@ fn one(content: impl Into<Vec<u8>>) -> FileEvent {
     let mut events = read(content).unwrap();
     assert_eq!(events.len(), 1);
     events.remove(0)
+}
+
+/// The one event that the options make of a content that they read.
+fn one_as(content: impl Into<Vec<u8>>, options: &str) -> Result<FileEvent, EventFileError> {
+    let mut events = open(content)?.with(options.parse().unwrap()).collect::<Result<Vec<_>, _>>()?;
+    assert_eq!(events.len(), 1);
+    Ok(events.remove(0))
+}
+
+/// An event with nothing special about it.
+fn plain(event: Event, position: Option<u64>, place: Place) -> FileEvent {
+    FileEvent { event, position, place, cloud: false, without_time: None, raw: None }
 }
 
 /// A whole event of ours, with `more` behind its fields.
@@ -76,9 +90,9 @@ fn an_event_has_all_that_its_line_says() {
         metadata: doc(r#""m""#),
     };
     let event = one(line(more));
-    assert_eq!(event, FileEvent { event: expected.clone(), position: Some(u64::MAX), place: Place::Line(1) });
+    assert_eq!(event, plain(expected.clone(), Some(u64::MAX), Place::Line(1)));
     let event = one(packed(&line(more)));
-    assert_eq!(event, FileEvent { event: expected, position: Some(u64::MAX), place: Place::Event(1) });
+    assert_eq!(event, plain(expected, Some(u64::MAX), Place::Event(1)));
 }
 
 #[test]
@@ -102,8 +116,12 @@ fn escapes_in_names_and_values_are_read() {
 fn timestamps_are_milliseconds_or_rfc_3339() {
     for (written, expected) in [
         ("0", 0),
-        ("-9223372036854775808", i64::MIN),
-        ("9223372036854775807", i64::MAX),
+        ("-62167219200000", -62_167_219_200_000),
+        ("253402300799999", 253_402_300_799_999),
+        (r#""0000-01-01T00:00:00Z""#, -62_167_219_200_000),
+        (r#""9999-12-31T23:59:59.999Z""#, 253_402_300_799_999),
+        (r#""9999-12-31T23:59:59.999999999999Z""#, 253_402_300_799_999),
+        (r#""1970-01-01T00:00:00+23:59""#, -86_340_000),
         (r#""1970-01-01T00:00:00Z""#, 0),
         (r#""1969-12-31T23:59:59.999Z""#, -1),
         (r#""2024-01-31T12:00:00.120000000+02:00""#, 1_706_695_200_120),
@@ -182,16 +200,86 @@ fn a_cloud_event_may_hold_binary() {
     assert_eq!(to_json(&event.data).unwrap(), "AQL/");
 }
 
+/// Whatever it is written in, and before 1970 too, a time is rounded down; what that loses is kept, and is no content.
 #[test]
-fn a_cloud_event_keeps_a_finer_time() {
+fn a_finer_time_is_rounded_down_and_kept() {
     for (time, timestamp) in [
         ("2024-01-31T12:00:00.123456789Z", 1_706_702_400_123),
+        ("2024-01-31T12:00:00.123999999999999Z", 1_706_702_400_123),
         ("1969-12-31T23:59:59.9999Z", -1),
+        ("1969-12-31T23:59:59.0009Z", -1000),
         ("2016-12-31T23:59:60Z", 1_483_228_799_000),
+        ("2016-12-31T18:59:60.5-05:00", 1_483_228_799_500),
     ] {
-        let event = one(cloud("").replace("2024-01-31T12:00:00Z", time)).event;
-        assert_eq!((event.timestamp, event.metadata), (timestamp, doc(&format!(r#"{{"time":"{time}"}}"#))));
+        let kept = doc(&format!(r#"{{"time":"{time}"}}"#));
+        let written = cloud("").replace("2024-01-31T12:00:00Z", time);
+        for content in [written.clone().into_bytes(), packed(&written)] {
+            let FileEvent { event, without_time, .. } = one(content);
+            assert_eq!((event.timestamp, &event.metadata), (timestamp, &kept));
+            assert_eq!(without_time, Some(doc("{}")));
+        }
+        let written = line("").replace("1700000000123", &format!("\"{time}\""));
+        let with = |metadata: &str| one(written.replace('}', &format!(",\"metadata\":{metadata}}}")));
+        for event in [one(written.clone()), one(packed(&written)), with("null")] {
+            assert_eq!((event.event.timestamp, &event.event.metadata), (timestamp, &kept));
+            assert_eq!(event.without_time, Some(doc("null")));
+        }
+        let event = with(r#"{"a":1,"z":2}"#);
+        assert_eq!(event.event.metadata, doc(&format!(r#"{{"z":2,"time":"{time}","a":1}}"#)));
+        assert_eq!(event.without_time, Some(doc(r#"{"a":1,"z":2}"#)));
+        // No place for it.
+        for metadata in [r#"{"time":"mine"}"#, "[1]", "\"text\""] {
+            let FileEvent { event, without_time, .. } = with(metadata);
+            assert_eq!((event.timestamp, event.metadata, without_time), (timestamp, doc(metadata), None));
+        }
     }
+}
+
+#[test]
+fn timestamps_of_message_pack_are_times() {
+    let with = |time: &[u8]| {
+        let fields = &packed(r#"{"id":"e1","stream":"s","type":"T"}"#)[1..];
+        one([&[0x84][..], fields, b"\xa9timestamp", time].concat())
+    };
+    assert_eq!(with(&[0xd6, 0xff, 0x65, 0xba, 0x34, 0xc0]).event.timestamp, 1_706_702_016_000);
+    let nanoseconds = ((123_456_789_u64 << 34) | 1_706_702_400).to_be_bytes();
+    let event = with(&[&[0xd7, 0xff][..], &nanoseconds].concat());
+    assert_eq!(event.event.timestamp, 1_706_702_400_123);
+    assert_eq!(event.event.metadata, doc(r#"{"time":"2024-01-31T12:00:00.123456789Z"}"#));
+    let before = [&[0xc7, 12, 0xff][..], &999_000_000_u32.to_be_bytes(), &(-1_i64).to_be_bytes()].concat();
+    assert_eq!(with(&before).event.timestamp, -1);
+}
+
+#[test]
+fn events_without_a_time_get_the_one_that_is_said() {
+    let (with, without) = (line(""), r#"{"id":"e2","stream":"s","type":"T"}"#);
+    let cloud = cloud("").replace(r#""time":"2024-01-31T12:00:00Z""#, r#""time":null"#);
+    let read = |content: String, options: &str| {
+        let events = open(content).unwrap().with(options.parse().unwrap());
+        let times = events.map(|event| event.map(|event| event.event.timestamp));
+        times.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())
+    };
+    let last = "without_time=last";
+    assert_eq!(read(format!("{with}\n{without}\n{cloud}"), last), Ok(vec![1_700_000_000_123; 3]));
+    assert!(read(without.to_owned(), last).unwrap_err().contains("--without-time TIME"));
+    let zero = "without_time=1970-01-01T00:00:00Z";
+    assert_eq!(read(format!("{without}\n{with}\n{cloud}"), zero), Ok(vec![0, 1_700_000_000_123, 0]));
+    for content in [without.to_owned(), cloud] {
+        assert!(read(content, "").unwrap_err().contains("--without-time last"));
+    }
+}
+
+#[test]
+fn numbers_that_cannot_be_held_become_what_is_said() {
+    let content = line(
+        r#","data":{"n":[18446744073709551616,1e400,0.12345678901234567890,1.5,7]},"metadata":123456789012345678901"#,
+    );
+    let event = one_as(content.clone(), "numbers=text").unwrap().event;
+    assert_eq!(event.data, doc(r#"{"n":["18446744073709551616","1e400","0.12345678901234567890",1.5,7]}"#));
+    assert_eq!(event.metadata, doc("\"123456789012345678901\""));
+    let event = one_as(content.replace("1e400", "1e-400"), "numbers=round").unwrap().event;
+    assert_eq!(event.data, doc(r#"{"n":[1.8446744073709552e19,0.0,0.12345678901234568,1.5,7]}"#));
+    assert!(one_as(content, "numbers=round").unwrap_err().to_string().contains("the number 1e400 at n[1]"));
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl BlockBuilder {
         self.timestamps = Some((earliest.min(timestamp), latest.max(timestamp)));
     }
 
+    /// The event at `position`, as chunk frames show it.
+    pub(super) fn find(&self, position: u64) -> Option<&[u8]> {
+        self.sections.values().find_map(|section| section.find(position))
+    }
+
     /// The block as it is stored, leaving this one empty; `None` where nothing was pushed.
     pub(super) fn take(&mut self) -> Option<Stored> {
         let BlockBuilder { sections, events, bytes, first, last, timestamps } = std::mem::take(self);
@@ -158,6 +163,11 @@ impl Section {
             before = *end;
         }
         Ok(Section { entries, frames: body })
+    }
+
+    /// The event at `position`.
+    pub(super) fn find(&self, position: u64) -> Option<&[u8]> {
+        self.events().find(|(found, _)| *found == position).map(|(_, frame)| frame)
     }
 
     /// Its events in order: position and frame.

@@ -7,20 +7,20 @@
 use super::{
     EventLog, IDS, INDEX, KINDS, SECTIONS,
     block::{BlockBuilder, Section, Stored, Summary},
-    damage, hash_128, id_hash,
+    content, damage, id_hash,
 };
 use crate::{
     crash, limits,
     source::{
         SourceError,
-        event_file::{EventFile, EventFileError, FileEvent, Place},
+        event_file::{Aside, EventFile, EventFileError, FileEvent, Place, source_of, without_time},
     },
-    vocabulary::Event,
 };
 use ahash::AHashMap;
 use redb::{ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// How far an import is.
@@ -44,6 +44,16 @@ pub struct ImportSummary {
     pub added: u64,
     /// Events that the log had already, or that stood in the file before.
     pub duplicates: u64,
+    /// CloudEvents among those that are new whose id another source had already: theirs became `SOURCE#ID`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub renamed: u64,
+    /// Events and lines that were set aside; absent where they would have been refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Handovers that wait for the storing thread: as many as a round has, so that the next one is parsed while it is stored.
@@ -69,6 +79,19 @@ struct Parsed {
     place: Place,
     id: u128,
     content: u128,
+    /// The hash of its content with the time that is kept in its metadata, where one is: logs of earlier versions have that.
+    with_time: Option<u128>,
+    /// Whether its id is unique within its source only.
+    cloud: bool,
+    /// The event as it is written, where refused ones are set aside.
+    raw: Option<Box<[u8]>>,
+}
+
+impl Parsed {
+    /// Whether it has the content of this hash.
+    fn is(&self, content: u128) -> bool {
+        self.content == content || self.with_time == Some(content)
+    }
 }
 
 impl EventLog {
@@ -85,7 +108,8 @@ impl EventLog {
         let mut summary = ImportSummary::default();
         let mut kinds = Kinds::load(&write)?;
         let (name, bytes_total) = (file.name().to_owned(), file.bytes_total());
-        let mut rounds = Rounds::start(self, &write, &name)?;
+        let aside = file.aside();
+        let mut rounds = Rounds::start(self, &write, &name, aside.clone())?;
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(HANDOVERS);
             let parser = scope.spawn(|| parse(file, &mut kinds, sender));
@@ -101,6 +125,10 @@ impl EventLog {
         })?;
         rounds.finish()?;
         kinds.save(&write)?;
+        if let Some(aside) = aside {
+            aside.keep().map_err(|reason| EventFileError::at(&name, None, reason))?;
+            summary.skipped = Some(aside.count());
+        }
         crash::point("import.before-commit");
         write.commit().map_err(damage)?;
         crash::point("import.after-commit");
@@ -148,8 +176,9 @@ fn parse(file: &mut EventFile, kinds: &mut Kinds, sender: SyncSender<Handover>) 
     let empty = || Handover { events: Vec::new(), contents: Vec::new(), compared: Vec::new(), bytes_read: 0 };
     let mut handover = empty();
     while let Some(event) = file.next() {
-        let FileEvent { event, position, place } = event?;
-        handover.push(&event, kinds.number(&event.kind), position, place);
+        let event = event?;
+        let kind = kinds.number(&event.event.kind);
+        handover.push(event, kind);
         if handover.events.len() >= limits::IMPORT_HANDOVER_EVENTS || handover.contents.len() >= limits::BLOCK_BYTES * 4
         {
             handover.bytes_read = file.bytes_read();
@@ -165,11 +194,11 @@ fn parse(file: &mut EventFile, kinds: &mut Kinds, sender: SyncSender<Handover>) 
 }
 
 impl Handover {
-    fn push(&mut self, event: &Event, kind: u32, position: Option<u64>, place: Place) {
-        event.at(0).encode_content(&mut self.contents);
-        // An event that is delivered again may come with the time of that delivery: it is the same all the same.
-        self.compared.clear();
-        unspool_frame::Event { timestamp: 0, ..event.at(0) }.encode_content(&mut self.compared);
+    fn push(&mut self, event: FileEvent, kind: u32) {
+        let FileEvent { event, position, place, cloud, without_time, raw } = event;
+        let frame = event.at(0);
+        frame.encode_content(&mut self.contents);
+        let bare = unspool_frame::Event { metadata: without_time.as_ref().unwrap_or(&event.metadata), ..frame };
         self.events.push(Parsed {
             end: self.contents.len(),
             kind,
@@ -177,8 +206,17 @@ impl Handover {
             position,
             place,
             id: id_hash(&event.id),
-            content: hash_128(&self.compared),
+            content: content::hash(&bare, &mut self.compared),
+            with_time: without_time.is_some().then(|| content::hash(&frame, &mut self.compared)),
+            cloud,
+            raw,
         });
+    }
+
+    /// The contents of its events, in order.
+    fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.events.iter().map(move |event| &self.contents[std::mem::replace(&mut start, event.end)..event.end])
     }
 }
 
@@ -217,6 +255,36 @@ impl Round {
     }
 }
 
+/// What becomes of the events of a round.
+struct Judged {
+    verdicts: Vec<Verdict>,
+    /// Those that are known under another id from now on, by their place in the round.
+    renamed: AHashMap<u32, Renamed>,
+}
+
+/// An event under another id than its own.
+struct Renamed {
+    id: u128,
+    hash: u128,
+    content: Vec<u8>,
+}
+
+/// Whoever has an id already.
+#[derive(Clone, Copy)]
+struct Holder {
+    id: u128,
+    at: HeldAt,
+    content: u128,
+}
+
+#[derive(Clone, Copy)]
+enum HeldAt {
+    /// At this position of the log.
+    Log(u64),
+    /// At this place of the round.
+    Round(u32),
+}
+
 /// The transaction of an import, with its tables open.
 struct Rounds<'t> {
     log: &'t EventLog,
@@ -227,6 +295,8 @@ struct Rounds<'t> {
     block: BlockBuilder,
     /// The last position that is taken.
     last: u64,
+    /// Where refused events go, if not the whole file is refused for them.
+    aside: Option<Arc<Aside>>,
 }
 
 /// What the order of the index says about one event of a round.
@@ -234,12 +304,18 @@ struct Rounds<'t> {
 enum Verdict {
     New,
     Duplicate,
+    SetAside,
 }
 
 impl<'t> Rounds<'t> {
     /// Opens the tables, and the last block where it is less than half full: many small imports do not leave as many
     /// small blocks.
-    fn start(log: &'t EventLog, write: &'t WriteTransaction, file: &'t str) -> Result<Rounds<'t>, SourceError> {
+    fn start(
+        log: &'t EventLog,
+        write: &'t WriteTransaction,
+        file: &'t str,
+        aside: Option<Arc<Aside>>,
+    ) -> Result<Rounds<'t>, SourceError> {
         let mut rounds = Rounds {
             log,
             file,
@@ -248,6 +324,7 @@ impl<'t> Rounds<'t> {
             sections: write.open_table(SECTIONS).map_err(damage)?,
             block: BlockBuilder::default(),
             last: 0,
+            aside,
         };
         let latest = match rounds.index.last().map_err(damage)? {
             Some((first, summary)) => Some((first.value(), log.summary(first.value(), summary.value())?)),
@@ -282,59 +359,160 @@ impl<'t> Rounds<'t> {
         // Of equal ids the one that comes first in the file counts.
         let mut order: Vec<(u128, u32)> = (0..).zip(&events).map(|(index, event)| (event.id, index)).collect();
         order.sort_unstable();
-        let verdicts = self.judge(&events, &order)?;
-        let positions = self.append(&round, &verdicts)?;
+        let mut judged = self.judge(&round, &events, &order)?;
+        let positions = self.append(&round, &mut judged)?;
         crash::point("import.round");
         for &(_, index) in &order {
-            let (event, verdict) = (events[index as usize], verdicts[index as usize]);
-            if verdict == Verdict::New {
-                self.ids.insert(event.id, (positions[index as usize], event.content)).map_err(damage)?;
-                summary.added += 1;
-            } else {
-                summary.duplicates += 1;
+            let event = events[index as usize];
+            match judged.verdicts[index as usize] {
+                Verdict::New => {
+                    let renamed = judged.renamed.get(&index).map(|renamed| (renamed.id, renamed.hash));
+                    let (id, hash) = renamed.unwrap_or((event.id, event.content));
+                    self.ids.insert(id, (positions[index as usize], hash)).map_err(damage)?;
+                    summary.added += 1;
+                    summary.renamed += u64::from(renamed.is_some());
+                }
+                Verdict::Duplicate => summary.duplicates += 1,
+                Verdict::SetAside => {}
             }
         }
         Ok(())
     }
 
     /// Which events of the round the log does not have. One whose id is taken by another content is refused.
-    fn judge(&self, events: &[&Parsed], order: &[(u128, u32)]) -> Result<Vec<Verdict>, SourceError> {
-        let mut verdicts = vec![Verdict::New; events.len()];
-        let mut before: Option<&Parsed> = None;
-        for &(_, index) in order {
+    fn judge(&self, round: &Round, events: &[&Parsed], order: &[(u128, u32)]) -> Result<Judged, SourceError> {
+        let mut judged = Judged { verdicts: vec![Verdict::New; events.len()], renamed: AHashMap::new() };
+        let mut contested = Vec::new();
+        let mut holder: Option<Holder> = None;
+        for &(id, index) in order {
             let event = events[index as usize];
-            let known = match before.filter(|before| before.id == event.id) {
-                Some(before) => Some(before.content),
-                None => self.ids.get(event.id).map_err(damage)?.map(|found| found.value().1),
+            let known = match holder.filter(|holder| holder.id == id) {
+                Some(known) => known,
+                None => match self.ids.get(id).map_err(damage)?.map(|found| found.value()) {
+                    Some((position, content)) => Holder { id, at: HeldAt::Log(position), content },
+                    None => {
+                        holder = Some(Holder { id, at: HeldAt::Round(index), content: event.content });
+                        continue;
+                    }
+                },
+            };
+            holder = Some(known);
+            if event.is(known.content) {
+                judged.verdicts[index as usize] = Verdict::Duplicate;
+            } else {
+                contested.push((index, known));
+            }
+        }
+        if !contested.is_empty() {
+            // In the order of the file, in which ids are given.
+            contested.sort_unstable_by_key(|(index, _)| *index);
+            self.settle(round, events, order, &contested, &mut judged)?;
+        }
+        Ok(judged)
+    }
+
+    /// Decides about events whose id is taken by something else, as far as hashes tell.
+    fn settle(
+        &self,
+        round: &Round,
+        events: &[&Parsed],
+        order: &[(u128, u32)],
+        contested: &[(u32, Holder)],
+        judged: &mut Judged,
+    ) -> Result<(), SourceError> {
+        let contents: Vec<&[u8]> = round.handovers.iter().flat_map(Handover::contents).collect();
+        let mut given: AHashMap<u128, u128> = AHashMap::new();
+        for &(index, holder) in contested {
+            let parsed = events[index as usize];
+            let frame = content::framed(contents[index as usize]);
+            let held = match holder.at {
+                HeldAt::Log(position) => self.stored(position)?,
+                HeldAt::Round(index) => content::framed(contents[index as usize]),
+            };
+            let event = self.decode(&frame)?;
+            let held = self.decode(&held)?;
+            let verdict = &mut judged.verdicts[index as usize];
+            if content::same(&event, &held) {
+                *verdict = Verdict::Duplicate;
+                continue;
+            }
+            let taken = "an event with this id is there already, with another content; an event never changes: give this one an id of its own";
+            let source = source_of(event.stream, event.metadata);
+            if !parsed.cloud || source == source_of(held.stream, held.metadata) {
+                *verdict = self.refuse(parsed, taken)?;
+                continue;
+            }
+            let id = format!("{source}#{}", event.id);
+            if id.len() > limits::NAME_BYTES {
+                *verdict =
+                    self.refuse(parsed, "an event of another source has this id, and with its source it is too long")?;
+                continue;
+            }
+            let mut content = Vec::new();
+            let renamed = unspool_frame::Event { id: &id, ..event };
+            renamed.encode_content(&mut content);
+            let bare = without_time(event.metadata, event.timestamp);
+            let bare = unspool_frame::Event { metadata: bare.as_deref().unwrap_or(event.metadata), ..renamed };
+            let (id, hash) = (id_hash(&id), content::hash(&bare, &mut Vec::new()));
+            let in_round = || order.binary_search_by_key(&id, |(id, _)| *id).ok();
+            let known = match (given.get(&id), in_round()) {
+                (Some(known), _) => Some(*known),
+                (None, Some(at)) => Some(events[order[at].1 as usize].content),
+                (None, None) => self.ids.get(id).map_err(damage)?.map(|found| found.value().1),
             };
             match known {
-                Some(content) if content == event.content => verdicts[index as usize] = Verdict::Duplicate,
-                Some(_) => {
-                    return Err(self.refuse(
-                        event,
-                        "an event with this id is there already, with another content; an event never changes: give this one an id of its own",
-                    ));
+                Some(known) if known == hash => *verdict = Verdict::Duplicate,
+                Some(_) => *verdict = self.refuse(parsed, taken)?,
+                None => {
+                    given.insert(id, hash);
+                    judged.renamed.insert(index, Renamed { id, hash, content });
                 }
-                None => {}
             }
-            before = Some(event);
         }
-        Ok(verdicts)
+        Ok(())
+    }
+
+    /// The event at `position`, which an import has put there, as chunk frames show it.
+    fn stored(&self, position: u64) -> Result<Vec<u8>, SourceError> {
+        if let Some(frame) = self.block.find(position) {
+            return Ok(frame.to_owned());
+        }
+        let block = self.index.range(..=position).map_err(damage)?.next_back().transpose().map_err(damage)?;
+        if let Some((first, summary)) = block {
+            for (kind, _) in self.log.summary(first.value(), summary.value())?.kinds {
+                let Some(section) = self.sections.get((first.value(), kind)).map_err(damage)? else { continue };
+                let section = Section::decode(section.value()).map_err(|e| self.log.damaged(e))?;
+                if let Some(frame) = section.find(position) {
+                    return Ok(frame.to_owned());
+                }
+            }
+        }
+        Err(self.log.damaged(format!("there is no event at position {position}")))
+    }
+
+    fn decode<'f>(&self, frame: &'f [u8]) -> Result<unspool_frame::Event<'f>, SourceError> {
+        unspool_frame::Event::decode(&mut &*frame).map_err(|e| self.log.damaged(e))
     }
 
     /// Puts the new events into blocks, in the order of the file, and returns the position of each.
-    fn append(&mut self, round: &Round, verdicts: &[Verdict]) -> Result<Vec<u64>, SourceError> {
-        let mut positions = Vec::with_capacity(verdicts.len());
+    fn append(&mut self, round: &Round, judged: &mut Judged) -> Result<Vec<u64>, SourceError> {
+        let mut positions = Vec::with_capacity(judged.verdicts.len());
         for handover in &round.handovers {
-            let mut start = 0;
-            for event in &handover.events {
-                let content = &handover.contents[start..event.end];
-                start = event.end;
-                if verdicts[positions.len()] == Verdict::Duplicate {
+            for (event, content) in handover.events.iter().zip(handover.contents()) {
+                let index = positions.len();
+                let position = match judged.verdicts[index] {
+                    Verdict::New => self.next_position(event)?,
+                    Verdict::Duplicate | Verdict::SetAside => None,
+                };
+                let Some(position) = position else {
+                    if judged.verdicts[index] == Verdict::New {
+                        judged.verdicts[index] = Verdict::SetAside;
+                    }
                     positions.push(0);
                     continue;
-                }
-                let position = self.next_position(event)?;
+                };
+                let renamed = judged.renamed.get(&(index as u32)).map(|renamed| renamed.content.as_slice());
+                let content = renamed.unwrap_or(content);
                 if self.block.is_full(content.len()) {
                     self.put_block()?;
                 }
@@ -346,26 +524,33 @@ impl<'t> Rounds<'t> {
         Ok(positions)
     }
 
-    fn next_position(&self, event: &Parsed) -> Result<u64, SourceError> {
-        match event.position {
-            Some(position) if position > self.last => Ok(position),
-            Some(position) => Err(self.refuse(
+    /// The position of a new event; `None` where it is set aside for the one that it has.
+    fn next_position(&self, event: &Parsed) -> Result<Option<u64>, SourceError> {
+        let refused = match (event.position, self.last.checked_add(1)) {
+            (Some(position), _) if position > self.last => return Ok(Some(position)),
+            (None, Some(position)) => return Ok(Some(position)),
+            (Some(position), _) => self.refuse(
                 event,
                 &format!(
                     "position {position} is not after {}, the last one taken; positions rise strictly: take the field \
                      `position` out to append the events in the order of the file, or use another data directory",
                     self.last
                 ),
-            )),
-            None => self
-                .last
-                .checked_add(1)
-                .ok_or_else(|| self.refuse(event, "there is no position left behind the last one")),
-        }
+            ),
+            (None, None) => self.refuse(event, "there is no position left behind the last one"),
+        };
+        refused.map(|_| None)
     }
 
-    fn refuse(&self, event: &Parsed, reason: &str) -> SourceError {
-        EventFileError::at(self.file, Some(event.place), reason).into()
+    /// Sets an event aside, or refuses the whole file for it.
+    fn refuse(&self, event: &Parsed, reason: &str) -> Result<Verdict, SourceError> {
+        match (&self.aside, &event.raw) {
+            (Some(aside), Some(raw)) => {
+                aside.put(raw).map_err(|reason| EventFileError::at(self.file, None, reason))?;
+                Ok(Verdict::SetAside)
+            }
+            _ => Err(EventFileError::at(self.file, Some(event.place), reason).into()),
+        }
     }
 
     fn put_block(&mut self) -> Result<(), SourceError> {

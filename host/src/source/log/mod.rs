@@ -7,12 +7,13 @@
 //! | `kinds` | event type | its number |
 //! | `index` | position of a block's first event | what is known of the block without reading it, MessagePack |
 //! | `sections` | the same, and the number of an event type | the block's events of that type (see `block.rs`) |
-//! | `ids` | BLAKE3 of an event's id, 128 bits | its position, and BLAKE3 of its content, 128 bits |
+//! | `ids` | BLAKE3 of an event's id, 128 bits | its position, and BLAKE3 of its content, 128 bits (see `content.rs`) |
 //!
 //! The log only grows. An import is one transaction: readers see all of a file or nothing.
 
 mod block;
 mod check;
+mod content;
 mod import;
 mod read;
 #[cfg(test)]

@@ -33,6 +33,10 @@ fn fill(log: &EventLog, events: &[Plain]) -> ImportSummary {
     import(log, &events.iter().map(line).collect::<String>()).unwrap()
 }
 
+fn summary(read: u64, added: u64, duplicates: u64) -> ImportSummary {
+    ImportSummary { read, added, duplicates, ..ImportSummary::default() }
+}
+
 fn matcher(kinds: &[&str]) -> Matcher {
     Matcher::new(&kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>())
 }
@@ -110,13 +114,13 @@ proptest! {
 fn events_that_are_there_already_are_left_out_wherever_they_stand() {
     let (_dir, log) = log();
     let events: Vec<Plain> = (1..=1000).map(|position| (position, "A")).collect();
-    assert_eq!(fill(&log, &events[..600]), ImportSummary { read: 600, added: 600, duplicates: 0 });
-    assert_eq!(fill(&log, &events), ImportSummary { read: 1000, added: 400, duplicates: 600 });
+    assert_eq!(fill(&log, &events[..600]), summary(600, 600, 0));
+    assert_eq!(fill(&log, &events), summary(1000, 400, 600));
     // Twice in one file, at another position and time, and only equal in meaning.
     let twice = r#"{"id":"x","stream":"s","type":"A","timestamp":1,"data":{"a":1,"b":2},"metadata":null}
 {"timestamp":2,"id":"x","data":{"b":2,"a":1},"stream":"s","type":"A","position":5000,"schemaVersion":1}
 "#;
-    assert_eq!(import(&log, twice).unwrap(), ImportSummary { read: 2, added: 1, duplicates: 1 });
+    assert_eq!(import(&log, twice).unwrap(), summary(2, 1, 1));
     assert_eq!(log.stats().unwrap().events, 1001);
     assert_eq!(log.show("x").unwrap().unwrap().0, 1001);
 }
@@ -193,4 +197,76 @@ fn a_damaged_section_is_reported() {
     }
     let huge = [&u32::MAX.to_le_bytes(), &stored[4..]].concat();
     assert!(Section::decode(&huge).is_err_and(|e| e.contains("claims")));
+}
+
+fn cloud(id: &str, source: &str, time: &str, more: &str) -> String {
+    format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"{source}\",\"subject\":\"s\",\"type\":\"T\",\"time\":\"{time}\"{more}}}\n"
+    )
+}
+
+/// The fraction of a time is no content, however much of it either delivery has; and in logs of earlier versions it was.
+#[test]
+fn an_event_that_comes_again_with_another_fraction_is_a_duplicate() {
+    let times = ["2024-01-01T00:00:00.001234Z", "2024-01-01T00:00:09.9Z", "2024-01-01T00:00:00.001999999Z"];
+    let ours = |time: &str| format!("{{\"id\":\"o\",\"stream\":\"s\",\"type\":\"T\",\"timestamp\":\"{time}\"}}\n");
+    for first in times {
+        let (_dir, log) = log();
+        let both = |time: &str| cloud("c", "/a", time, "") + &ours(time);
+        assert_eq!(import(&log, &both(first)).unwrap().added, 2);
+        assert_eq!(log.check().unwrap(), Vec::<String>::new());
+        for again in times {
+            assert_eq!(import(&log, &both(again)).unwrap().duplicates, 2, "{first} {again}");
+        }
+        assert!(import(&log, &cloud("c", "/a", first, ",\"data\":1")).is_err());
+        assert!(import(&log, &ours(first).replace("\"s\"", "\"other\"")).is_err());
+        // As earlier versions had it.
+        let (_, event) = log.show("c").unwrap().unwrap();
+        let mut content = Vec::new();
+        unspool_frame::Event { timestamp: 0, ..event.at(0) }.encode_content(&mut content);
+        let write = log.db.begin_write().unwrap();
+        write.open_table(IDS).unwrap().insert(id_hash("c"), (1, hash_128(&content))).unwrap();
+        write.commit().unwrap();
+        assert_eq!(log.check().unwrap(), Vec::<String>::new());
+        for again in times {
+            assert_eq!(import(&log, &cloud("c", "/a", again, "")).unwrap().duplicates, 1, "{first} {again}");
+        }
+    }
+}
+
+/// CloudEvents of two sources may have one id: the later one is known by its source as well, whenever it comes.
+#[test]
+fn the_ids_of_two_sources_are_two() {
+    let time = "2024-01-01T00:00:00.5Z";
+    let (a, b, c) = (cloud("1", "/a", time, ""), cloud("1", "/b", time, ",\"data\":1"), cloud("1", "/c", time, ""));
+    let apart = |parts: &[&str]| {
+        let (_dir, log) = log();
+        let done: Vec<_> = parts.iter().map(|part| import(&log, part).unwrap()).collect();
+        (log, done)
+    };
+    let together = [&*a, &b, &a, &c, &b].concat();
+    let (log, done) = apart(&[&together]);
+    assert_eq!((done[0].added, done[0].duplicates, done[0].renamed), (3, 2, 2));
+    let again = import(&log, &together).unwrap();
+    assert_eq!((again.added, again.duplicates, again.renamed), (0, 5, 0));
+    for (id, data) in [("1", "null"), ("/b#1", "1"), ("/c#1", "null")] {
+        let (_, event) = log.show(id).unwrap().unwrap();
+        assert_eq!(
+            (event.id.as_str(), crate::vocabulary::to_json(&event.data).unwrap().to_string()),
+            (id, data.to_owned())
+        );
+        assert!(log.locate(id).unwrap().is_some());
+    }
+    assert_eq!(log.check().unwrap(), Vec::<String>::new());
+    let (log, done) = apart(&[&a, &b, &c, &b, &a]);
+    assert_eq!(done.iter().map(|done| done.added).collect::<Vec<_>>(), [1, 1, 1, 0, 0]);
+    assert_eq!(log.stats().unwrap().events, 3);
+    // Another content under an id of the same source is no other event, whatever it is called by now.
+    for bad in [cloud("1", "/a", time, ",\"data\":2"), cloud("1", "/b", time, ",\"data\":2")] {
+        assert!(import(&log, &bad).unwrap_err().message.contains("another content"));
+    }
+    assert_eq!(log.stats().unwrap().events, 3);
+    // An event of our own form has its id alone.
+    let ours = "{\"id\":\"1\",\"stream\":\"s\",\"type\":\"T\",\"timestamp\":0}\n";
+    assert!(import(&log, ours).unwrap_err().message.contains("another content"));
 }

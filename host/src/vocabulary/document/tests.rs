@@ -249,10 +249,15 @@ fn what_is_not_json_is_refused_with_its_place() {
     assert_eq!(place(""), (1, 0));
     assert_eq!(place("{\"a\":1,\n\"b\":}"), (2, 5));
     assert_eq!(place("{\"a\":1.5,\n\"b\":}"), (2, 5));
-    // An escape that stands for nothing, with and without a float before it.
-    assert_eq!(place(r#"["\ud800"]"#), (1, 9));
-    assert_eq!(place(r#"[1.5,"\ud800"]"#), (1, 13));
-    assert_eq!(place("[1.5,\n [\"\\ud800\"]]"), (2, 10));
+    // Half of a character, with and without a float before it.
+    let half = |text: &str| match from_json(text) {
+        Err(DocumentError::HalfSurrogate { escape, line, column }) => (escape, line, column),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(half(r#"["\ud800"]"#), (r"\ud800".to_owned(), 1, 3));
+    assert_eq!(half(r#"[1.5,"\uDC00\ud800"]"#), (r"\uDC00".to_owned(), 1, 7));
+    assert_eq!(half("[1.5,\n [\"\\\\ud800\\ud83d\\ude00\\ud800x\"]]"), (r"\ud800".to_owned(), 2, 23));
+    assert_eq!(place(r#"["\ud8"]"#), (1, 8));
     for text in
         ["01", "1.", ".5", "+1", "NaN", "Infinity", "tru", "1 2", "[1,]", "{a:1}", "'a'", "\"\u{1}\"", "[1.5", "-"]
     {

@@ -17,13 +17,17 @@ fn refuses(bad: &str, message: &str) {
 
 #[test]
 fn missing_and_unknown_fields_are_named() {
-    for field in ["id", "stream", "type", "timestamp"] {
+    for field in ["id", "stream", "type"] {
         let without = line("").replace(&format!("\"{field}\""), "\"data\"");
         refuses(&without, &format!("the field \"{field}\" is missing; every event has one"));
     }
     refuses(
+        &line("").replace("timestamp", "data"),
+        "the field \"timestamp\" is missing; every event has one; --without-time last (that of the event before) or --without-time TIME says which time such events get",
+    );
+    refuses(
         &line(r#","datta":1"#),
-        "there is no field \"datta\"; the fields are id, stream, type, timestamp, data, metadata, schemaVersion, position; put it into metadata",
+        "there is no field \"datta\"; the fields are id, stream, type, timestamp, data, metadata, schemaVersion, position; put it into metadata, or say with --map id=FIELD,stream=FIELD,type=FIELD,time=FIELD,data=FIELD which fields are meant (a.b within an object)",
     );
     refuses("{}", "the field \"id\" is missing; every event has one");
 }
@@ -44,7 +48,10 @@ fn a_field_that_stands_twice_is_named() {
 #[test]
 fn a_wrong_value_is_told_from_the_right_one() {
     let with = |from: &str, to: &str| line(",\"schemaVersion\":7,\"position\":8").replace(from, to);
-    refuses(&with("\"e1\"", "5"), "field \"id\": expected text, found the number 5");
+    refuses(
+        &with("\"e1\"", "5"),
+        "field \"id\": expected text, found the number 5; --map id=id takes integers as text",
+    );
     refuses(&with("\"e1\"", "{\"a\":1}"), "field \"id\": expected text, found an object");
     refuses(&with("\"order-1\"", "\"\""), "field \"stream\": expected text, found empty text");
     refuses(&with("\"order-1\"", "[]"), "field \"stream\": expected text, found an array");
@@ -62,19 +69,23 @@ fn a_wrong_value_is_told_from_the_right_one() {
     ] {
         refuses(
             &with(":7", &format!(":{bad}")),
-            &format!("field \"schemaVersion\": expected an integer from 1 to 4294967295, found {found}"),
+            &format!(
+                "field \"schemaVersion\": expected an integer from 1 to 4294967295, found {found}; --map schema_version= keeps it in the metadata"
+            ),
         );
         refuses(
             &with(":8", &format!(":{bad}")),
-            &format!("field \"position\": expected an integer from 1 to 18446744073709551615, found {found}"),
+            &format!(
+                "field \"position\": expected an integer from 1 to 18446744073709551615, found {found}; --map position= keeps it in the metadata, and counts the events"
+            ),
         );
     }
     refuses(
         &with(":7", ":4294967296"),
-        "field \"schemaVersion\": expected an integer from 1 to 4294967295, found the number 4294967296",
+        "field \"schemaVersion\": expected an integer from 1 to 4294967295, found the number 4294967296; --map schema_version= keeps it in the metadata",
     );
     let long = "1".repeat(100);
-    assert!(refused(with(":8", &format!(":{long}"))).ends_with(&format!("found the number {}...", &long[..80])));
+    assert!(refused(with(":8", &format!(":{long}"))).contains(&format!("found the number {}...; ", &long[..80])));
     assert!(read(line("").replace("e1", &"x".repeat(4096))).is_ok());
 }
 
@@ -83,30 +94,67 @@ fn a_wrong_time_is_shown() {
     let expected = "field \"timestamp\": expected milliseconds since 1970 as an integer, or RFC 3339 text like \"2024-01-31T12:00:00.000Z\", found";
     for (bad, found) in [
         ("1.5", "the number 1.5"),
-        ("1700000000123.0", "the number 1700000000123.0"),
-        ("9223372036854775808", "the number 9223372036854775808"),
+        ("1700000000123.0", "the number 1700000000123.0; --map time=timestamp:ms reads it"),
         ("\"yesterday\"", "the text \"yesterday\""),
         ("\"2024-01-31\"", "the text \"2024-01-31\""),
-        ("\"2024-01-31T12:00:00\"", "the text \"2024-01-31T12:00:00\""),
+        ("\"2024-01-31T12:00:00\"", "the text \"2024-01-31T12:00:00\"; --map time=timestamp:utc reads it"),
+        ("\"1706702400\"", "the text \"1706702400\"; --map time=timestamp:s reads it"),
         ("\"2024-01-31T12:00:00.Z\"", "the text \"2024-01-31T12:00:00.Z\""),
         ("\"2024-01-31T12:00:00Z[UTC]\"", "the text \"2024-01-31T12:00:00Z[UTC]\""),
-        ("\"2024-01-31T12:00:00.5\"", "the text \"2024-01-31T12:00:00.5\""),
+        ("\"2024-01-31T12:00:00.5\"", "the text \"2024-01-31T12:00:00.5\"; --map time=timestamp:utc reads it"),
+        ("\"10000-01-01T00:00:00Z\"", "the text \"10000-01-01T00:00:00Z\""),
+        ("\"2024-01-31T12:00:00+1:00\"", "the text \"2024-01-31T12:00:00+1:00\""),
         ("\"ééééééééééééééééééééé\"", "the text \"ééééééééééééééééééééé\""),
     ] {
         refuses(&line("").replace("1700000000123", bad), &format!("{expected} {found}"));
     }
     let message = refused(line("").replace("1700000000123", "\"2023-02-29T12:00:00Z\""));
     assert!(message.starts_with(&format!("f, line 1: {expected} the text \"2023-02-29T12:00:00Z\" (")), "{message}");
-    for bad in ["\"2024-01-31T12:00:00.1234Z\"", "\"2016-12-31T23:59:60Z\""] {
-        let message = format!("field \"timestamp\": the text {bad} is not a whole millisecond of Unix time; round it");
-        refuses(&line("").replace("1700000000123", bad), &message);
+    for (bad, why) in [
+        ("2024-01-31T24:00:00Z", "there is no such time of day"),
+        ("2024-01-31T23:60:00Z", "there is no such time of day"),
+        ("2024-01-31T12:00:61Z", "there is no such time of day"),
+        ("2024-01-31T12:00:60Z", "a leap second is the last one of a day in UTC"),
+        ("2018-04-05T18:31:00+24:00", "there is no such offset: they go up to 23:59"),
+        ("2018-04-05T18:31:00-25:59", "there is no such offset: they go up to 23:59"),
+        ("2018-04-05T18:31:00+23:60", "there is no such offset: they go up to 23:59"),
+        ("9999-12-31T23:59:59-00:01", "it is outside of the years 0 to 9999"),
+        ("0000-01-01T00:00:00+00:01", "it is outside of the years 0 to 9999"),
+    ] {
+        let text = line("").replace("1700000000123", &format!("\"{bad}\""));
+        refuses(&text, &format!("{expected} the text \"{bad}\" ({why})"));
+        let text = cloud("").replace("2024-01-31T12:00:00Z", bad);
+        let expected = "field \"time\": expected RFC 3339 text like \"2024-01-31T12:00:00Z\", found";
+        refuses(&text, &format!("{expected} the text \"{bad}\" ({why})"));
+    }
+}
+
+#[test]
+fn a_number_beyond_the_year_9999_is_no_time() {
+    for (number, unit) in [
+        ("1751826373563944000", Some("ns")),
+        ("1751826373563944", Some("us")),
+        ("253402300800000", None),
+        ("-62167219200001", None),
+        ("9223372036854775807", Some("ns")),
+        ("-9223372036854775808", None),
+        ("18446744073709551615", Some("ns")),
+    ] {
+        let other =
+            unit.map_or_else(String::new, |unit| format!("; --map time=timestamp:{unit} reads them in another unit"));
+        refuses(
+            &line("").replace("1700000000123", number),
+            &format!("field \"timestamp\": the number {number} milliseconds are outside of the years 0 to 9999{other}"),
+        );
     }
 }
 
 #[test]
 fn a_number_that_cannot_be_held_is_shown_with_its_path() {
     let message = |field: &str, number: &str, path: &str| {
-        format!("f, line 1: field \"{field}\": the number {number} at {path} cannot be held exactly; write it as text")
+        format!(
+            "f, line 1: field \"{field}\": the number {number} at {path} cannot be held exactly; write it as text, or read such numbers as text (--numbers text) or as the nearest double (--numbers round)"
+        )
     };
     for number in ["18446744073709551616", "1e400", "1e-400", "0.12345678901234567890"] {
         let text = line(&format!(r#","data":{{"lines":[{{"amount":{number}}}]}}"#));
@@ -125,8 +173,22 @@ fn data_that_are_no_document_are_refused() {
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let message = "field \"data\": arrays and maps are nested more than 64 deep";
     assert_eq!(refused(line(&format!(",\"data\":{deep}"))), format!("f, line 1: {message}"));
-    let message = refused(line(r#","data":["\ud800"]"#));
-    assert!(message.starts_with("f, line 1: field \"data\": it is not JSON: "), "{message}");
+    for (bad, escape, column) in [
+        (r#"["\ud83d"]"#, r"\ud83d", 3),
+        (r#"{"a":"x\\\ude00 low first"}"#, r"\ude00", 10),
+        (r#"{"a\ud83d\u0041":1}"#, r"\ud83d", 4),
+        (r#"["\ud83d\ude00\uD83D\ud83d\ude00"]"#, r"\uD83D", 15),
+    ] {
+        assert_eq!(
+            refused(line(&format!(",\"data\":{bad}"))),
+            format!(
+                "f, line 1: field \"data\": half of a surrogate pair, {escape}, stands alone (line 1, column {column} of it): text was cut in the middle of a character; `jq -c .` puts U+FFFD in its place"
+            )
+        );
+    }
+    for bad in [line("").replace("e1", r"e\ud83d"), line("").replace("\"id\"", r#""i\ud83d":1,"id""#)] {
+        assert!(refused(bad).contains(r"half of a surrogate pair, \ud83d, stands alone"));
+    }
     let nan = [&packed(&line(""))[..], b"\x81\xa4data\xcb\x7f\xf8\0\0\0\0\0\0"].concat();
     assert_eq!(
         refused(nan),
@@ -145,7 +207,7 @@ fn a_cloud_event_without_what_it_needs_is_refused() {
     let without = |field: &str| cloud("").replace(&format!("\"{field}\""), "\"other\"");
     refuses(
         &without("time"),
-        "the field \"time\" is missing; an event without a time cannot be replayed as it happened",
+        "the field \"time\" is missing; an event without a time cannot be replayed as it happened; --without-time last (that of the event before) or --without-time TIME says which time such events get",
     );
     for field in ["id", "source", "type"] {
         refuses(&without(field), &format!("the field \"{field}\" is missing; every event has one"));
@@ -170,18 +232,15 @@ fn a_line_that_is_no_event_is_refused() {
     let line2 = |bad: &str| refused(format!("{}\n{bad}\n{}\n", line(""), line("")));
     assert_eq!(line2("hello"), "f, line 2: not JSON: expected value, at byte 1 of the line");
     assert_eq!(line2(r#"{"id" "x"}"#), "f, line 2: not JSON: expected `:`, at byte 7 of the line");
+    let behind = format!("{} x", line(""));
     assert_eq!(
-        line2(&format!("{} {}", line(""), line(""))),
-        format!("f, line 2: not JSON: trailing characters, at byte {} of the line", line("").len() + 2)
+        line2(&behind),
+        format!("f, line 2: not JSON: expected value, at byte {} of the line", line("").len() + 2)
     );
     assert_eq!(line2("\"text\""), "f, line 2: this is the text \"text\", not an event; an event is a map of fields");
     assert_eq!(line2("7"), "f, line 2: this is the number 7, not an event; an event is a map of fields");
     assert!(line2("{").starts_with("f, line 2: the event is cut off"));
     assert!(line2(r#"{"id":"a"#).starts_with("f, line 2: the event is cut off"));
-    assert_eq!(
-        line2(&format!("  [{}]", line(""))),
-        "f, line 2: this is an array, not an event; write one event a line, without array brackets (`jq -c '.[]'`)"
-    );
     let latin_1 = [line("").as_bytes(), b"\n{\"id\":\"M\xfcller\"}"].concat();
     assert_eq!(refused(latin_1), "f, line 2: byte 9 of the line is not UTF-8; convert the file to UTF-8");
 }
@@ -189,7 +248,12 @@ fn a_line_that_is_no_event_is_refused() {
 #[test]
 fn a_stream_that_is_not_events_is_refused() {
     let event2 = |bad: &[u8]| refused([&packed(&line(""))[..], bad].concat());
-    assert_eq!(event2(&[0x93, 1, 2, 3]), "f, event 2: this is an array, not an event; an event is a map of fields");
+    assert_eq!(event2(&[0x93, 1, 2, 3]), "f, event 2: this is the number 1, not an event; an event is a map of fields");
+    assert_eq!(
+        event2(&[0x92, 0x91, 0x80]),
+        "f, event 2: this is an array within an array; events stand side by side, or in one array"
+    );
+    assert!(event2(&[&[0x92][..], &packed(&line(""))].concat()).starts_with("f, event 3: the event is cut off"));
     assert_eq!(
         event2(&[0x81, 0x01, 0x02]),
         "f, event 2: this is a map with the number 1 as a key, not an event; an event is a map of fields"
@@ -225,10 +289,12 @@ fn other_formats_are_told() {
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
         (b"PK\x03\x04abc", "a zip archive; unpack it first"),
         (b"\xff\xfe{\0\"\0", "UTF-16 text; convert it to UTF-8"),
+        (b"{\0\"\0i\0", "UTF-16 text; convert it to UTF-8"),
+        (b"\0{\0\"\0i", "UTF-16 text; convert it to UTF-8"),
         (b"\0\x01\x02\x03\x04", "something else that begins with the bytes 00 01 02 03"),
         (b"\xc3\xa9", "something else that begins with the bytes c3 a9"),
     ] {
-        let message = format!("f: this is {format}; event files are NDJSON or MessagePack, also as gzip or zstd");
+        let message = format!("f: this is {format}; event files are JSON or MessagePack, also as gzip or zstd");
         assert_eq!(open(content).err().unwrap().to_string(), message);
         assert_eq!(open(zstd(content)).err().unwrap().to_string(), message);
     }

@@ -1,0 +1,109 @@
+//! `events import`: files by their paths, and what only this process can read.
+
+use super::{
+    args::ImportArgs,
+    output::{Output, say_aside},
+    paths::{absolute, full, is_descriptor},
+    progress, rebuilds,
+    session::Session,
+};
+use crate::control::{ControlError, IMPORT_COPY, Import, Request};
+use std::{
+    fs,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+use tempfile::NamedTempFile;
+
+/// What standard input is called.
+const STANDARD_INPUT: &str = "standard input";
+
+/// Imports files, one after the other.
+pub(super) fn import(session: &Session, data: &Path, args: &ImportArgs, output: &Output) -> Result<u8, ControlError> {
+    let ImportArgs { files, skip_bad_lines, reading } = args;
+    if skip_bad_lines.is_some() && files.len() > 1 {
+        return Err(ControlError::refused(
+            "--skip-bad-lines goes with one file at a time: each has a file of its own for what is set aside",
+        ));
+    }
+    let skip_bad_lines = skip_bad_lines.as_deref().map(absolute).transpose()?;
+    let hosting = rebuilds::serve_meanwhile(session)?;
+    for file in files {
+        let bar = progress::import_bar(file, output.is_json());
+        let given = Given::new(file, session, data)?;
+        let import = Import {
+            file: given.path.clone(),
+            name: given.name.clone(),
+            options: reading.options(),
+            skip_bad_lines: skip_bad_lines.clone(),
+        };
+        let done = session.ask(Request::EventsImport(import), &mut |row| {
+            bar.show(&row);
+            true
+        });
+        bar.finish();
+        let done = done?;
+        output.answer(&done);
+        let skipped = done["skipped"].as_u64().unwrap_or(0);
+        if let (1.., Some(aside)) = (skipped, &skip_bad_lines) {
+            say_aside(&format!(
+                "warning: {skipped} bad lines of {file} were not imported; they are in {aside}: mend them, and import that file"
+            ));
+        }
+    }
+    rebuilds::wait_for_others(session, hosting.as_ref());
+    Ok(0)
+}
+
+/// A file as whoever imports it can open it.
+struct Given {
+    path: String,
+    /// What messages call it, where that is not its path.
+    name: Option<String>,
+    /// What this process has read for a host, until it is imported.
+    _copy: Option<NamedTempFile>,
+}
+
+impl Given {
+    fn new(file: &str, session: &Session, data: &Path) -> Result<Given, ControlError> {
+        let path = Path::new(file);
+        match session {
+            Session::Local(_) if file == "-" => Ok(Given { path: file.to_owned(), name: None, _copy: None }),
+            Session::Local(_) => Ok(Given { path: full(path)?, name: None, _copy: None }),
+            Session::Remote(_) if file == "-" => Given::copied(Box::new(io::stdin()), STANDARD_INPUT, data),
+            Session::Remote(_) => Given::for_host(path, file, data),
+        }
+    }
+
+    /// A host opens paths by itself. What it cannot open by any path, such as a descriptor of this process, or only once, such
+    /// as a pipe, is copied for it.
+    fn for_host(path: &Path, file: &str, data: &Path) -> Result<Given, ControlError> {
+        let Ok(about) = fs::metadata(path) else {
+            return Ok(Given { path: full(path)?, name: None, _copy: None });
+        };
+        let same = |other: &fs::Metadata| (other.dev(), other.ino()) == (about.dev(), about.ino());
+        let real = fs::canonicalize(path).ok().filter(|real| fs::metadata(real).is_ok_and(|real| same(&real)));
+        match real {
+            Some(real) if about.is_dir() || about.is_file() => {
+                let name = (!is_descriptor(path)).then(|| full(path)).transpose()?;
+                Ok(Given { path: full(&real)?, name, _copy: None })
+            }
+            _ => {
+                let unreadable = |e: io::Error| ControlError::refused(format!("{file}: it cannot be read: {e}"));
+                Given::copied(Box::new(fs::File::open(path).map_err(unreadable)?), file, data)
+            }
+        }
+    }
+
+    /// Copies what `reader` gives into the data directory, which the host sees as well. The copy goes when it is imported; what
+    /// a command leaves that was killed, the next host removes.
+    fn copied(mut reader: Box<dyn Read>, name: &str, data: &Path) -> Result<Given, ControlError> {
+        let failed = |e: io::Error| ControlError::failed(format!("{name} cannot be copied to {}: {e}", data.display()));
+        let (prefix, suffix) = IMPORT_COPY;
+        let mut copy = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(data).map_err(failed)?;
+        io::copy(&mut reader, copy.as_file_mut()).map_err(failed)?;
+        let path = full(copy.path())?;
+        Ok(Given { path, name: Some(name.to_owned()), _copy: Some(copy) })
+    }
+}
