@@ -232,6 +232,9 @@ pub const ALERT_TIME: Duration = Duration::from_secs(30);
 /// Alerts that wait for the command before; more are only logged.
 pub const ALERTS: usize = 64;
 
+/// How often a follower that waits looks whether the event at its checkpoint is still there; before it goes on it always does.
+pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
+
 /// How long a rebuild that is behind may stand still before it is called stalled: several times what a chunk may take.
 pub const STALL: Duration = Duration::from_secs(30);
 

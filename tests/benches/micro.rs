@@ -201,6 +201,8 @@ fn generation(store: &Store) -> RebuildRecord {
         label: None,
         on_error: OnError::Stop,
         allow_parked: false,
+        allow_empty: false,
+        accept_missing: 0,
         follow: false,
         segments: Vec::new(),
         into: None,
@@ -217,7 +219,10 @@ fn generation(store: &Store) -> RebuildRecord {
         promote: false,
         on_error: OnError::Stop,
         allow_parked: false,
+        allow_empty: false,
+        accept_missing: 0,
         follow: false,
+        known: None,
     };
     store.begin_attempt("orders", number, &attempt).expect("an attempt")
 }

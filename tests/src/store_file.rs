@@ -53,6 +53,16 @@ pub fn remove_components(data: &Data) {
     write.commit().expect("a commit");
 }
 
+/// The record of one generation.
+pub fn record(data: &Data, projection: &str, generation: u64) -> Value {
+    let store = open(data);
+    let read = store.begin_read().expect("a transaction");
+    let definition: TableDefinition<'_, (&str, u64), Bytes> = TableDefinition::new("rebuilds");
+    let table = read.open_table(definition).expect("the table");
+    let stored = table.get((projection, generation)).expect("it is readable").expect("a record");
+    rmp_serde::from_slice(stored.value()).expect("a record is a map")
+}
+
 /// Changes the record of one generation: what `pointer` says of it.
 pub fn change_record(data: &Data, projection: &str, generation: u64, pointer: &str, value: Value) {
     let store = open(data);

@@ -7,7 +7,7 @@ mod flips;
 use unspool::{
     rebuild::Trigger,
     source::log::EventLog,
-    store::{AttemptStart, Commit, NewRebuild, OnError, Priority, Purpose, RowChange, Store, StoreError},
+    store::{Allow, AttemptStart, Commit, NewRebuild, OnError, Priority, Purpose, RowChange, Store, StoreError},
     vocabulary::{Position, StageReport, Status},
 };
 use unspool_tests::{
@@ -199,6 +199,8 @@ fn generation() -> NewRebuild {
         label: None,
         on_error: OnError::Stop,
         allow_parked: false,
+        allow_empty: false,
+        accept_missing: 0,
         follow: false,
         segments: Vec::new(),
         into: None,
@@ -217,7 +219,10 @@ fn attempt() -> AttemptStart {
         promote: false,
         on_error: OnError::Stop,
         allow_parked: false,
+        allow_empty: false,
+        accept_missing: 0,
         follow: false,
+        known: None,
     }
 }
 
@@ -288,7 +293,7 @@ fn readers_stay_where_they_were_turned_while_generations_come_and_go() {
         while !comes_and_goes.is_finished() {
             let number = complete[turns % 2];
             turns += 1;
-            store.promote(name, number, false).unwrap();
+            store.promote(name, number, Allow::default()).unwrap();
             std::thread::yield_now();
             assert_eq!(store.projection(name).unwrap().live, Some(number), "after {turns} turns");
         }

@@ -362,7 +362,8 @@ fn a_named_source_has_ranges_like_the_log() {
     data.wait_for("order-summary", |status| status["eventsProcessed"] == 400);
     data.ok(["pause", "order-summary"]);
     database.client().batch_execute("DELETE FROM message_store.messages WHERE global_position > 300").unwrap();
-    data.run(["resume", "order-summary"]).refused(2, &["it ends at 300, before 400", "rebuild --restart"]);
+    data.run(["resume", "order-summary"])
+        .refused(2, &["it ends at 300, before 400", "unspool rebuild order-summary --restart"]);
 }
 
 fn jiff_time(milliseconds: i64) -> String {

@@ -75,6 +75,16 @@ pub enum Command {
         /// Return at once; the host that runs, or a new one in the background, goes on.
         #[arg(long)]
         detach: bool,
+        /// Although the source's identity says that it is another history: after pg_upgrade, or a move. The event at the
+        /// checkpoint must be the one that was handled.
+        #[arg(long)]
+        accept_history: bool,
+        /// Although this event, up to which it was built, was deleted or changed: on purpose.
+        #[arg(long, value_name = "ID")]
+        accept_changed: Option<String>,
+        /// Although as many events are missing from the source that were counted, or handled, before.
+        #[arg(long, value_name = "N")]
+        accept_missing: Option<u64>,
     },
     /// Give a rebuild up.
     Cancel {
@@ -209,9 +219,14 @@ pub enum PluginCommand {
         name: String,
         /// The component.
         file: PathBuf,
-        /// How many events from the end of the log.
+        /// How many events from the end of the history.
         #[arg(long, default_value_t = 10_000)]
         last: u64,
+        /// Where the events come from [default: where those of what readers see came from, else log].
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        #[command(flatten)]
+        reading: FileArgs,
     },
     /// Run a plugin over the same events in several manners, and compare: chunk sizes, repetition, a crash in the middle.
     /// Exit code 1 where the rows differ. Needs no data directory but for --source log.
@@ -245,7 +260,7 @@ pub struct RebuildArgs {
     #[arg(long)]
     pub all: bool,
     /// Where the events come from: `log`, `file:PATH`, `postgres:PRESET?host=...&user=...&dbname=...`, or a name of
-    /// `unspool.toml` [default: log].
+    /// `unspool.toml` [default: where those of what readers see came from, else log].
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
     /// How the file is read that is the source.
@@ -261,7 +276,8 @@ pub struct RebuildArgs {
     pub to: Option<String>,
     /// Replay this stream alone, and replace its rows in what readers see.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
-        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into"
+        "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into",
+        "allow_empty", "accept_missing"
     ])]
     pub stream: Option<String>,
     /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later
@@ -271,6 +287,12 @@ pub struct RebuildArgs {
     /// Count the rebuild as done, and promote it, with parked events too.
     #[arg(long)]
     pub allow_parked: bool,
+    /// Replace what readers see although the source has no event of the projection's types.
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// Count the rebuild as done although as many events vanish from the source while they are read.
+    #[arg(long, value_name = "N")]
+    pub accept_missing: Option<u64>,
     /// Start anew, giving up what an unfinished rebuild has done.
     #[arg(long)]
     pub restart: bool,
@@ -415,6 +437,9 @@ pub enum ModelCommand {
         /// Although it lacks parked events.
         #[arg(long)]
         allow_parked: bool,
+        /// Although it was built from no event.
+        #[arg(long)]
+        allow_empty: bool,
     },
     /// How a generation was built: source, range, counts, plugins, times, and the digest of its rows.
     Receipt {
@@ -431,6 +456,9 @@ pub enum ModelCommand {
         /// Switch readers to what was rebuilt, where it differs.
         #[arg(long)]
         repair: bool,
+        /// Although the source's identity says that it is another history: after pg_upgrade, or a move.
+        #[arg(long)]
+        accept_history: bool,
     },
     /// Build the state as it was at an earlier place, to be read with --generation.
     AsOf {
@@ -442,7 +470,7 @@ pub enum ModelCommand {
         /// What to call it [default: as-of-POSITION].
         #[arg(long = "name", value_name = "NAME")]
         label: Option<String>,
-        /// Where the events come from: `log`, or `file:PATH` [default: log].
+        /// Where the events come from [default: where those of what readers see came from, else log].
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
         /// How the file is read that is the source.
@@ -460,6 +488,9 @@ pub enum ModelCommand {
     Rollback {
         /// The projection.
         name: String,
+        /// Although it was built from no event.
+        #[arg(long)]
+        allow_empty: bool,
     },
 }
 

@@ -28,7 +28,7 @@ use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
     control::{ControlError, ErrorKind, Host, Request, Use},
-    rebuild::After,
+    rebuild::{Accept, After},
     vocabulary::visible,
 };
 
@@ -161,7 +161,10 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Status { name } => ask(cli, Request::Status { name: name.clone() }, output),
         Command::List { all } => ask(cli, Request::List { all: *all }, output),
         Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
-        Command::Resume { name, detach } => rebuilds::resume(cli, name, *detach, output),
+        Command::Resume { name, detach, accept_history, accept_changed, accept_missing } => {
+            let accept = Accept { history: *accept_history, changed: accept_changed.clone(), missing: *accept_missing };
+            rebuilds::resume(cli, name, accept, *detach, output)
+        }
         Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Use::Change)?, name, output),
         Command::Model(ModelCommand::Export(args)) => export::export(&Session::open(cli, Use::Read)?, args, output),
         Command::Model(command) => ask(cli, model_request(command)?, output),
@@ -272,8 +275,9 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
             };
             Request::PluginSwap { name: name.clone(), file: absolute(file)?, after }
         }
-        PluginCommand::Try { name, file, last } => {
-            Request::PluginTry { name: name.clone(), file: absolute(file)?, last: *last }
+        PluginCommand::Try { name, file, last, source, reading } => {
+            let source = paths::source(source.as_deref(), reading)?;
+            Request::PluginTry { name: name.clone(), file: absolute(file)?, last: *last, source }
         }
         PluginCommand::History { name } => Request::PluginHistory { name: name.clone() },
         PluginCommand::Rollback { name } => Request::PluginRollback { name: name.clone() },
@@ -295,17 +299,20 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
         ModelCommand::Export(args) => export::request(&args),
         ModelCommand::Digest { name, generation } => Request::ModelDigest { name, generation },
         ModelCommand::Generations { name } => Request::ModelGenerations { name },
-        ModelCommand::Promote { name, generation, allow_parked } => {
-            Request::ModelPromote { name, generation, allow_parked }
+        ModelCommand::Promote { name, generation, allow_parked, allow_empty } => {
+            Request::ModelPromote { name, generation, allow_parked, allow_empty }
         }
         ModelCommand::Receipt { name, generation } => Request::ModelReceipt { name, generation },
-        ModelCommand::Verify { name, repair } => Request::ModelVerify { name, repair },
+        ModelCommand::Verify { name, repair, accept_history } => {
+            let accept = Accept { history: accept_history, ..Accept::default() };
+            Request::ModelVerify { name, repair, accept }
+        }
         ModelCommand::AsOf { name, to, label, source, reading } => {
             let source = paths::source(source.as_deref(), &reading)?;
             Request::ModelAsOf { name, to, label, source }
         }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
-        ModelCommand::Rollback { name } => Request::ModelRollback { name },
+        ModelCommand::Rollback { name, allow_empty } => Request::ModelRollback { name, allow_empty },
     })
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     control::{Client, ControlError, Host, Request, Server, Use},
     private,
-    rebuild::Trigger,
+    rebuild::{Accept, Trigger},
     vocabulary::{Progress, Status},
 };
 use serde_json::Value;
@@ -49,6 +49,8 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         no_promote: args.no_promote,
         on_error: args.on_error,
         allow_parked: args.allow_parked,
+        allow_empty: args.allow_empty,
+        accept: Accept { missing: args.accept_missing, ..Accept::default() },
         follow: args.follow,
         into: args.into.clone(),
     };
@@ -64,9 +66,9 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
 }
 
 /// Lets one rebuild go on, and shows its progress until it ends.
-pub(super) fn resume(cli: &Cli, name: &str, detach: bool, output: &Output) -> Result<u8, ControlError> {
+pub(super) fn resume(cli: &Cli, name: &str, accept: Accept, detach: bool, output: &Output) -> Result<u8, ControlError> {
     let session = if detach { detached(cli)? } else { Session::open(cli, Use::Change)? };
-    start_and_watch(&session, vec![Request::Resume { name: name.to_owned() }], detach, output)
+    start_and_watch(&session, vec![Request::Resume { name: name.to_owned(), accept }], detach, output)
 }
 
 /// Waits for commands from other terminals.
@@ -181,7 +183,7 @@ pub(super) fn start_and_watch(
     let mut triggered = Vec::new();
     let mut refused = None;
     for request in requests {
-        if let Request::Rebuild(Trigger { name, .. }) | Request::Resume { name } = &request
+        if let Request::Rebuild(Trigger { name, .. }) | Request::Resume { name, .. } = &request
             && !detach
         {
             hosting.owns(name);
@@ -260,6 +262,8 @@ fn ended_lines(progress: &Progress) -> Vec<String> {
     let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } =
         progress;
     let mut lines = vec![format!("{name}: {status}, {events_processed} of {total_events} events, {rate:.0} events/s")];
+    let nothing = *status == Status::Completed && *total_events == 0;
+    lines.extend(nothing.then(|| format!("  the source has no event of the types that {name} handles")));
     lines.extend(progress.error.as_ref().map(|error| format!("  {error}")));
     lines.extend((progress.parked > 0).then(|| format!("  parked: {}", progress.parked)));
     // Who gives a rebuild up knows.

@@ -4,6 +4,7 @@ use super::{ControlError, Host, Import, Request, Sink};
 use crate::{
     rebuild::{After, RebuildError},
     source::event_file::{Aside, EventFile, EventFileError},
+    store::Allow,
     vocabulary::{Progress, Status, to_json},
 };
 use serde::Serialize;
@@ -30,8 +31,8 @@ impl Host {
             Request::PluginList => self.list_plugins(sink),
             Request::PluginHistory { name } => self.plugin_history(&name, sink),
             Request::PluginSwap { name, file, after } => self.swap_plugin(&name, &file, &after),
-            Request::PluginTry { name, file, last } => {
-                let tried = self.supervisor()?.trial(&name, &read_plugin(&file)?, last);
+            Request::PluginTry { name, file, last, source } => {
+                let tried = self.supervisor()?.trial(&name, &read_plugin(&file)?, last, source.as_deref());
                 value(tried.map_err(|e| about_file(&file, e))?)
             }
             Request::PluginVerify { file, source } => {
@@ -54,7 +55,7 @@ impl Host {
                 self.supervisor()?.pause(&name)?;
                 self.status(&name)
             }
-            Request::Resume { name } => value(self.supervisor()?.resume(&name)?),
+            Request::Resume { name, accept } => value(self.supervisor()?.resume_accepting(&name, &accept)?),
             Request::Cancel { name } => value(self.supervisor()?.cancel(&name)?),
             Request::ModelGet { name, table, key, generation } => {
                 self.model_get(&name, &table, &key, generation.as_deref())
@@ -68,13 +69,14 @@ impl Host {
             Request::ModelDigest { name, generation } => self.model_digest(&name, generation.as_deref()),
             Request::ModelGenerations { name } => self.model_generations(&name, sink),
             Request::ModelReceipt { name, generation } => self.model_receipt(&name, generation.as_deref()),
-            Request::ModelVerify { name, repair } => value(self.supervisor()?.verify(&name, repair)?),
+            Request::ModelVerify { name, repair, accept } => value(self.supervisor()?.verify(&name, repair, &accept)?),
             Request::ModelAsOf { name, to, label, source } => self.model_as_of(&name, &to, label, source.as_deref()),
             Request::ModelDrop { name, generation } => self.model_drop(&name, &generation),
-            Request::ModelPromote { name, generation, allow_parked } => {
-                self.model_promote(&name, generation.as_deref(), allow_parked)
+            Request::ModelPromote { name, generation, allow_parked, allow_empty } => {
+                let allow = Allow { parked: allow_parked, empty: allow_empty };
+                self.model_promote(&name, generation.as_deref(), allow)
             }
-            Request::ModelRollback { name } => self.model_rollback(&name),
+            Request::ModelRollback { name, allow_empty } => self.model_rollback(&name, allow_empty),
             Request::DeadLettersList { name, stream } => self.dead_letters(&name, stream.as_deref(), sink),
             Request::DeadLettersShow { name, id } => self.dead_letter(&name, &id),
             Request::DeadLettersRetry { name, stream, out_of_order } => {

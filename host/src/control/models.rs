@@ -3,7 +3,7 @@
 use super::{ControlError, Host, Sink, execute::value};
 use crate::{
     limits,
-    store::{Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
+    store::{Allow, Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
     vocabulary::{Position, Status, to_json},
 };
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ impl Host {
     }
 
     pub(super) fn model_receipt(&self, name: &str, generation: Option<&str>) -> Answer {
-        let generation = self.generation(name, generation)?;
+        let generation = self.known_generation(name, generation)?;
         let mut record = self.store().rebuild(name, generation.number)?;
         // A host that ended right between the last commit and the digest left it to whoever asks.
         if record.status() == Status::Completed && record.sealed.is_none() {
@@ -53,6 +53,7 @@ impl Host {
                 "handled": checkpoint.events_processed,
                 "parked": record.parked,
                 "discarded": record.discarded,
+                "missing": checkpoint.missing,
                 "filtered": self.filtered(&record)?,
                 "leftOut": self.supervisor()?.left_out_between(
                     &record.source,
@@ -87,6 +88,7 @@ impl Host {
         // Settles what a host that was killed left behind, so that nothing is shown as running that is not.
         self.supervisor()?;
         let owner = self.store().projection(name)?;
+        self.refuse_known_misfit(name, None)?;
         for record in self.store().rebuilds(name)? {
             let role = match Some(record.generation) {
                 number if number == owner.live => "live",
@@ -104,18 +106,20 @@ impl Host {
         Ok(Value::Null)
     }
 
-    pub(super) fn model_promote(&self, name: &str, generation: Option<&str>, allow_parked: bool) -> Answer {
+    pub(super) fn model_promote(&self, name: &str, generation: Option<&str>, allow: Allow) -> Answer {
         let generation = match (generation, self.store().projection(name)?.latest) {
-            (Some(generation), _) => self.generation(name, Some(generation))?.number,
+            (Some(generation), _) => self.find(name, Some(generation))?.number,
             (None, Some(latest)) => latest,
             (None, None) => return Err(never_built(name).into()),
         };
-        let record = self.store().promote(name, generation, allow_parked)?;
+        self.store().refuse_misfit(name, Some(generation), None)?;
+        let record = self.store().promote(name, generation, allow)?;
         Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
     }
 
-    pub(super) fn model_rollback(&self, name: &str) -> Answer {
-        let record = self.store().rollback(name)?;
+    pub(super) fn model_rollback(&self, name: &str, allow_empty: bool) -> Answer {
+        self.store().refuse_misfit(name, self.store().projection(name)?.previous, None)?;
+        let record = self.store().rollback(name, allow_empty)?;
         Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
     }
 
@@ -124,7 +128,8 @@ impl Host {
     }
 
     pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {
-        let generation = self.generation(name, Some(generation))?;
+        // Whatever has become of its rows.
+        let generation = self.find(name, Some(generation))?;
         self.store().drop_generation(name, generation.number)?;
         Ok(json!({ "projectionName": name, "generation": generation.number, "status": "dropped" }))
     }
@@ -182,8 +187,31 @@ impl Host {
         }
     }
 
-    /// The generation with this number or name; the live one where none is given.
+    /// The generation with this number or name, the live one where none is given; its rows are where the store says.
     pub(super) fn generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
+        let generation = self.find(name, wanted)?;
+        self.store().refuse_misfit(name, Some(generation.number), None)?;
+        Ok(generation)
+    }
+
+    /// As [`Host::generation`], for who reads none of its rows: a database that is away is no reason to say nothing.
+    fn known_generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
+        let generation = self.find(name, wanted)?;
+        self.refuse_known_misfit(name, Some(generation.number))?;
+        Ok(generation)
+    }
+
+    fn refuse_known_misfit(&self, name: &str, asked: Option<u64>) -> Result<(), ControlError> {
+        match self.store().refuse_misfit(name, asked, None) {
+            Err(e) if e.is_transient() => {
+                tracing::warn!(projection = name, "not known whether its rows are where the store says: {e}");
+                Ok(())
+            }
+            found => Ok(found?),
+        }
+    }
+
+    fn find(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
         let Some(wanted) = wanted else { return Ok(self.store().live(name)?) };
         let number = match wanted.parse() {
             Ok(number) => number,

@@ -2,7 +2,7 @@
 
 use crate::{
     disk::DiskError,
-    rebuild::{After, RebuildError, Trigger},
+    rebuild::{Accept, After, RebuildError, Trigger},
     source::{SourceError, event_file::FileOptions},
     store::StoreError,
 };
@@ -21,7 +21,7 @@ pub enum Request {
     PluginList,
     PluginHistory { name: String },
     PluginSwap { name: String, file: String, after: After },
-    PluginTry { name: String, file: String, last: u64 },
+    PluginTry { name: String, file: String, last: u64, source: Option<String> },
     PluginVerify { file: String, source: String },
     PluginRollback { name: String },
     Rebuild(Trigger),
@@ -31,7 +31,7 @@ pub enum Request {
     Status { name: String },
     List { all: bool },
     Pause { name: String },
-    Resume { name: String },
+    Resume { name: String, accept: Accept },
     Cancel { name: String },
     ModelGet { name: String, table: String, key: String, generation: Option<String> },
     ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<String> },
@@ -39,11 +39,11 @@ pub enum Request {
     ModelDigest { name: String, generation: Option<String> },
     ModelGenerations { name: String },
     ModelReceipt { name: String, generation: Option<String> },
-    ModelVerify { name: String, repair: bool },
+    ModelVerify { name: String, repair: bool, accept: Accept },
     ModelAsOf { name: String, to: String, label: Option<String>, source: Option<String> },
     ModelDrop { name: String, generation: String },
-    ModelPromote { name: String, generation: Option<String>, allow_parked: bool },
-    ModelRollback { name: String },
+    ModelPromote { name: String, generation: Option<String>, allow_parked: bool, allow_empty: bool },
+    ModelRollback { name: String, allow_empty: bool },
     DeadLettersList { name: String, stream: Option<String> },
     DeadLettersShow { name: String, id: String },
     DeadLettersRetry { name: String, stream: Option<String>, out_of_order: bool },
@@ -264,6 +264,7 @@ impl From<RebuildError> for ControlError {
                 ControlError::not_possible(message)
             }
             RebuildError::Source(e) => e.into(),
+            RebuildError::OtherHistory(_) => ControlError::refused(message).of_kind(ErrorKind::Source),
             RebuildError::Usage(_) => ControlError::refused(message),
             RebuildError::Plugin(_) => ControlError::refused(message).of_kind(ErrorKind::Plugin),
             RebuildError::Store(e) => e.into(),

@@ -1,6 +1,6 @@
 //! A chunk on its way to a plugin.
 
-use crate::vocabulary::{EventFailure, FailureKind, Position};
+use crate::vocabulary::{EventFailure, FailureKind, Mark, Position};
 use unspool_frame::Event;
 
 /// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
@@ -123,6 +123,11 @@ impl Chunk {
     /// Event number `index`; `None` where the source gave something that is not an event.
     pub(super) fn event(&self, index: usize) -> Option<Event<'_>> {
         Event::decode(&mut self.encoded(index)).ok()
+    }
+
+    /// By what event number `index` is known again.
+    pub(super) fn mark(&self, index: usize) -> Option<Mark> {
+        Mark::of(self.encoded(index), self.position(index))
     }
 
     /// What a checkpoint behind the first `handled` events says of the last of them.

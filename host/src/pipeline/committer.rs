@@ -128,9 +128,10 @@ impl Member {
         self.wait_until(|outgoing| !outgoing.is_full())
     }
 
-    /// Commits what is left, with the status that ends the attempt, and waits until that is durable.
-    pub(super) fn finish(self, status: Status, error: Option<EventFailure>) -> Result<(), Refused> {
-        self.outgoing.end_with(status, error);
+    /// Commits what is left, with the status that ends the attempt and the events that were missing, and waits until that is
+    /// durable.
+    pub(super) fn finish(self, status: Status, error: Option<EventFailure>, missing: u64) -> Result<(), Refused> {
+        self.outgoing.end_with(status, error, missing);
         {
             let _members = self.shared.lock();
             self.shared.ready.notify_all();

@@ -11,6 +11,7 @@ use super::{
     parking::{Parking, can_park},
     queue::ChunkQueue,
     sharing::Sharing,
+    tally,
 };
 use crate::{
     limits,
@@ -66,6 +67,8 @@ pub(super) struct Handlers<'a> {
     sharing: Option<Sharing>,
     /// When what has been handled would be done at the rate limit.
     due: Instant,
+    /// Events of the rebuild that have been handled or parked, those of earlier attempts included.
+    passed: u64,
 }
 
 /// How much a rebuild with a rate limit may make up for after waiting for something else.
@@ -84,7 +87,7 @@ impl<'a> Handlers<'a> {
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay().clone(), attempt.store.clone(), generation)?;
         let member = attempt.committer.join(outgoing);
-        Ok(Handlers { attempt, size, member, view, parking, sharing, due: Instant::now() })
+        Ok(Handlers { attempt, size, member, view, parking, sharing, due: Instant::now(), passed: record.passed() })
     }
 
     fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
@@ -99,6 +102,7 @@ impl<'a> Handlers<'a> {
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
                 None => Err(Halt::EndOfRange),
             };
+            self.passed += handled.as_ref().map_or(0, |events| *events as u64);
             if let Err(halt) = handled.and_then(|events| self.keep_to_rate(events)) {
                 return halt;
             }
@@ -179,7 +183,7 @@ impl<'a> Handlers<'a> {
         let mut events = self.parking.waiting_through(position);
         events.push(parked);
         // The last event that was handled is still the one before.
-        let reached = Reached { position, events: 0, last: None };
+        let reached = Reached { position, events: 0, last: None, seen: chunk.mark(index) };
         self.member.apply(Vec::new(), events, self.attempt.record.tables.len(), reached);
         Ok(())
     }
@@ -267,7 +271,9 @@ impl<'a> Handlers<'a> {
         } else {
             chunk.position(handled - 1)
         };
-        let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled) };
+        let end = self.attempt.end.as_ref().filter(|_| position == self.attempt.record.target);
+        let seen = end.cloned().or_else(|| chunk.mark(handled.checked_sub(1)?));
+        let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled), seen };
         let parked = self.parking.waiting_through(position);
         self.member.apply(outcome.writes, parked, self.attempt.record.tables.len(), reached);
     }
@@ -291,6 +297,10 @@ impl<'a> Handlers<'a> {
     /// that is not durable.
     fn finish(self, halt: Halt) -> Ended {
         let digest = self.attempt.plugin.digest().to_owned();
+        let (missing, halt) = match halt {
+            Halt::EndOfRange => tally::add_up(self.attempt, self.passed),
+            halt => (self.attempt.record.checkpoint.missing, halt),
+        };
         let (status, error) = match &halt {
             Halt::EndOfRange if self.attempt.completes => (Status::Completed, None),
             Halt::EndOfRange => (Status::Running, None),
@@ -303,7 +313,7 @@ impl<'a> Handlers<'a> {
             }
             Halt::Store { .. } => (Status::Running, None),
         };
-        let committed = self.member.finish(status, error.clone());
+        let committed = self.member.finish(status, error.clone(), missing);
         match (halt, committed) {
             // Whatever has become of the last commit: the next attempt begins with what is there.
             (Halt::Store { message, transient: true }, _) | (_, Err(Refused { message, transient: true })) => {

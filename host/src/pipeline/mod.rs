@@ -7,6 +7,7 @@
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
 //! | sharing | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
 //! | overlay | `overlay.rs` | rows handled and not yet in their tables; later chunks read through it |
+//! | tally | `tally.rs` | whether what was counted is what was handled |
 //! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
 //!
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
@@ -29,19 +30,21 @@ mod reader;
 pub mod redrive;
 mod sharing;
 mod stages;
+mod tally;
 
 pub use committer::Committer;
 pub use pool::InstancePool;
 pub use published::Published;
 pub use redrive::Redriven;
 pub use stages::Stages;
+pub use tally::{Part, Tally};
 
 use crate::{
     limits,
     plugin::Plugin,
     source::Source,
     store::{Priority, RebuildRecord, Store},
-    vocabulary::{EventFailure, Matcher, Status},
+    vocabulary::{EventFailure, Mark, Matcher, Status},
 };
 use std::sync::{
     Arc,
@@ -70,6 +73,10 @@ pub struct Attempt {
     pub published: Arc<Published>,
     /// Whether the rebuild is complete when this attempt reaches its target; otherwise another one goes on from there.
     pub completes: bool,
+    /// The event at its target, where one stands there.
+    pub end: Option<Mark>,
+    /// What must add up at its target; absent where another attempt goes on from there.
+    pub tally: Option<Tally>,
 }
 
 /// How an attempt ended. The store says the same, except after [`Ended::Lost`].

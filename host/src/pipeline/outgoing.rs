@@ -7,7 +7,7 @@ use super::{
 use crate::{
     limits,
     store::{Commit, Priority, RebuildRecord, RowChange, Settled, Store, StoreError},
-    vocabulary::{Checkpoint, EventFailure, Status},
+    vocabulary::{Checkpoint, EventFailure, Seen, Status},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,8 +35,8 @@ struct State {
     settling: Option<Settling>,
     /// Handling between the decision to commit and the end of the commit, as lately.
     overshoot: Duration,
-    /// The status that ends the attempt, once it has been decided.
-    ending: Option<(Status, Option<EventFailure>)>,
+    /// The status that ends the attempt, why, and the events that were missing, once that has been decided.
+    ending: Option<(Status, Option<EventFailure>, u64)>,
     ended: bool,
     refused: Option<Refused>,
 }
@@ -85,8 +85,8 @@ impl Outgoing {
     }
 
     /// Says which status ends the attempt; the last commit follows.
-    pub(super) fn end_with(&self, status: Status, error: Option<EventFailure>) {
-        self.state().ending = Some((status, error));
+    pub(super) fn end_with(&self, status: Status, error: Option<EventFailure>, missing: u64) {
+        self.state().ending = Some((status, error, missing));
     }
 
     /// Whether the last commit is durable.
@@ -236,8 +236,12 @@ impl<'a> Work<'a> {
                 checkpoint.last_event_id = Some(last.id.clone());
                 checkpoint.last_event_timestamp = Some(last.timestamp);
             }
+            if let Some(mark) = &reached.seen {
+                checkpoint.seen = Seen::Event(mark.clone());
+            }
         }
-        if let Some((status, error)) = &state.ending {
+        if let Some((status, error, missing)) = &state.ending {
+            checkpoint.missing = *missing;
             checkpoint.status = *status;
             checkpoint.error = error.clone();
         }

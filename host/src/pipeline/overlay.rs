@@ -11,7 +11,7 @@ use crate::{
     limits,
     plugin::{ReadRows, RowWrite},
     store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError, merged},
-    vocabulary::{EventFailure, FailureKind, Position},
+    vocabulary::{EventFailure, FailureKind, Mark, Position},
 };
 use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
@@ -52,12 +52,14 @@ pub struct Reached {
     pub(super) position: Position,
     pub(super) events: u64,
     pub(super) last: Option<LastEvent>,
+    /// The last event that is known to stand there or before, whatever became of it.
+    pub(super) seen: Option<Mark>,
 }
 
 impl Reached {
     /// Behind `events` events, the last of which stands at `position`.
     pub fn after(position: Position, events: u64) -> Reached {
-        Reached { position, events, last: None }
+        Reached { position, events, last: None, seen: None }
     }
 }
 
@@ -147,6 +149,7 @@ impl Overlay {
         let before = open.reached.take();
         open.reached = Some(Reached {
             events: reached.events + before.as_ref().map_or(0, |before| before.events),
+            seen: reached.seen.or_else(|| before.as_ref().and_then(|before| before.seen.clone())),
             last: reached.last.or(before.and_then(|before| before.last)),
             position: reached.position,
         });

@@ -4,6 +4,7 @@ use super::{
     Effect, RebuildError,
     compare::{Comparison, compare},
     place, redrive,
+    same_history::Accept,
     supervisor::Supervisor,
     trigger::{attempt_start, chunk_size, chunks_per_call, refuse_other_history},
 };
@@ -28,6 +29,8 @@ pub struct VerifyReport {
     pub position: Position,
     /// The plugin that built what it was compared with.
     pub plugin_digest: String,
+    /// Events that what it was compared with was built from.
+    pub events: u64,
     /// How the rows differ.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -45,6 +48,8 @@ pub struct TrialReport {
     pub current_digest: String,
     /// The plugin that was tried.
     pub candidate_digest: String,
+    /// Where the events came from.
+    pub source: String,
     /// The candidate handled the events behind this position.
     pub after: Position,
     /// Events parked by the plugin in place, and by the candidate after it tried them.
@@ -84,18 +89,45 @@ pub(super) fn refuse_moving(record: &RebuildRecord) -> Result<(), RebuildError> 
     )))
 }
 
+/// No event on either side says nothing about rows.
+pub(super) fn nothing_compared(name: &str, source: &str) -> RebuildError {
+    RebuildError::NotPossible(format!("nothing was compared: {source} has no event of the types that {name} handles"))
+}
+
+/// What was built from fewer events than what it is to be compared with does not say what is right.
+fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), RebuildError> {
+    let name = &record.checkpoint.projection_name;
+    if record.passed() + shadow.passed() == 0 {
+        return Err(nothing_compared(name, &record.source));
+    }
+    let digests = || record.ranges.iter().chain(&shadow.ranges).map(|range| &range.plugin_digest);
+    let same_plugin = digests().all(|digest| Some(digest) == digests().next());
+    if same_plugin && shadow.passed() < record.passed() {
+        return Err(RebuildError::NotPossible(format!(
+            "{} was built from {} events, and {} has {} of them now: the others were deleted, and what differs for that reason \
+             is not known to be wrong; unspool rebuild {name} builds from what is there",
+            record.checkpoint_id(),
+            record.passed(),
+            record.source,
+            shadow.passed()
+        )));
+    }
+    Ok(())
+}
+
 impl Supervisor {
     /// Builds the model of `name` anew up to the exact position of what readers see, and compares row by row. With
     /// `repair`, readers are switched to what was built where it differs; otherwise that is dropped.
     ///
     /// # Errors
     /// When nothing is live, the history is not the one it was built from, or the rebuild does not complete.
-    pub fn verify(&self, name: &str, repair: bool) -> Result<VerifyReport, RebuildError> {
+    pub fn verify(&self, name: &str, repair: bool, accept: &Accept) -> Result<VerifyReport, RebuildError> {
         let live = self.host.store.live(name)?;
+        self.host.store.refuse_misfit(name, None, None)?;
         let record = self.host.store.rebuild(name, live.number)?;
         refuse_moving(&record)?;
         let source = self.host.source(&record.source)?;
-        refuse_other_history(source.as_ref(), &record)?;
+        refuse_other_history(source.as_ref(), &record, accept)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         let plugin_digest = plugin.digest().to_owned();
         let shadow = self.build_apart(
@@ -117,6 +149,9 @@ impl Supervisor {
                 indexes: record.home.as_ref().map_or_else(Vec::new, |home| home.indexes.clone()),
             },
         )?;
+        if let Err(e) = refuse_fewer(&record, &shadow) {
+            return self.dropping(&shadow, Err(e));
+        }
         let comparison = self
             .generation_of(&shadow)
             .and_then(|expected| Ok(compare(&self.host.store, &expected, &live)?))
@@ -132,6 +167,7 @@ impl Supervisor {
             generation: live.number,
             position: record.checkpoint.position,
             plugin_digest,
+            events: shadow.passed(),
             comparison,
             repaired_by: repairs.then_some(shadow.generation),
         })
@@ -148,8 +184,7 @@ impl Supervisor {
         label: Option<String>,
         source: Option<&str>,
     ) -> Result<RebuildRecord, RebuildError> {
-        let source_name = source.unwrap_or("log").to_owned();
-        let source = self.host.source(&source_name)?;
+        let (source_name, source, _) = self.remembered_source(name, source, false)?;
         let to = place::end(source.as_ref(), &source_name, to)?;
         let label = label.unwrap_or_else(|| format!("as-of-{to}"));
         // What `--generation` takes for a number, and what looks like one.
@@ -187,12 +222,19 @@ impl Supervisor {
         )
     }
 
-    /// Runs a candidate for `name` beside the plugin in place: both on the whole log, the candidate from `last` matching
-    /// events before its end on, and on what the plugin in place has parked. Nothing is kept.
+    /// Runs a candidate for `name` beside the plugin in place: both on the whole history that readers' rows came from (or
+    /// `source`), the candidate from `last` matching events before its end on, and on what the plugin in place has parked.
+    /// Nothing is kept.
     ///
     /// # Errors
-    /// When the candidate is not accepted or has another shape, or a rebuild does not complete.
-    pub fn trial(&self, name: &str, component: &[u8], last: u64) -> Result<TrialReport, RebuildError> {
+    /// When the candidate is not accepted or has another shape, there is no event to compare by, or a rebuild does not complete.
+    pub fn trial(
+        &self,
+        name: &str,
+        component: &[u8],
+        last: u64,
+        source: Option<&str>,
+    ) -> Result<TrialReport, RebuildError> {
         let candidate = self.load_for(name, component)?;
         let owner = self.host.store.projection(name)?;
         let current = self.host.plugin(owner.digest())?;
@@ -201,8 +243,7 @@ impl Supervisor {
                 "the candidate has other tables; there is nothing to compare row by row".to_owned(),
             ));
         }
-        let source_name = "log".to_owned();
-        let source = self.host.source(&source_name)?;
+        let (source_name, source, _) = self.remembered_source(name, source, false)?;
         let to = source.ceiling()?;
         let after = source.back(&crate::vocabulary::Matcher::new(&owner.description.event_types), to, last)?;
         let apart = |plugin: &Plugin, segments: Vec<Segment>| Apart {
@@ -225,6 +266,9 @@ impl Supervisor {
         let segments = if after > Position::START { vec![segment] } else { Vec::new() };
         let report = self.build_apart(name, apart(&candidate, segments)).and_then(|tried| {
             let compared = || {
+                if base.passed() + tried.passed() == 0 {
+                    return Err(nothing_compared(name, &source_name));
+                }
                 redrive::run(&self.host.store, &candidate, &tried, &source)?;
                 let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
                 let left = self.host.store.rebuild(name, tried.generation)?.parked;
@@ -232,6 +276,7 @@ impl Supervisor {
                     projection_name: name.to_owned(),
                     current_digest: current.digest().to_owned(),
                     candidate_digest: candidate.digest().to_owned(),
+                    source: source_name.clone(),
                     after,
                     parked: (base.parked, left),
                     comparison,
@@ -271,6 +316,8 @@ impl Supervisor {
             label: apart.label,
             on_error: apart.on_error,
             allow_parked: true,
+            allow_empty: false,
+            accept_missing: 0,
             follow: false,
             segments: apart.segments,
             indexes: apart.indexes,

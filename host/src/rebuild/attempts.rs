@@ -1,9 +1,14 @@
 //! Runs the attempts of one rebuild, one after another, until it ends.
 
-use super::{Effect, Input, State, host::Host, step};
+use super::{
+    Effect, Input, State,
+    host::Host,
+    same_history::{self, Accept},
+    step,
+};
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, Committer, Ended, Published, Stop},
+    pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally},
     plugin::Plugin,
     source::{Source, SourceError},
     store::{AttemptStart, Purpose, RebuildRecord, StoreError},
@@ -50,11 +55,13 @@ impl Attempts {
         let mut tries = 1;
         loop {
             let reached = self.published.position();
-            let (attempt, completes) = match self.attempt(record.clone()) {
-                Ok(attempt) => attempt,
+            let (completes, ended) = match self.attempt(record.clone()) {
+                Ok((attempt, completes)) => (completes, pipeline::run(attempt)),
+                // Its source is away.
+                Err(failure) if failure.transient => (false, Ended::Interrupted(failure)),
                 Err(failure) => return self.give_up(&record, failure),
             };
-            match pipeline::run(attempt) {
+            match ended {
                 Ended::Completed if completes && !record.follow => return self.completed(&record),
                 Ended::Completed if completes => match self.follow(&record) {
                     Following::Further(further) => {
@@ -100,6 +107,8 @@ impl Attempts {
 
     /// The next attempt, and whether it completes the rebuild: one that ends where another plugin's part does, does not.
     fn attempt(&self, mut record: RebuildRecord) -> Result<(Attempt, bool), EventFailure> {
+        same_history::check(self.source.as_ref(), &record, None, &Accept::default())?;
+        self.refuse_empty(&record)?;
         let part = record.segments.iter().find(|part| part.through > record.checkpoint.position);
         let (plugin, completes) = match part.cloned() {
             Some(part) => {
@@ -111,10 +120,13 @@ impl Attempts {
             None => (self.plugin.clone(), true),
         };
         let record_follows = record.follow;
+        let matcher = Matcher::new(&plugin.description().event_types);
         let attempt = Attempt {
+            end: self.source.at(record.target).map_err(unreadable)?,
+            tally: completes.then(|| self.tally(&record, &matcher)).transpose()?,
             record,
             source: self.source.clone(),
-            matcher: Matcher::new(&plugin.description().event_types),
+            matcher,
             plugin,
             store: self.host.store.clone(),
             committer: self.committer.clone(),
@@ -124,6 +136,39 @@ impl Attempts {
             completes: completes && !record_follows,
         };
         Ok((attempt, completes))
+    }
+
+    /// What must add up at the target of `record`: where readers are given it there, all of it is counted again.
+    fn tally(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
+        let mut tally = Tally { parts: Vec::new(), accepted: record.accept_missing };
+        if record.follow && record.caught_up {
+            return Ok(tally);
+        }
+        for range in &record.ranges {
+            let matcher = if range.plugin_digest == self.plugin.digest() {
+                Matcher::new(&self.plugin.description().event_types)
+            } else {
+                let plugin = self.host.plugin(&range.plugin_digest);
+                let plugin = plugin.map_err(|e| EventFailure::permanent(FailureKind::Plugin, e.to_string()))?;
+                Matcher::new(&plugin.description().event_types)
+            };
+            Part::push(&mut tally.parts, Part { matcher, after: range.after, through: range.through });
+        }
+        let (after, through) = (record.checkpoint.position, record.target);
+        Part::push(&mut tally.parts, Part { matcher: matcher.clone(), after, through });
+        Ok(tally)
+    }
+
+    /// What readers see is not replaced by what was built from nothing.
+    fn refuse_empty(&self, record: &RebuildRecord) -> Result<(), EventFailure> {
+        if record.total_events > 0 || !record.promote || record.allow_empty {
+            return Ok(());
+        }
+        match self.host.store.refuse_empty(self.name(record), record.generation) {
+            Ok(()) => Ok(()),
+            Err(StoreError::Refused(message)) => Err(EventFailure::permanent(FailureKind::Source, message)),
+            Err(e) => Err(refused(e)),
+        }
     }
 
     fn begin_again(&self, record: &RebuildRecord) -> Result<RebuildRecord, EventFailure> {
@@ -137,7 +182,10 @@ impl Attempts {
             promote: record.promote,
             on_error: record.on_error,
             allow_parked: record.allow_parked,
+            allow_empty: record.allow_empty,
+            accept_missing: record.accept_missing,
             follow: record.follow,
+            known: None,
         };
         self.claim(record, &start)
     }
@@ -150,8 +198,9 @@ impl Attempts {
     /// Readers get what was built, and the history is waited for: until it has gone on.
     fn follow(&self, record: &RebuildRecord) -> Following {
         let (mut tries, mut caught_up) = (0, record.caught_up);
+        let mut looked = Instant::now();
         while !self.stop.is_raised() {
-            match self.go_on(record, &mut caught_up) {
+            match self.is_the_same(record, &mut looked).and_then(|()| self.go_on(record, &mut caught_up)) {
                 Ok(Some(record)) => return Following::Further(Box::new(record)),
                 Ok(None) => {
                     tries = 0;
@@ -169,6 +218,17 @@ impl Attempts {
         Following::Stopped
     }
 
+    /// Looks every now and then whether the history that is waited for is still the same.
+    fn is_the_same(&self, record: &RebuildRecord, looked: &mut Instant) -> Result<(), EventFailure> {
+        if looked.elapsed() < limits::FOLLOW_LOOK {
+            return Ok(());
+        }
+        *looked = Instant::now();
+        let (checkpoint, ..) = self.published.checkpoint();
+        let now = RebuildRecord { checkpoint, ..record.clone() };
+        Ok(same_history::check(self.source.as_ref(), &now, None, &Accept::default()).map(drop)?)
+    }
+
     /// Claims the next attempt, where the history has gone on.
     fn go_on(&self, record: &RebuildRecord, caught_up: &mut bool) -> Result<Option<RebuildRecord>, EventFailure> {
         if !*caught_up {
@@ -183,20 +243,16 @@ impl Attempts {
 
     /// What the next attempt starts with, where the history has gone on.
     fn further(&self, record: &RebuildRecord) -> Result<Option<AttemptStart>, EventFailure> {
-        let source = |e: SourceError| EventFailure {
-            transient: e.transient,
-            ..EventFailure::permanent(FailureKind::Source, e.message)
-        };
-        let settled = self.source.settled().map_err(source)?;
+        let settled = self.source.settled().map_err(unreadable)?;
         if settled <= record.target {
             return Ok(None);
         }
         let matcher = Matcher::new(&self.plugin.description().event_types);
-        let new = self.source.count(&matcher, record.target, settled).map_err(source)?;
+        let new = self.source.count(&matcher, record.target, settled).map_err(unreadable)?;
         let now = self.host.store.rebuild(self.name(record), record.generation).map_err(refused)?;
         Ok(Some(AttemptStart {
             target: settled,
-            total_events: now.passed() + new,
+            total_events: now.passed() + now.checkpoint.missing + new,
             chunk_size: now.chunk_size,
             chunks_per_call: now.chunks_per_call,
             priority: now.priority,
@@ -204,7 +260,10 @@ impl Attempts {
             promote: now.promote,
             on_error: now.on_error,
             allow_parked: now.allow_parked,
+            allow_empty: now.allow_empty,
+            accept_missing: now.accept_missing,
             follow: true,
+            known: None,
         }))
     }
 
@@ -285,6 +344,11 @@ impl Attempts {
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {
         &record.checkpoint.projection_name
     }
+}
+
+/// What the source says, as a failure.
+fn unreadable(error: SourceError) -> EventFailure {
+    EventFailure { transient: error.transient, ..EventFailure::permanent(FailureKind::Source, error.message) }
 }
 
 /// What the store says, as a failure.

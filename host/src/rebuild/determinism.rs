@@ -3,7 +3,7 @@
 
 use super::{
     RebuildError,
-    apart::Apart,
+    apart::{Apart, nothing_compared},
     compare::{RowDifference, compare},
     host::Host,
     supervisor::{Options, Supervisor},
@@ -135,6 +135,9 @@ impl Supervisor {
             runs: Vec::new(),
             difference: None,
         };
+        if report.events == 0 {
+            return Err(nothing_compared(&report.projection_name, source));
+        }
         // Whoever breaks its word may do so in any run; where each stream is by itself it is found for certain.
         let is_partitioned = bench.plugin.description().partitioning == Partitioning::Stream;
         let by_streams = match is_partitioned.then(|| bench.run(Manner::Streams(usual), to)).transpose() {
@@ -263,6 +266,8 @@ impl<'a> Bench<'a> {
             label: None,
             on_error: OnError::Park,
             allow_parked: true,
+            allow_empty: false,
+            accept_missing: 0,
             follow: false,
             segments: Vec::new(),
             into: None,

@@ -28,6 +28,9 @@ pub enum RebuildError {
         "another command about {0} is under way, and waits for something that does not answer yet; try again in a moment"
     )]
     Busy(String),
+    /// The source is another history than a generation was built from.
+    #[error("{0}")]
+    OtherHistory(String),
     /// What was built to be compared or looked at did not come to its end.
     #[error("{0}")]
     Apart(String),

@@ -5,6 +5,7 @@
 //! | `state` | the states of a rebuild as one pure function |
 //! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
 //! | `trigger` | starting and resuming; `place` finds what operators name in a history |
+//! | `same_history` | whether a source is still the history that a generation was built from |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
 //! | `determinism` | whether a plugin's rows depend on its events alone |
@@ -25,6 +26,7 @@ mod host;
 mod place;
 mod progress;
 mod redrive;
+mod same_history;
 mod state;
 mod stream;
 mod supervisor;
@@ -38,6 +40,7 @@ pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
 pub use redrive::RetryReport;
+pub use same_history::Accept;
 pub use state::{Answer, Effect, Input, Refusal, State, step};
 pub use stream::StreamReport;
 pub use supervisor::{CancelAnswer, Options, Supervisor};

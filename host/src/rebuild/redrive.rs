@@ -2,6 +2,7 @@
 
 use super::{
     RebuildError, Refusal,
+    same_history::Accept,
     supervisor::Supervisor,
     trigger::{refuse_other_history, same_shape},
 };
@@ -65,7 +66,7 @@ impl Supervisor {
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
         let source = || {
             let source = self.host.source(&record.source)?;
-            refuse_other_history(source.as_ref(), &record)?;
+            refuse_other_history(source.as_ref(), &record, &Accept::default())?;
             Ok(source)
         };
         let redrive = Redrive { store: &self.host.store, plugin: &plugin, record: &claimed, source: &source };
@@ -117,6 +118,7 @@ impl Supervisor {
         if record.status() == Status::Running {
             return Err(RebuildError::NotPossible(format!("{name} is being rebuilt; wait for its end, or pause it")));
         }
+        self.host.store.refuse_misfit(name, Some(record.generation), None)?;
         if record.parked == 0 {
             return Err(RebuildError::NotFound(format!("{} has no parked events", record.checkpoint_id())));
         }

@@ -3,6 +3,7 @@
 use super::{
     RebuildError, Refusal,
     apart::refuse_moving,
+    same_history::Accept,
     supervisor::Supervisor,
     trigger::{refuse_other_history, same_shape},
 };
@@ -60,6 +61,7 @@ impl Supervisor {
             )));
         }
         let live = self.host.store.live(name)?;
+        self.host.store.refuse_misfit(name, None, None)?;
         let record = self.host.store.rebuild(name, live.number)?;
         if !same_shape(&record, plugin.description()) {
             return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
@@ -71,7 +73,7 @@ impl Supervisor {
             )));
         }
         let source = self.host.source(&record.source)?;
-        refuse_other_history(source.as_ref(), &record)?;
+        refuse_other_history(source.as_ref(), &record, &Accept::default())?;
         let (after, through) = (record.after, record.checkpoint.position);
         let mut ours = Replayed::default();
         redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours)

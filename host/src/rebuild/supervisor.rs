@@ -1,10 +1,10 @@
 //! Commands about rebuilds: carries out what the state machine says.
 
-use super::{Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, step};
+use super::{Accept, Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, step};
 use crate::{
     crash, limits,
     plugin::Engine,
-    source::Sources,
+    source::{Recognised, Sources},
     store::{Purpose, RebuildRecord, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
@@ -108,9 +108,17 @@ impl Supervisor {
     /// # Errors
     /// When there is nothing to resume, or as [`Supervisor::trigger`].
     pub fn resume(&self, name: &str) -> Result<super::TriggerAnswer, RebuildError> {
+        self.resume_accepting(name, &Accept::default())
+    }
+
+    /// [`Supervisor::resume`], where the operator knows what became of its history.
+    ///
+    /// # Errors
+    /// As [`Supervisor::resume`].
+    pub fn resume_accepting(&self, name: &str, accept: &Accept) -> Result<super::TriggerAnswer, RebuildError> {
         self.host.compile(name);
         let _turn = self.host.command(name)?;
-        self.resume_in_turn(name)
+        self.resume_in_turn(name, accept)
     }
 
     /// Stops a rebuild so that it can go on later. Durable when this returns.
@@ -183,7 +191,10 @@ impl Supervisor {
 
     /// How many events of any type a source has in a range; `None` where it is not the history with this identity.
     pub fn events_between(&self, source: &str, identity: &str, after: Position, through: Position) -> Option<u64> {
-        let source = self.host.source(source).ok().filter(|source| source.identity() == identity)?;
+        let source = self.host.source(source).ok()?;
+        if source.recognises(identity) != Recognised::Same {
+            return None;
+        }
         source.count(&Matcher::All, after, through).ok()
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Effect, Input, RebuildError, place,
+    same_history::Accept,
     supervisor::Supervisor,
     trigger::{Trigger, TriggerAnswer, refuse_other_history, same_shape},
 };
@@ -106,7 +107,7 @@ impl Supervisor {
             Some(self.restart_in_turn(&trigger_like(name, latest.as_ref()), latest.as_ref(), segments)?)
         } else if effects.contains(&Effect::Begin) && status == Some(Status::Paused) {
             // Where it reached its end before it could be stopped, there is nothing left to go on with.
-            Some(self.resume_in_turn(name)?)
+            Some(self.resume_in_turn(name, &Accept::default())?)
         } else {
             None
         };
@@ -163,7 +164,7 @@ impl Supervisor {
             ));
         }
         let source = self.host.source(&record.source)?;
-        refuse_other_history(source.as_ref(), record)?;
+        refuse_other_history(source.as_ref(), record, &Accept::default())?;
         let through = place::end(source.as_ref(), &record.source, to)?;
         if through > record.checkpoint.position {
             return Err(RebuildError::Usage(format!(
@@ -193,6 +194,8 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
         no_promote: !record.promote,
         on_error: Some(record.on_error),
         allow_parked: record.allow_parked,
+        allow_empty: false,
+        accept: Accept { missing: Some(record.accept_missing), ..Accept::default() },
         follow: record.follow,
         into: None,
     }

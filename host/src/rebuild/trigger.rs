@@ -1,6 +1,10 @@
 //! Starting and resuming rebuilds.
 
-use super::{Answer, Effect, Input, RebuildError, place, supervisor::Supervisor};
+use super::{
+    Answer, Effect, Input, RebuildError, place,
+    same_history::{self, Accept},
+    supervisor::Supervisor,
+};
 use crate::{
     crash, limits,
     source::Source,
@@ -18,7 +22,8 @@ const STORE: &str = "store";
 pub struct Trigger {
     /// The projection.
     pub name: String,
-    /// `log` (the default), `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`. An unfinished rebuild keeps its own.
+    /// `log`, `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`; what readers see was built from where absent, else
+    /// what the latest rebuild used, else `log`. An unfinished rebuild keeps its own.
     pub source: Option<String>,
     /// The first event, by id, position or time; from the first of the source where absent.
     pub from: Option<String>,
@@ -38,6 +43,12 @@ pub struct Trigger {
     pub on_error: Option<OnError>,
     /// Count the rebuild as done, and promote it, with parked events too.
     pub allow_parked: bool,
+    /// Replace what readers see although the source has no event for it.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// What an operator says of a history that is not quite what it was.
+    #[serde(default)]
+    pub accept: Accept,
     /// Go on with new events once the end of the history is reached.
     #[serde(default)]
     pub follow: bool,
@@ -56,6 +67,12 @@ pub enum TriggerAnswer {
         projection_name: String,
         /// Projection and generation.
         checkpoint_id: String,
+        /// Where its events come from, and those of what readers see; only where that is another history.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+        /// See `source`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_was: Option<String>,
     },
     /// It is running anyway.
     AlreadyRunning {
@@ -85,6 +102,9 @@ pub struct Plan {
     pub would_be: String,
     /// Where the events come from.
     pub source: String,
+    /// Where those of what readers see come from, where that is another history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_was: Option<String>,
     /// It begins behind this position.
     pub after: Position,
     /// It ends here.
@@ -129,6 +149,9 @@ impl Supervisor {
         let anew = effects.contains(&Effect::CreateGeneration);
         let record = prepared.latest.as_ref().filter(|_| !anew);
         let start = prepared.start(record)?;
+        if anew {
+            self.refuse_empty(&prepared, &start)?;
+        }
         let after = record.map_or(prepared.after, |record| record.checkpoint.position);
         Ok(Plan {
             projection_name: prepared.name.clone(),
@@ -139,9 +162,10 @@ impl Supervisor {
             }
             .to_owned(),
             source: prepared.source_name.clone(),
+            source_was: prepared.source_was.clone().filter(|_| anew),
             after,
             target: start.target,
-            events: start.total_events - record.map_or(0, RebuildRecord::passed),
+            events: start.total_events.saturating_sub(record.map_or(0, RebuildRecord::passed)),
             left_out: prepared.source.left_out(after, start.target)?,
             chunk_size: start.chunk_size,
             plugin_digest: prepared.owner.digest().to_owned(),
@@ -150,8 +174,9 @@ impl Supervisor {
     }
 
     /// For who holds the command's turn.
-    pub(super) fn resume_in_turn(&self, name: &str) -> Result<TriggerAnswer, RebuildError> {
-        let prepared = self.prepare(&Trigger { name: name.to_owned(), ..Trigger::default() })?;
+    pub(super) fn resume_in_turn(&self, name: &str, accept: &Accept) -> Result<TriggerAnswer, RebuildError> {
+        let prepared =
+            self.prepare(&Trigger { name: name.to_owned(), accept: accept.clone(), ..Trigger::default() })?;
         let input = Input::Resume { same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(name, &prepared.latest, input)?;
         self.carry_out(&prepared, effects, answer, Vec::new())
@@ -200,14 +225,15 @@ impl Supervisor {
                 lives.unwrap_or("the store")
             )));
         }
+        if !trigger.restart {
+            self.host.store.refuse_misfit(name, goes_on.map(|record| record.generation), into)?;
+        }
         let into = into.map(str::to_owned);
-        let source_name = match (goes_on, &trigger.source) {
-            (Some(record), _) => record.source.clone(),
-            (None, Some(source)) => source.clone(),
-            (None, None) => "log".to_owned(),
+        let (source_name, source, source_was) = match goes_on {
+            Some(record) => (record.source.clone(), self.host.source(&record.source)?, None),
+            None => self.remembered_source(name, trigger.source.as_deref(), trigger.restart)?,
         };
-        let range =
-            Range::find(self.host.source(&source_name)?, &source_name, trigger.from.as_deref(), trigger.to.as_deref())?;
+        let range = Range::find(source, &source_name, trigger.from.as_deref(), trigger.to.as_deref())?;
         Ok(Prepared {
             name: name.to_owned(),
             source: range.source,
@@ -215,11 +241,41 @@ impl Supervisor {
             latest,
             trigger: trigger.clone(),
             source_name,
+            source_was,
             after: range.after,
             to: range.to,
             into,
             indexes: settings.tables.into_values().flat_map(|table| table.indexes).collect(),
         })
+    }
+
+    /// The source to build `name` from: as it is `named`, else the one that readers' rows came from, else that of the latest
+    /// rebuild, else the log. Where it is another history than that of readers' rows, it must be named, or be meant to be
+    /// another by `anew`; the answer then has the source of those.
+    pub(super) fn remembered_source(
+        &self,
+        name: &str,
+        named: Option<&str>,
+        anew: bool,
+    ) -> Result<Chosen, RebuildError> {
+        let live = self.host.store.live_rebuild(name)?;
+        let before = live.clone().or(self.host.store.latest_rebuild(name)?);
+        let remembered = before.as_ref().map_or("log", |record| record.source.as_str());
+        let source_name = named.unwrap_or(remembered).to_owned();
+        let source = self.host.source(&source_name)?;
+        let Some(live) = live else { return Ok((source_name, source, None)) };
+        match same_history::why_other(source.as_ref(), &live)? {
+            None => Ok((source_name, source, None)),
+            Some(why) if named.is_some() || anew => {
+                let was = if live.source == source_name { format!("{} ({why})", live.source) } else { live.source };
+                Ok((source_name, source, Some(was)))
+            }
+            Some(why) => Err(RebuildError::OtherHistory(format!(
+                "readers of {name} see {}, which was built from another history than {source_name} is now ({why}); where that is \
+                 meant, name it: --source {source_name}",
+                live.checkpoint_id()
+            ))),
+        }
     }
 
     fn carry_out(
@@ -239,6 +295,9 @@ impl Supervisor {
         let anew = effects.contains(&Effect::CreateGeneration);
         let kept = prepared.latest.as_ref().filter(|_| !anew);
         let start = prepared.start(kept)?;
+        if kept.is_none() {
+            self.refuse_empty(prepared, &start)?;
+        }
         let generation = match kept {
             Some(record) => record.generation,
             None => {
@@ -258,10 +317,41 @@ impl Supervisor {
         }
         Ok(match answer {
             Answer::Resumed => TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id },
-            _ => TriggerAnswer::Started { projection_name, checkpoint_id },
+            _ => {
+                let source = prepared.source_was.as_ref().map(|_| prepared.source_name.clone());
+                TriggerAnswer::Started {
+                    projection_name,
+                    checkpoint_id,
+                    source,
+                    source_was: prepared.source_was.clone(),
+                }
+            }
         })
     }
+
+    /// What readers see is not replaced by what is built from nothing, unless that is asked for.
+    fn refuse_empty(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
+        let name = &prepared.name;
+        if start.total_events > 0 || !start.promote || start.allow_empty {
+            return Ok(());
+        }
+        match self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0) {
+            None => Ok(()),
+            Some(live) => Err(RebuildError::NotPossible(format!(
+                "{} has no event of the types that {name} handles ({}) in this range: readers would see no rows instead of {}, \
+                 which was built from {} events of {}; add --allow-empty where that is meant, or --no-promote",
+                prepared.source_name,
+                prepared.owner.description.event_types.join(", "),
+                live.checkpoint_id(),
+                live.passed(),
+                live.source
+            ))),
+        }
+    }
 }
+
+/// A source by its name, and where readers' rows came from, where that is another history.
+pub(super) type Chosen = (String, Arc<dyn Source>, Option<String>);
 
 /// A source with the ends of a range in it.
 pub(super) struct Range {
@@ -295,6 +385,8 @@ struct Prepared {
     trigger: Trigger,
     source: Arc<dyn Source>,
     source_name: String,
+    /// See [`Plan::source_was`].
+    source_was: Option<String>,
     after: Position,
     to: Option<Position>,
     into: Option<String>,
@@ -322,6 +414,8 @@ impl Prepared {
             label: None,
             on_error: trigger.on_error.unwrap_or_default(),
             allow_parked: trigger.allow_parked,
+            allow_empty: trigger.allow_empty,
+            accept_missing: trigger.accept.missing.unwrap_or_default(),
             follow: trigger.follow,
             segments,
             into: self.into.clone(),
@@ -386,7 +480,7 @@ impl Prepared {
             let new = self.new_rebuild(Vec::new());
             return attempt_start(source, description, &new, new.after, 0);
         };
-        refuse_other_history(source, record)?;
+        let seen = same_history::check(source, record, Some(source.ceiling()?), &trigger.accept)?;
         let changed = NewRebuild {
             chunk_size: trigger.chunk_size.unwrap_or(record.chunk_size),
             chunks_per_call: if trigger.chunk_size.is_some() { 1 } else { record.chunks_per_call },
@@ -395,29 +489,26 @@ impl Prepared {
             promote: record.promote && !trigger.no_promote,
             on_error: trigger.on_error.unwrap_or(record.on_error),
             allow_parked: record.allow_parked || trigger.allow_parked,
+            allow_empty: record.allow_empty || trigger.allow_empty,
+            accept_missing: trigger.accept.missing.unwrap_or(record.accept_missing),
             follow: record.follow || trigger.follow,
             to: record.to,
             ..self.new_rebuild(Vec::new())
         };
-        attempt_start(source, description, &changed, record.checkpoint.position, record.passed())
+        let done = record.passed() + record.checkpoint.missing;
+        let start = attempt_start(source, description, &changed, record.checkpoint.position, done)?;
+        Ok(AttemptStart { known: Some((source.identity().to_owned(), seen)), ..start })
     }
 }
 
 /// A checkpoint holds for the history that it was made from.
-pub(super) fn refuse_other_history(source: &dyn Source, record: &RebuildRecord) -> Result<(), RebuildError> {
-    let ceiling = source.ceiling()?;
-    let why = if record.source_identity != source.identity() {
-        "its content has changed".to_owned()
-    } else if ceiling < record.checkpoint.position {
-        format!("it ends at {ceiling}, before {}", record.checkpoint.position)
-    } else {
-        return Ok(());
-    };
-    Err(RebuildError::Usage(format!(
-        "{} was built from another history than {} is now ({why}): rebuild --restart builds a new generation from it",
-        record.checkpoint_id(),
-        record.source
-    )))
+pub(super) fn refuse_other_history(
+    source: &dyn Source,
+    record: &RebuildRecord,
+    accept: &Accept,
+) -> Result<(), RebuildError> {
+    let end = source.ceiling()?;
+    Ok(same_history::check(source, record, Some(end), accept).map(drop)?)
 }
 
 /// What an attempt starts with that goes on behind `position`, where `done` events are behind it.
@@ -442,7 +533,10 @@ pub(super) fn attempt_start(
         promote: wanted.promote,
         on_error: wanted.on_error,
         allow_parked: wanted.allow_parked,
+        allow_empty: wanted.allow_empty,
+        accept_missing: wanted.accept_missing,
         follow: wanted.follow,
+        known: None,
     })
 }
 

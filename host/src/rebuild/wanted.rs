@@ -4,7 +4,7 @@ use super::{RebuildError, host::Host, supervisor::Supervisor};
 use crate::{
     limits,
     store::RebuildRecord,
-    vocabulary::{FailureKind, Waiting, now_ms},
+    vocabulary::{EventFailure, FailureKind, Status, Waiting, now_ms},
 };
 use std::{
     sync::{Arc, Weak, mpsc::Sender},
@@ -44,6 +44,8 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
         match resume(&host, record) {
             Ok(()) => return tracing::info!(projection = name, "resumed: the last host ended while it was running"),
             Err(_) if host.is_closing() => return,
+            // It would not be otherwise the next time.
+            Err(RebuildError::OtherHistory(message)) => return give_up(&host, record, message),
             Err(e) => match e.passing() {
                 None => return tracing::error!(projection = name, "not resumed: {e}"),
                 Some(kind) => {
@@ -59,6 +61,16 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
             return;
         }
     }
+}
+
+/// Leaves it failed, and tells the operator.
+fn give_up(host: &Host, record: &RebuildRecord, message: String) {
+    let (name, position) = (record.checkpoint.projection_name.as_str(), record.checkpoint.position);
+    let failure = EventFailure::permanent(FailureKind::Source, message);
+    if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
+        tracing::error!(projection = name, "its end could not be noted: {e}");
+    }
+    host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
 }
 
 /// Between two tries.

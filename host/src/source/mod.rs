@@ -8,13 +8,29 @@ mod sources;
 
 pub use sources::Sources;
 
-use crate::vocabulary::{EventBlock, Matcher, Position};
+use crate::vocabulary::{EventBlock, Mark, Matcher, Position};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
 pub trait Source: Send + Sync {
     /// Tells this history from any other, wherever it is read from: a checkpoint holds for one history only.
     fn identity(&self) -> &str;
+
+    /// Whether `identity`, as a record has it, is that of this history.
+    fn recognises(&self, identity: &str) -> Recognised {
+        if identity == self.identity() {
+            Recognised::Same
+        } else {
+            Recognised::Other("its content has changed".to_owned())
+        }
+    }
+
+    /// Which event stands at exactly this position now, of whatever type; `None` where none does. An event that the history
+    /// still holds and does not give to readers any more (an archived one) stands there all the same.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn at(&self, position: Position) -> Result<Option<Mark>, SourceError>;
 
     /// Nothing above this position may be read yet; everything up to it is settled for good.
     ///
@@ -74,6 +90,17 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
     fn locate(&self, id: &str) -> Result<Option<Located>, SourceError>;
+}
+
+/// What a history says of the identity that a record has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognised {
+    /// It is this one.
+    Same,
+    /// It is of an earlier form, which does not tell enough: the event at the checkpoint decides.
+    Unclear,
+    /// It is another history; why.
+    Other(String),
 }
 
 /// Where an event stands.

@@ -83,10 +83,12 @@ impl Sources {
         description: &str,
         open: impl FnOnce() -> Result<PostgresSource, SourceError>,
     ) -> Result<Arc<PostgresSource>, SourceError> {
-        if let Some((known, source)) = self.opened().get(name)
-            && known == description
+        let known = self.opened().get(name).filter(|(known, _)| known == description).map(|(_, source)| source.clone());
+        // Its name may lead to another server by now.
+        if let Some(source) = known
+            && source.is_current()?
         {
-            return Ok(source.clone());
+            return Ok(source);
         }
         // Not under the lock: a server that does not answer keeps only who asks for it waiting.
         let source = Arc::new(open()?);

@@ -97,6 +97,13 @@ impl Store {
         }
     }
 
+    /// A number for the next generation that no generation of `projection` has in `into`, where a later state of the store may
+    /// have left some.
+    pub(super) fn free_number(&self, projection: &str, into: &str) -> Result<u64, StoreError> {
+        let there = self.homes.open(into)?.standing(projection)?;
+        Ok(there.generations.iter().map(|generation| generation.number + 1).max().unwrap_or_default())
+    }
+
     fn take_over(&self, record: &RebuildRecord, home: &Home, claimed: Claimed) -> Result<Status, StoreError> {
         if claimed.commits == home.commits {
             return Ok(record.status());

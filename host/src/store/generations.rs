@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     crash,
-    vocabulary::{Checkpoint, EventFailure, Position, StageReport, Status},
+    vocabulary::{Checkpoint, EventFailure, Position, Seen, StageReport, Status},
 };
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 
@@ -43,6 +43,10 @@ pub struct NewRebuild {
     pub on_error: OnError,
     /// See [`RebuildRecord::allow_parked`].
     pub allow_parked: bool,
+    /// See [`RebuildRecord::allow_empty`].
+    pub allow_empty: bool,
+    /// See [`RebuildRecord::accept_missing`].
+    pub accept_missing: u64,
     /// See [`RebuildRecord::follow`].
     pub follow: bool,
     /// See [`RebuildRecord::segments`].
@@ -74,8 +78,14 @@ pub struct AttemptStart {
     pub on_error: OnError,
     /// See [`RebuildRecord::allow_parked`].
     pub allow_parked: bool,
+    /// See [`RebuildRecord::allow_empty`].
+    pub allow_empty: bool,
+    /// See [`RebuildRecord::accept_missing`].
+    pub accept_missing: u64,
     /// See [`RebuildRecord::follow`].
     pub follow: bool,
+    /// The identity of the history as it is known now, and by what the checkpoint is; as they were where absent.
+    pub known: Option<(String, Seen)>,
 }
 
 /// A change that depends on what is stored reads it while it holds the only write lock.
@@ -148,6 +158,14 @@ impl Store {
         self.generation(projection, live)
     }
 
+    /// The rebuild that filled the generation that readers of `projection` see; `None` where they see none.
+    ///
+    /// # Errors
+    /// When there is no such projection, or the store cannot be read.
+    pub fn live_rebuild(&self, projection: &str) -> Result<Option<RebuildRecord>, StoreError> {
+        self.projection(projection)?.live.map(|generation| self.rebuild(projection, generation)).transpose()
+    }
+
     /// The generation `number` of `projection`.
     ///
     /// # Errors
@@ -170,8 +188,10 @@ impl Store {
         if new.purpose == Purpose::Rebuild {
             self.drop_unused_at_home(projection)?;
         }
+        let free = new.into.as_deref().map(|into| self.free_number(projection, into)).transpose()?;
         let write = self.db.begin_write()?;
         let mut owner = owner_in(&write, projection)?;
+        owner.next_generation = owner.next_generation.max(free.unwrap_or_default());
         let record = RebuildRecord {
             generation: owner.next_generation,
             source: new.source,
@@ -191,6 +211,8 @@ impl Store {
             label: new.label,
             on_error: new.on_error,
             allow_parked: new.allow_parked,
+            allow_empty: new.allow_empty,
+            accept_missing: new.accept_missing,
             follow: new.follow,
             caught_up: false,
             parked: 0,
@@ -213,7 +235,9 @@ impl Store {
                 last_event_id: None,
                 last_event_timestamp: None,
                 position: new.after,
+                seen: Seen::Nothing,
                 events_processed: 0,
+                missing: 0,
                 checkpointed_at: now,
                 status: Status::Paused,
                 error: None,
@@ -261,7 +285,13 @@ impl Store {
             record.promote = start.promote;
             record.on_error = start.on_error;
             record.allow_parked = start.allow_parked;
+            record.allow_empty = start.allow_empty;
+            record.accept_missing = start.accept_missing;
             record.follow = start.follow;
+            if let Some((identity, seen)) = &start.known {
+                record.source_identity.clone_from(identity);
+                record.checkpoint.seen = seen.clone();
+            }
             record.ended_at = None;
             record.interrupted = false;
             record.checkpoint.status = Status::Running;
@@ -525,6 +555,8 @@ mod tests {
             label: None,
             on_error: OnError::Stop,
             allow_parked: false,
+            allow_empty: false,
+            accept_missing: 0,
             follow: false,
             segments: Vec::new(),
             into: None,

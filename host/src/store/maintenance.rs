@@ -108,9 +108,16 @@ impl Store {
             expected.extend(record.tables.iter().map(|table| row_table_name(name, generation, table)));
             let id = record.checkpoint_id();
             match self.rows_to_check(&read, &record) {
-                Ok((generation, rows)) => check_generation(&read, &record, &generation, &rows, report)?,
+                Ok((generation, rows)) => match check_generation(&read, &record, &generation, &rows, report) {
+                    Err(e @ StoreError::Postgres { .. }) => report.problems.push(format!("{id}: {e}")),
+                    checked => checked?,
+                },
                 Err(e) => report.problems.push(format!("{id}: its rows cannot be read: {e}")),
             }
+        }
+        for projection in self.projections()? {
+            // A database that cannot be reached shows above, in rows that cannot be read.
+            report.problems.extend(self.misfits(&projection.description.name).unwrap_or_default());
         }
         for table in read.list_tables()? {
             if !expected.contains(table.name()) {

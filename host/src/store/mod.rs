@@ -19,6 +19,7 @@ mod at_home;
 mod commit;
 mod data_dir;
 mod error;
+mod fit;
 mod generations;
 mod home;
 mod journal;
@@ -41,6 +42,7 @@ pub use home::{Home, homely};
 pub use journal::Settled;
 pub use maintenance::{CheckReport, compact};
 pub use place::Adopted;
+pub use readers::Allow;
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
 };

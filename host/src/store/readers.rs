@@ -10,6 +10,15 @@ use super::{
 use crate::{crash, vocabulary::Status};
 use redb::{ReadableTable, WriteTransaction};
 
+/// What readers may be given all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allow {
+    /// A generation that lacks parked events.
+    pub parked: bool,
+    /// A generation that was built from no event, in place of one that was built from some.
+    pub empty: bool,
+}
+
 impl Store {
     /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
     ///
@@ -23,6 +32,7 @@ impl Store {
         if record.status() != Status::Completed {
             return Err(not_complete(&record));
         }
+        refuse_empty_in(&write, &record)?;
         if owner_in(&write, projection)?.live != Some(live) {
             return Err(StoreError::Refused(format!(
                 "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
@@ -47,14 +57,9 @@ impl Store {
     /// Switches readers of `projection` to `generation`.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where it is not complete, or has parked events and `allow_parked` does not say that this
-    /// is fine; [`StoreError::NotFound`] where there is none.
-    pub fn promote(
-        &self,
-        projection: &str,
-        generation: u64,
-        allow_parked: bool,
-    ) -> Result<ProjectionRecord, StoreError> {
+    /// [`StoreError::Refused`] where it is not complete, or has parked events or was built from none, and `allow` does not say
+    /// that this is fine; [`StoreError::NotFound`] where there is none.
+    pub fn promote(&self, projection: &str, generation: u64, allow: Allow) -> Result<ProjectionRecord, StoreError> {
         crash::point("promote.before");
         self.finish_switch(projection)?;
         self.catch_up(projection, generation)?;
@@ -63,7 +68,10 @@ impl Store {
         if !record.is_whole() {
             return Err(not_complete(&record));
         }
-        if record.parked > 0 && !allow_parked {
+        if !allow.empty {
+            refuse_empty_in(&write, &record)?;
+        }
+        if record.parked > 0 && !allow.parked {
             return Err(StoreError::Refused(format!(
                 "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
                 record.checkpoint_id(),
@@ -104,16 +112,45 @@ impl Store {
         if switching { self.finish_switch(projection) } else { Ok(()) }
     }
 
+    /// Refuses to give readers a generation that was built from no event in place of one that was built from some.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] in that case; when the store cannot be read.
+    pub fn refuse_empty(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        refuse_empty(&self.rebuild(projection, generation)?, self.live_rebuild(projection)?)
+    }
+
     /// Switches readers of `projection` back to the generation they saw before; the two change places.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where there is no earlier one.
-    pub fn rollback(&self, projection: &str) -> Result<ProjectionRecord, StoreError> {
+    /// [`StoreError::Refused`] where there is no earlier one, or it was built from no event and `allow_empty` does not say that
+    /// this is fine.
+    pub fn rollback(&self, projection: &str, allow_empty: bool) -> Result<ProjectionRecord, StoreError> {
         let previous = self
             .projection(projection)?
             .previous
             .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
-        self.promote(projection, previous, true)
+        self.promote(projection, previous, Allow { parked: true, empty: allow_empty })
+    }
+}
+
+fn refuse_empty_in(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
+    let projection = &record.checkpoint.projection_name;
+    let live = owner_in(write, projection)?.live.map(|live| record_in(write, projection, live)).transpose()?;
+    refuse_empty(record, live)
+}
+
+fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) -> Result<(), StoreError> {
+    match live.filter(|live| record.passed() == 0 && live.passed() > 0 && live.generation != record.generation) {
+        None => Ok(()),
+        Some(live) => Err(StoreError::Refused(format!(
+            "{} was built from no event: {} has none of its types in its range; readers see {}, which was built from {}, and \
+             are not given empty tables unless --allow-empty says that this is meant",
+            record.checkpoint_id(),
+            record.source,
+            live.checkpoint_id(),
+            live.passed()
+        ))),
     }
 }
 

@@ -99,6 +99,12 @@ pub struct RebuildRecord {
     pub on_error: OnError,
     /// Whether it counts as done with parked events in it.
     pub allow_parked: bool,
+    /// Whether it may take the place of rows although its history has no event for it.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// As many events may be missing at its end that were counted or handled before.
+    #[serde(default)]
+    pub accept_missing: u64,
     /// Whether it goes on with new events once it has reached the end of its history.
     #[serde(default)]
     pub follow: bool,

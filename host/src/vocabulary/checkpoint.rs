@@ -32,6 +32,44 @@ impl fmt::Display for Status {
     }
 }
 
+/// An event as one remembers it, to know it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub position: Position,
+    /// Half of the BLAKE3 of the event as a frame shows it, in hexadecimal.
+    pub content: String,
+}
+
+impl Mark {
+    /// Remembers the event in `frame`; `None` where that is none.
+    pub fn of(frame: &[u8], position: Position) -> Option<Mark> {
+        let event = unspool_frame::Event::decode(&mut &*frame).ok()?;
+        Some(Mark { id: event.id.to_owned(), position, content: Mark::content_of(frame) })
+    }
+
+    /// See [`Mark::content`].
+    pub fn content_of(frame: &[u8]) -> String {
+        blake3::hash(frame).to_hex()[..32].to_owned()
+    }
+}
+
+/// What a checkpoint knows of the history that it stands in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Seen {
+    /// Nothing was noted, by an earlier release.
+    #[default]
+    Unknown,
+    /// No event stands at it or before it.
+    Nothing,
+    /// The last event at it or before it that is known, whether it was handled, parked, or of no type that matches.
+    Event(Mark),
+}
+
 /// How far a generation has been built. Everything up to and including `position` has been applied, nothing after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,8 +82,14 @@ pub struct Checkpoint {
     pub last_event_timestamp: Option<i64>,
     /// How far the source has been read, over events that did not match too.
     pub position: Position,
+    /// By which event the history is known again when work goes on.
+    #[serde(default)]
+    pub seen: Seen,
     /// Matching events handled so far.
     pub events_processed: u64,
+    /// Matching events that were counted, and were not there any more when they were to be read.
+    #[serde(default)]
+    pub missing: u64,
     /// When this checkpoint was made, in milliseconds since 1970.
     pub checkpointed_at: i64,
     /// What the rebuild is doing.

@@ -10,7 +10,7 @@ mod progress;
 mod projection;
 mod visible;
 
-pub use checkpoint::{Checkpoint, Status};
+pub use checkpoint::{Checkpoint, Mark, Seen, Status};
 pub use document::{
     Canonical, DocumentError, JsonbError, Numbers, canonical, check_document, from_json, from_json_as, from_jsonb,
     half_surrogate, raw_document, split_document, to_json, to_jsonb,

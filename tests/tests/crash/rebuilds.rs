@@ -160,7 +160,10 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
                 promote: true,
                 on_error: dead.on_error,
                 allow_parked: false,
+                allow_empty: false,
+                accept_missing: 0,
                 follow: false,
+                known: None,
             };
             store.begin_attempt("order-summary", 2, &start).unwrap();
         }

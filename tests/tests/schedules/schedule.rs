@@ -5,7 +5,7 @@ use crate::model::{Ask, Heard, Model};
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use unspool::{
     rebuild::{After, CancelAnswer, RebuildError, Trigger, TriggerAnswer},
-    store::{Priority, StoreError},
+    store::{Allow, Priority, StoreError},
     vocabulary::Status,
 };
 use unspool_tests::{
@@ -267,10 +267,10 @@ impl<'a> Schedule<'a> {
         let back = self.random.chance(1, 2);
         let store = &self.machine().store;
         let turned = if back {
-            store.rollback(name)
+            store.rollback(name, true)
         } else {
             let latest = store.latest_rebuild(name).ok().flatten().map_or(0, |record| record.generation);
-            store.promote(name, latest, false)
+            store.promote(name, latest, Allow { empty: true, ..Allow::default() })
         };
         self.note(format!("turn readers of {name}, back ({back}): {:?}", turned.as_ref().map(|owner| owner.live)));
         match turned {
@@ -285,7 +285,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn verify(&mut self, name: &'static str) {
-        let verified = self.machine().supervisor.verify(name, false);
+        let verified = self.machine().supervisor.verify(name, false, &unspool::rebuild::Accept::default());
         self.note(format_args!("verify {name}: {:?}", verified.as_ref().map(|report| report.comparison.rows)));
         match verified {
             Ok(report) => {
@@ -383,7 +383,10 @@ impl<'a> Schedule<'a> {
                 "{name}: {live} is live, not {}",
                 record.generation
             );
-            self.machine().store.promote(name, record.generation, false).expect("a generation that is complete");
+            self.machine()
+                .store
+                .promote(name, record.generation, Allow::default())
+                .expect("a generation that is complete");
             self.machine().assert_live_is_the_fold(name, self.history);
             count(&self.counts.completed);
         }

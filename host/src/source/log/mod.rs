@@ -22,11 +22,11 @@ mod window;
 
 pub use import::{ImportProgress, ImportSummary};
 
-use super::{Located, Reader, Source, SourceError};
+use super::{Located, Reader, Recognised, Source, SourceError};
 use crate::{
     disk::{self, Checked, DiskError},
     limits,
-    vocabulary::{Event, Matcher, Position},
+    vocabulary::{Event, Mark, Matcher, Position},
 };
 use block::{Section, Summary};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -49,6 +49,8 @@ pub struct EventLog {
     window: Arc<window::Window>,
     name: Arc<str>,
     identity: Arc<str>,
+    /// Whether it is the index of a file, whose content is its identity.
+    is_index: bool,
 }
 
 /// What a log holds.
@@ -117,8 +119,15 @@ impl EventLog {
             Some(bytes) => bytes.value().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
             None => return Err(DiskError::Damaged(format!("{} is damaged: it has no identity", path.display()))),
         };
+        let is_index = known.is_some();
         let identity = known.map_or(identity, str::to_owned);
-        Ok(EventLog { db: Arc::new(db), window: Arc::default(), name: name.into(), identity: identity.into() })
+        Ok(EventLog {
+            db: Arc::new(db),
+            window: Arc::default(),
+            name: name.into(),
+            identity: identity.into(),
+            is_index,
+        })
     }
 
     /// What the log holds.
@@ -275,6 +284,18 @@ fn hash_128(bytes: &[u8]) -> u128 {
 impl Source for EventLog {
     fn identity(&self) -> &str {
         &self.identity
+    }
+
+    fn recognises(&self, identity: &str) -> Recognised {
+        match identity == self.identity() {
+            true => Recognised::Same,
+            false if self.is_index => Recognised::Other("its content has changed".to_owned()),
+            false => Recognised::Other(format!("{} is another one", self.name)),
+        }
+    }
+
+    fn at(&self, position: Position) -> Result<Option<Mark>, SourceError> {
+        read::at(self, position)
     }
 
     fn ceiling(&self) -> Result<Position, SourceError> {

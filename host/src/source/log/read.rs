@@ -4,7 +4,7 @@ use super::{EventLog, block::Summary, damage, window::Reading};
 use crate::{
     limits,
     source::{Reader, SourceError},
-    vocabulary::{EventBlock, Matcher, Position},
+    vocabulary::{EventBlock, Mark, Matcher, Position},
 };
 use redb::ReadTransaction;
 
@@ -56,6 +56,27 @@ pub(super) fn count(log: &EventLog, matcher: &Matcher, after: Position, through:
         }
     }
     Ok(count)
+}
+
+/// Which event stands at `position`.
+pub(super) fn at(log: &EventLog, position: Position) -> Result<Option<Mark>, SourceError> {
+    let read = log.begin()?;
+    let place = number(position);
+    let index = log.index(&read)?;
+    let Some(found) = index.range(..=place).map_err(damage)?.next_back() else { return Ok(None) };
+    let (first, summary) = found.map_err(damage)?;
+    let (first, summary) = (first.value(), log.summary(first.value(), summary.value())?);
+    if place > summary.last {
+        return Ok(None);
+    }
+    for (kind, _) in &summary.kinds {
+        let section = log.section(&read, first, *kind)?;
+        if let Some((_, frame)) = section.events().find(|(found, _)| *found == place) {
+            let mark = Mark::of(frame, position);
+            return mark.ok_or_else(|| log.damaged(format!("the event at position {position}"))).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// The greatest position up to which no event is later than `timestamp`.

@@ -77,6 +77,8 @@ pub(super) struct Layout {
     /// The field of the payload where the time stands, where no column has it.
     pub(super) time_in_data: Option<&'static str>,
     pub(super) schema_version: Option<String>,
+    /// Which rows of `from` stand in the order of `position` at all, where not all of them do.
+    pub(super) ordered: Option<String>,
     /// Which rows are events that the store itself would give; positions of the others are no holes.
     pub(super) only: Option<String>,
     /// What `only` leaves out: a name, and a condition over `from`.
@@ -167,7 +169,7 @@ impl Layout {
 
     /// All that stands there, also what is left out.
     fn range(&self, after: Position, through: Position) -> String {
-        match &self.transaction {
+        let within = match &self.transaction {
             // Nothing stands before the start: a position that is none comes along, and is named.
             None if after == Position::START => format!("{} <= {}", self.position, self.stored(through)),
             None => format!("{0} > {1} AND {0} <= {2}", self.position, self.stored(after), self.stored(through)),
@@ -175,7 +177,9 @@ impl Layout {
                 let place = format!("({})", self.place());
                 format!("{place} > {} AND {place} <= {}", pair(after), pair(through))
             }
-        }
+        };
+        let ordered = self.ordered.as_ref().map_or(String::new(), |ordered| format!(" AND {ordered}"));
+        within + &ordered
     }
 
     /// A query that counts what is left out there: a column for each of `left_out`, each row counted once.
@@ -193,6 +197,21 @@ impl Layout {
     pub(super) fn stored(&self, position: Position) -> i64 {
         let number = if position.major == 0 { i64::try_from(position.minor).unwrap_or(i64::MAX) } else { i64::MAX };
         if number == i64::MAX { number } else { number.saturating_sub(self.shift) }
+    }
+
+    /// The row at exactly `position`, as a condition.
+    pub(super) fn standing_at(&self, position: Position) -> String {
+        let mut at = match &self.transaction {
+            None => format!("{} = {}", self.position, self.stored(position)),
+            Some(transaction) => {
+                let minor = i64::try_from(position.minor).unwrap_or(i64::MAX);
+                format!("{transaction} = '{}'::xid8 AND {} = {minor}", position.major, self.position)
+            }
+        };
+        if let Some(ordered) = &self.ordered {
+            at.push_str(&format!(" AND {ordered}"));
+        }
+        at
     }
 
     /// The place of an event, as columns that sort.

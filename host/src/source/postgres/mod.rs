@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `settings.rs` | how a history is named, on a command line or in `unspool.toml` |
 //! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
+//! | `identity.rs` | what tells a history from another, wherever it is read from |
 //! | `presets.rs`, `layout.rs` | tables and columns of each store, as SQL |
 //! | `columns.rs`, `checks.rs` | what the server says of them: types, and whether the end can be told at all |
 //! | `ceiling.rs` | up to where the history is settled |
@@ -15,6 +16,7 @@
 mod ceiling;
 mod checks;
 mod columns;
+mod identity;
 mod layout;
 mod presets;
 mod read;
@@ -25,11 +27,12 @@ mod times;
 
 use crate::{
     postgres::{describe, is_lost, is_transient},
-    source::{Located, Reader, Source, SourceError},
-    vocabulary::{Matcher, Position},
+    source::{Located, Reader, Recognised, Source, SourceError},
+    vocabulary::{Mark, Matcher, Position},
 };
 use ceiling::{End, Settled};
 use columns::Kind;
+use identity::Identity;
 use layout::{Layout, Unit, of_types};
 use postgres::{error::SqlState, types::Type};
 use postgres_protocol::escape::escape_literal;
@@ -48,7 +51,7 @@ pub struct PostgresSource {
     /// The columns as they are selected, and the types that the store has for them.
     selected: String,
     kinds: Vec<Kind>,
-    identity: String,
+    identity: Identity,
     state: Mutex<State>,
     idle: Arc<read::Idle>,
     /// Whether notifications come to who listens; unknown before the first waiting.
@@ -91,11 +94,7 @@ impl PostgresSource {
         layout.compared_kind = if is_text { layout.kind.clone() } else { format!("({})::text", layout.kind) };
         let selected = layout.selected(&settings, &kinds)?;
         checks::refuse_unsafe(&settings, &layout, &mut session)?;
-        // The same history may be reached by another address or role; a restored copy is one more history.
-        let database = session.query("SELECT current_database()::text").map_err(|e| failed(&settings, &e))?;
-        let database = database.first().and_then(|row| row.text(0)).unwrap_or_default();
-        let told = format!("{database}\n{}\n{selected}\n{:?}\n{:?}", layout.from, layout.only, layout.ordering);
-        let identity = format!("postgres-{}", &blake3::hash(told.as_bytes()).to_hex()[..32]);
+        let identity = Identity::of(&settings, &layout, &mut session)?;
         let state = Mutex::new(State { session: Some(session), settled: Settled::default() });
         let (idle, notifies) = (Arc::default(), OnceLock::new());
         Ok(PostgresSource { settings, layout, selected, kinds, identity, state, idle, notifies })
@@ -113,13 +112,23 @@ impl PostgresSource {
         let mut state = self.state();
         let mut session = match state.session.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
-            None => Session::open(&self.settings)?,
+            None => self.identity.reach(&self.settings, &self.layout)?,
         };
         let done = work(&mut session, &mut state.settled);
         if done.as_ref().err().is_none_or(|e| !e.transient) {
             state.session = Some(session);
         }
         done
+    }
+
+    /// Whether what is reached under its name now is still what was opened.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    pub fn is_current(&self) -> Result<bool, SourceError> {
+        // A new connection: the one that is open may lead to a server that the name does not lead to any more.
+        let mut session = Session::open(&self.settings)?;
+        Ok(Identity::of(&self.settings, &self.layout, &mut session)? == self.identity)
     }
 
     fn query(&self, query: &str) -> Result<Vec<Row>, SourceError> {
@@ -146,7 +155,15 @@ impl PostgresSource {
 
 impl Source for PostgresSource {
     fn identity(&self) -> &str {
-        &self.identity
+        self.identity.text()
+    }
+
+    fn recognises(&self, identity: &str) -> Recognised {
+        self.identity.recognises(identity)
+    }
+
+    fn at(&self, position: Position) -> Result<Option<Mark>, SourceError> {
+        self.with(|session, _| read::at(&self.settings, &self.layout, &self.selected, &self.kinds, position, session))
     }
 
     fn ceiling(&self) -> Result<Position, SourceError> {
@@ -185,6 +202,7 @@ impl Source for PostgresSource {
             matcher: matcher.clone(),
             after,
             through,
+            identity: self.identity.clone(),
             idle: self.idle.clone(),
         })?))
     }
@@ -232,7 +250,8 @@ impl Source for PostgresSource {
 
     fn locate(&self, id: &str) -> Result<Option<Located>, SourceError> {
         let id = escape_literal(id);
-        let only = self.layout.only.as_ref().map_or(String::new(), |only| format!(" AND {only}"));
+        let only: String =
+            self.layout.ordered.iter().chain(&self.layout.only).map(|only| format!(" AND {only}")).collect();
         // A column that can hold no such id (a UUID, a number) has no event with it; and keeps the use of its index.
         let named = match self.kinds.get(2) {
             Some(Kind { base: Type::UUID | Type::INT4 | Type::INT8, name }) => {

@@ -102,6 +102,7 @@ fn over(table: String, ordering: Ordering, position: &str) -> Layout {
         unit: None,
         time_in_data: None,
         schema_version: None,
+        ordered: None,
         only: None,
         left_out: Vec::new(),
         channel: None,
@@ -377,7 +378,7 @@ fn commanded(settings: &Settings, _: &mut Session) -> Result<Layout, SourceError
         data: "event.data".to_owned(),
         metadata: Some("event.metadata".to_owned()),
         time: Some("event.created_at".to_owned()),
-        only: Some("place.stream_id = 0".to_owned()),
+        ordered: Some("place.stream_id = 0".to_owned()),
         channel: Some(format!("{schema}.events")),
         ..over(table, Ordering::Serialised, "place.stream_version")
     };

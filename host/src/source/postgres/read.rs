@@ -5,6 +5,7 @@
 use super::{
     columns::Kind,
     failed,
+    identity::Identity,
     layout::{Layout, of_types},
     rows::{COLUMNS, Rows},
     session::Session,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     postgres::Cancel,
     source::{Reader, SourceError},
-    vocabulary::{EventBlock, Matcher, Position},
+    vocabulary::{EventBlock, Mark, Matcher, Position},
 };
 use postgres::fallible_iterator::FallibleIterator;
 use std::sync::{
@@ -41,6 +42,7 @@ pub(super) struct Scan {
     pub(super) matcher: Matcher,
     pub(super) after: Position,
     pub(super) through: Position,
+    pub(super) identity: Identity,
     pub(super) idle: Arc<Idle>,
 }
 
@@ -116,7 +118,7 @@ impl Scan {
     fn run(&self, out: &SyncSender<Block>) -> Result<(), SourceError> {
         let mut session = match self.idle.take() {
             Some(session) => session,
-            None => Session::open(&self.settings)?,
+            None => self.identity.reach(&self.settings, &self.layout)?,
         };
         let mut after = self.after;
         // An empty range needs no query, and has an end all the same.
@@ -179,6 +181,27 @@ impl Scan {
             block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(reached) })))
         })
     }
+}
+
+/// Which event stands at `position`, whether or not the store would give it to readers.
+pub(super) fn at(
+    settings: &Settings,
+    layout: &Layout,
+    selected: &str,
+    kinds: &[Kind],
+    position: Position,
+    session: &mut Session,
+) -> Result<Option<Mark>, SourceError> {
+    let query = format!("SELECT {selected} FROM {} WHERE {} LIMIT 1", layout.from, layout.standing_at(position));
+    let converter = Rows::new(&settings.name, layout, kinds);
+    let found = session.copy(&query, COLUMNS, settings, |rows| {
+        let mut mark = None;
+        while let Some(row) = rows.next().map_err(|e| failed(settings, &e))? {
+            mark = converter.mark(&row, position);
+        }
+        Ok(Some(mark))
+    })?;
+    Ok(found.flatten())
 }
 
 /// Asks the server to end what nobody waits for any more; where it does not hear, it sees the connection close.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     limits,
     source::SourceError,
-    vocabulary::{DocumentError, Position, from_json_as, from_jsonb, raw_document},
+    vocabulary::{DocumentError, Mark, Position, from_json_as, from_jsonb, raw_document},
 };
 use postgres::{
     binary_copy::BinaryCopyOutRow,
@@ -135,6 +135,20 @@ impl Rows {
         };
         event.encode(out);
         Ok(())
+    }
+
+    /// What is remembered of the row's event. One that is no event any more (its payload was erased, say) has the content of
+    /// none that was read.
+    pub(super) fn mark(&self, row: &BinaryCopyOutRow, position: Position) -> Option<Mark> {
+        let mut frame = Vec::new();
+        match self.append(row, &mut frame) {
+            Ok(_) => Mark::of(&frame, position),
+            Err(e) => {
+                let id = row.try_get::<Raw<'_>>(2).ok().and_then(|id| id.0);
+                let id = String::from_utf8_lossy(id.unwrap_or_default()).into_owned();
+                Some(Mark { id, position, content: Mark::content_of(e.message.as_bytes()) })
+            }
+        }
     }
 
     fn bad(&self, what: &str, reason: impl std::fmt::Display) -> SourceError {

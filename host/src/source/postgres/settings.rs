@@ -75,6 +75,12 @@ impl Settings {
         Ok(Settings { name: name.to_owned(), preset: preset.to_owned(), target, options })
     }
 
+    /// Preset and options, whatever connection they are read over: two that differ read different events, or differently.
+    pub(super) fn what_is_read(&self) -> String {
+        let options: String = self.options.iter().map(|(key, value)| format!("\n{key}={value}")).collect();
+        format!("{}{options}", self.preset)
+    }
+
     /// The option `key`.
     pub(super) fn option(&self, key: &str) -> Option<&str> {
         self.options.get(key).map(String::as_str)

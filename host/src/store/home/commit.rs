@@ -64,6 +64,17 @@ impl Pool {
             }
             Err(Refusal::Fenced) => {
                 let projection = commit.checkpoint.projection_name.clone();
+                let there = self.standing(&projection)?;
+                let found = there.generation(commit.generation).filter(|found| found.id == home.id);
+                if found.is_none_or(|found| found.commits < home.commits) {
+                    return Err(self.refused(format!(
+                        "{} has taken {} commits there, and the store knows of {}: the database was restored from an older copy; \
+                         unspool rebuild {projection} --restart builds a new generation",
+                        record.checkpoint_id(),
+                        found.map_or(0, |found| found.commits),
+                        home.commits
+                    )));
+                }
                 Err(StoreError::Fenced { projection, generation: commit.generation })
             }
             Err(Refusal::Server(e)) => {

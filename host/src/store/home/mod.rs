@@ -24,12 +24,14 @@ mod names;
 mod pool;
 mod rows;
 mod schema;
+mod standing;
 mod switch;
 
 pub use commit::homely;
 pub(super) use pool::Pool;
 pub(super) use rows::HomeRows;
 pub(super) use schema::Claimed;
+pub(super) use standing::{GenerationThere, Standing};
 
 use super::StoreError;
 use crate::postgres::Target;

@@ -1,0 +1,76 @@
+//! Whether what was counted is what was handled: a rebuild is complete only where the two are the same, counted again at the
+//! end.
+
+use super::{Attempt, handlers::Halt};
+use crate::vocabulary::{EventFailure, FailureKind, Matcher, Position};
+
+/// What must add up when an attempt reaches its target.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// What the generation is made of, part by part, to be counted again; nothing where it was counted before, and the attempt
+    /// only goes on from there.
+    pub parts: Vec<Part>,
+    /// As many events may be missing.
+    pub accepted: u64,
+}
+
+/// A range of a history, and the types that were handled in it.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The types.
+    pub matcher: Matcher,
+    /// It begins behind this position.
+    pub after: Position,
+    /// And ends here.
+    pub through: Position,
+}
+
+impl Part {
+    /// Adds a part behind the last one; two of the same types are one.
+    pub fn push(parts: &mut Vec<Part>, part: Part) {
+        match parts.last_mut() {
+            Some(last) if last.matcher == part.matcher && last.through == part.after => last.through = part.through,
+            _ => parts.push(part),
+        }
+    }
+}
+
+/// Adds up: how many events were counted and not there to be read, and how the attempt ends. `passed` events have been handled
+/// or parked.
+pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
+    let record = &attempt.record;
+    let Some(tally) = &attempt.tally else { return (record.checkpoint.missing, Halt::EndOfRange) };
+    let unread = record.total_events.saturating_sub(passed);
+    let mut now = passed;
+    if !tally.parts.is_empty() {
+        now = 0;
+        for part in &tally.parts {
+            match attempt.source.count(&part.matcher, part.after, part.through) {
+                Ok(count) => now += count,
+                Err(e) => return (unread, Halt::Source { message: e.message, transient: e.transient }),
+            }
+        }
+    }
+    let (name, source) = (&record.checkpoint.projection_name, &record.source);
+    let failed = |message: String| Halt::Failed(EventFailure::permanent(FailureKind::Source, message));
+    if now > passed {
+        let message = format!(
+            "{passed} events were handled, and {source} has {now} in their range now: {} of them came in below positions that \
+             were settled; unspool rebuild {name} --restart builds from what is there",
+            now - passed
+        );
+        return (unread, failed(message));
+    }
+    let gone = passed - now;
+    let missing = unread + gone;
+    if missing <= tally.accepted {
+        return (unread, Halt::EndOfRange);
+    }
+    let message = format!(
+        "{missing} events are missing from {source}: {} were counted, {unread} of these were not there any more when they were \
+         to be read, and {gone} were deleted after they had been handled; unspool rebuild {name} --restart builds from what is \
+         there now, unspool resume {name} --accept-missing {missing} takes the rows as they are",
+        passed + unread
+    );
+    (unread, failed(message))
+}

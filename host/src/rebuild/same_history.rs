@@ -1,0 +1,217 @@
+//! Whether a source is still the history that a generation was built from: its identity, its end, and the event at the
+//! checkpoint. Looked at before every attempt, and by whoever builds anew what was built before.
+
+use super::RebuildError;
+use crate::{
+    source::{Recognised, Source, SourceError},
+    store::RebuildRecord,
+    vocabulary::{EventFailure, FailureKind, Mark, Matcher, Position, Seen, Status},
+};
+use serde::{Deserialize, Serialize};
+
+/// What an operator says of a history that is not quite what it was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Accept {
+    /// It is the same history, whatever its identity says: after `pg_upgrade`, or a move. The event at the checkpoint must be
+    /// the one that was handled.
+    pub history: bool,
+    /// The id of the event at the checkpoint, which was deleted or changed on purpose.
+    pub changed: Option<String>,
+    /// As many events may be missing at the end that were counted before, or handled.
+    pub missing: Option<u64>,
+}
+
+/// Why nothing may be applied.
+#[derive(Debug)]
+pub(super) enum Departure {
+    /// It is another history, or was put back; the message says what is where, and what to do.
+    Other(String),
+    /// It cannot be asked.
+    Unreadable(SourceError),
+}
+
+impl From<SourceError> for Departure {
+    fn from(error: SourceError) -> Departure {
+        Departure::Unreadable(error)
+    }
+}
+
+impl From<Departure> for RebuildError {
+    fn from(departure: Departure) -> RebuildError {
+        match departure {
+            Departure::Other(message) => RebuildError::OtherHistory(message),
+            Departure::Unreadable(e) => e.into(),
+        }
+    }
+}
+
+impl From<Departure> for EventFailure {
+    fn from(departure: Departure) -> EventFailure {
+        match departure {
+            Departure::Other(message) => EventFailure::permanent(FailureKind::Source, message),
+            Departure::Unreadable(e) => {
+                EventFailure { transient: e.transient, ..EventFailure::permanent(FailureKind::Source, e.message) }
+            }
+        }
+    }
+}
+
+/// Checks that work on `record` may go on with `source`, and says by what its checkpoint is known from here on. `end` is where
+/// the history ends, where that was asked for.
+pub(super) fn check(
+    source: &dyn Source,
+    record: &RebuildRecord,
+    end: Option<Position>,
+    accept: &Accept,
+) -> Result<Seen, Departure> {
+    if let Recognised::Other(why) = source.recognises(&record.source_identity)
+        && !accept.history
+    {
+        return Err(departed(record, &why, Remedy::Identity));
+    }
+    let (found, mark) = match seen(source, record)? {
+        (None, None) => {
+            ends_behind(record, end)?;
+            return Ok(Seen::Nothing);
+        }
+        (found, Some(mark)) => (found, mark),
+        (Some(found), None) => (Some(found.clone()), found),
+    };
+    let accepted = match &accept.changed {
+        Some(id) if *id != mark.id => {
+            return Err(Departure::Other(format!(
+                "the event at the checkpoint of {} is {}, not {id}; nothing was applied",
+                record.checkpoint_id(),
+                mark.id
+            )));
+        }
+        accepted => accepted.is_some(),
+    };
+    let Mark { id, position, .. } = &mark;
+    match found {
+        Some(found) if found == mark => ends_behind(record, end).map(|()| Seen::Event(found)),
+        Some(found) if found.id == mark.id && accepted => Ok(Seen::Event(found)),
+        Some(found) if found.id == mark.id => Err(departed(
+            record,
+            &format!("event {id} at position {position}, up to which it was built, has another content now"),
+            Remedy::Event(id),
+        )),
+        Some(found) => Err(departed(
+            record,
+            &format!(
+                "at position {position} stands event {} now, and event {id} when it was built up to there: it was put back to \
+                 an earlier state and has grown again, or was replaced",
+                found.id
+            ),
+            Remedy::None,
+        )),
+        None if accepted => Ok(match last_event(source, record.checkpoint.position)? {
+            Some(before) => Seen::Event(before),
+            None => Seen::Nothing,
+        }),
+        None => {
+            let gone = format!("event {id} at position {position}, up to which it was built, is not there any more");
+            let why = match end.filter(|end| *end < record.checkpoint.position) {
+                Some(end) => format!("it ends at {end}, before {}, and {gone}", record.checkpoint.position),
+                None => gone,
+            };
+            let why = format!("{why}: it was put back to an earlier state or emptied, or the event was deleted");
+            Err(departed(record, &why, Remedy::Event(id)))
+        }
+    }
+}
+
+/// What stands at the checkpoint of `record` now, and what stood there when it was made: where nothing was noted then, the
+/// last event that was handled is looked for.
+fn seen(source: &dyn Source, record: &RebuildRecord) -> Result<(Option<Mark>, Option<Mark>), SourceError> {
+    let checkpoint = &record.checkpoint;
+    match (&checkpoint.seen, &checkpoint.last_event_id) {
+        (Seen::Event(mark), _) => Ok((source.at(mark.position)?, Some(mark.clone()))),
+        (Seen::Nothing, _) | (Seen::Unknown, None) => Ok((None, None)),
+        (Seen::Unknown, Some(id)) => {
+            let located = source.locate(id)?.map(|located| located.position);
+            let found = match located.filter(|position| *position <= checkpoint.position) {
+                Some(position) => source.at(position)?,
+                None => None,
+            };
+            let unknown = Mark { id: id.clone(), position: checkpoint.position, content: String::new() };
+            Ok(match found {
+                Some(found) => (Some(found.clone()), Some(found)),
+                None => (None, Some(unknown)),
+            })
+        }
+    }
+}
+
+/// The last event up to `position`, of whatever type.
+pub(super) fn last_event(source: &dyn Source, position: Position) -> Result<Option<Mark>, SourceError> {
+    match source.at(position)? {
+        Some(mark) => Ok(Some(mark)),
+        None => match source.back(&Matcher::All, position, 0)? {
+            Position::START => Ok(None),
+            before => source.at(before),
+        },
+    }
+}
+
+/// A history that ends before a checkpoint was put back.
+fn ends_behind(record: &RebuildRecord, end: Option<Position>) -> Result<(), Departure> {
+    let position = record.checkpoint.position;
+    match end.filter(|end| *end < position) {
+        None => Ok(()),
+        Some(end) => {
+            let why = format!("it ends at {end}, before {position}: it was put back to an earlier state");
+            Err(departed(record, &why, Remedy::None))
+        }
+    }
+}
+
+/// What helps besides building anew.
+enum Remedy<'a> {
+    None,
+    /// The operator may know that it is the same history.
+    Identity,
+    /// The operator may know what became of this event.
+    Event(&'a str),
+}
+
+fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure {
+    let (id, source, name) = (record.checkpoint_id(), &record.source, &record.checkpoint.projection_name);
+    let goes_on = matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
+    let or = match remedy {
+        Remedy::Identity if goes_on => format!(
+            "; where it is the same all the same (after pg_upgrade, or a move), unspool resume {name} --accept-history goes on"
+        ),
+        Remedy::Event(event) if goes_on => {
+            format!("; where that was on purpose, unspool resume {name} --accept-changed {event} goes on")
+        }
+        _ => String::new(),
+    };
+    Departure::Other(format!(
+        "{id} was built from another history than {source} is now ({why}); nothing was applied: unspool rebuild {name} \
+         --restart builds a new generation from what is there{or}"
+    ))
+}
+
+/// Why `source` is not the history that the generation of `record` was built from, for who builds another one: `None` where it
+/// is, also where it has grown, and where the event at the checkpoint has another content now.
+pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<Option<String>, SourceError> {
+    let stands = match &record.checkpoint.seen {
+        Seen::Event(mark) => Some(source.at(mark.position)?.filter(|found| found.id == mark.id)),
+        Seen::Nothing | Seen::Unknown => None,
+    };
+    Ok(match (source.recognises(&record.source_identity), stands, &record.checkpoint.seen) {
+        // A file that was appended to.
+        (Recognised::Other(_), Some(Some(found)), Seen::Event(mark)) if found == *mark && is_file(record) => None,
+        (Recognised::Other(why), _, _) => Some(why),
+        (_, Some(None), Seen::Event(mark)) => Some(format!(
+            "event {} does not stand at position {} any more: it was put back to an earlier state, emptied, or deleted from",
+            mark.id, mark.position
+        )),
+        _ => None,
+    })
+}
+
+fn is_file(record: &RebuildRecord) -> bool {
+    record.source.starts_with("file:")
+}

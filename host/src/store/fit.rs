@@ -1,0 +1,138 @@
+//! Whether the store and a database with rows belong together. Where one of the two was restored from an older copy, or the data
+//! directory was copied, they tell different stories; nobody may read or change rows by either.
+//!
+//! Differences that are none: the database is one commit ahead (a host ended, or an answer was lost, between the two), or in
+//! the middle of a switch of readers. What changes while it is looked at is bracketed by what the store says before and after.
+
+use super::{
+    ProjectionRecord, RebuildRecord, Store, StoreError,
+    home::{GenerationThere, Standing},
+};
+use std::collections::BTreeSet;
+
+/// What the store says of a projection at one moment.
+struct Told {
+    owner: ProjectionRecord,
+    records: Vec<RebuildRecord>,
+}
+
+impl Told {
+    fn record(&self, number: u64) -> Option<&RebuildRecord> {
+        self.records.iter().find(|record| record.generation == number)
+    }
+
+    /// `number`, where its rows live in `into`.
+    fn there(&self, number: Option<u64>, into: &str) -> Option<u64> {
+        let record = self.record(number?)?;
+        record.home.as_ref().filter(|home| home.into == into).map(|_| record.generation)
+    }
+
+    fn commits(&self, number: u64) -> Option<u64> {
+        Some(self.record(number)?.home.as_ref()?.commits)
+    }
+}
+
+impl Store {
+    /// Refuses to go on with `projection` where the store and the database that has its live generation, or generation
+    /// `asked`, or is named by `into`, do not belong together.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] in that case, with what each of them says; when the database cannot be reached.
+    pub fn refuse_misfit(&self, projection: &str, asked: Option<u64>, into: Option<&str>) -> Result<(), StoreError> {
+        let told = self.told(projection)?;
+        let mut homes: BTreeSet<String> = into.map(str::to_owned).into_iter().collect();
+        for number in [told.owner.live, asked].into_iter().flatten() {
+            homes.extend(told.record(number).and_then(|record| record.home.as_ref()).map(|home| home.into.clone()));
+        }
+        for into in homes {
+            if let Some(why) = self.misfit(projection, asked, &into)? {
+                return Err(StoreError::Refused(format!(
+                    "the store and {into} do not belong together: {why}; one of the two was restored from an older copy, or the \
+                     data directory was copied: go back to copies of one time, or unspool rebuild {projection} --restart builds a \
+                     new generation in both"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What does not fit between the store and the databases with rows of `projection`, in words.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a database not be reached.
+    pub(super) fn misfits(&self, projection: &str) -> Result<Vec<String>, StoreError> {
+        let told = self.told(projection)?;
+        let homes: BTreeSet<String> =
+            told.records.iter().filter_map(|record| record.home.as_ref().map(|home| home.into.clone())).collect();
+        let mut problems = Vec::new();
+        for into in homes {
+            if let Some(why) = self.misfit(projection, None, &into)? {
+                problems.push(format!("{projection}: the store and {into} do not belong together: {why}"));
+            }
+        }
+        Ok(problems)
+    }
+
+    fn misfit(&self, projection: &str, asked: Option<u64>, into: &str) -> Result<Option<String>, StoreError> {
+        let pool = self.homes.open(into)?;
+        let before = self.told(projection)?;
+        let there = pool.standing(projection)?;
+        let after = self.told(projection)?;
+        Ok(compare(into, asked, &before, &there, &after))
+    }
+
+    fn told(&self, projection: &str) -> Result<Told, StoreError> {
+        Ok(Told { owner: self.projection(projection)?, records: self.rebuilds(projection)? })
+    }
+}
+
+/// Why what the database says is nothing that the store may have done.
+fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, after: &Told) -> Option<String> {
+    let projection = &after.owner.description.name;
+    let number = |number: Option<u64>| number.map_or("none".to_owned(), |number| number.to_string());
+    let live = after.there(after.owner.live, into);
+    let Some(owner) = &there.owner else {
+        return live.map(|live| format!("the store says that generation {live} of {projection} is live, and the database knows nothing of {projection}"));
+    };
+    if after.owner.owner.as_ref().is_some_and(|ours| ours != owner) {
+        return Some(format!("{projection} belongs to another data directory there"));
+    }
+    if let Some(unknown) = there.generations.iter().find(|there| there.number >= after.owner.next_generation) {
+        return Some(format!(
+            "the database has generation {} of {projection}, and the store has made none after {}",
+            unknown.number,
+            after.owner.next_generation.saturating_sub(1)
+        ));
+    }
+    // Both ends of what may have changed meanwhile; and what a switch that is under way leads to.
+    let mut shown = vec![live, before.there(before.owner.live, into)];
+    for told in [before, after] {
+        shown.extend(told.owner.switching.map(|target| told.there(Some(target), into)));
+    }
+    // A commit of which the store does not know yet may have switched readers.
+    let ahead =
+        |there: &&GenerationThere| after.commits(there.number).is_some_and(|commits| there.commits == commits + 1);
+    shown.extend(there.generations.iter().filter(ahead).map(|there| Some(there.number)));
+    if !shown.contains(&there.live) {
+        return Some(format!(
+            "the store says that generation {} of {projection} is live there, and the views show generation {}",
+            number(live),
+            number(there.live)
+        ));
+    }
+    [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
+        let (first, last) = (before.commits(number)?, after.commits(number)?);
+        let Some(found) = there.generation(number) else {
+            return (first > 0).then(|| format!("generation {number} of {projection} is not in the database"));
+        };
+        if after.record(number)?.home.as_ref().is_some_and(|home| home.id != found.id) {
+            return Some(format!("generation {number} of {projection} in the database is another one with this number"));
+        }
+        (found.commits < first || found.commits > last + 1).then(|| {
+            format!(
+                "generation {number} of {projection} has taken {} commits in the database, and the store knows of {last}",
+                found.commits
+            )
+        })
+    })
+}

@@ -1,0 +1,105 @@
+//! The embedded log and files that are not what they were.
+
+use crate::shop::{data, lines};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use unspool_tests::{data::Data, store_file};
+
+fn import(data: &Data, name: &str, count: u32) {
+    data.import(&data.file(&format!("{name}.ndjson"), lines(name, count, "Fine")));
+}
+
+fn log_file(data: &Data) -> PathBuf {
+    data.path().join("log.redb")
+}
+
+/// A rebuild that was paused in the middle of the log.
+fn paused(count: u32) -> Data {
+    let data = data();
+    import(&data, "first", count);
+    let host = data.serve();
+    data.ok(["rebuild", "faulty", "--follow", "--detach"]);
+    data.wait_for("faulty", |status| status["eventsProcessed"] == count);
+    data.wait_for("faulty", |_| data.run(["model", "digest", "faulty"]).exit == Some(0));
+    data.ok(["pause", "faulty"]);
+    host.kill();
+    data
+}
+
+/// The log of `data`, kept for later.
+fn copied(data: &Data, to: &Path) {
+    std::fs::copy(log_file(data), to).unwrap();
+}
+
+/// An older copy has the same identity, and grows again.
+#[test]
+fn a_log_restored_from_an_older_copy_is_noticed_by_its_events() {
+    let data = data();
+    import(&data, "first", 3);
+    let older = data.scratch("older.redb");
+    copied(&data, &older);
+    import(&data, "lost", 2);
+    let host = data.serve();
+    data.ok(["rebuild", "faulty", "--follow", "--detach"]);
+    data.wait_for("faulty", |status| status["eventsProcessed"] == 5);
+    data.wait_for("faulty", |_| data.run(["model", "digest", "faulty"]).exit == Some(0));
+    data.ok(["pause", "faulty"]);
+    host.kill();
+    let before = data.rows("faulty/seen");
+    std::fs::copy(&older, log_file(&data)).unwrap();
+    data.run(["resume", "faulty"]).refused(2, &["another history", "it ends at 3, before 5", "lost-2"]);
+    import(&data, "again", 8);
+    data.run(["resume", "faulty"]).refused(2, &["another history", "stands event again-2", "lost-2"]);
+    data.run(["model", "verify", "faulty"]).refused(2, &["another history"]);
+    data.ok(["cancel", "faulty"]);
+    data.run(["rebuild", "faulty"]).refused(2, &["another history", "--source log"]);
+    assert_eq!(data.rows("faulty/seen"), before);
+    assert_eq!(data.json(["rebuild", "faulty", "--restart"])["eventsProcessed"], json!(11));
+}
+
+#[test]
+fn a_log_that_was_replaced_by_another_is_another_history() {
+    let data = paused(5);
+    let other = crate::shop::data();
+    import(&other, "other", 9);
+    std::fs::copy(log_file(&other), log_file(&data)).unwrap();
+    data.run(["resume", "faulty"]).refused(2, &["another history", "the event log is another one"]);
+    data.ok(["cancel", "faulty"]);
+    data.run(["rebuild", "faulty"]).refused(2, &["another history", "--source log"]);
+    let ended = data.json(["rebuild", "faulty", "--source", "log"]);
+    assert!(ended["trigger"]["sourceWas"].as_str().unwrap().starts_with("log ("), "{ended:#}");
+    assert_eq!(data.rows("faulty/seen").len(), 9);
+}
+
+/// A record of the last release: what was handled last is looked for by its id.
+#[test]
+fn a_record_of_an_earlier_release_is_gone_on_with() {
+    let data = paused(5);
+    let mut checkpoint = store_file::record(&data, "faulty", 1)["checkpoint"].clone();
+    let fields = checkpoint.as_object_mut().unwrap();
+    assert!(fields.remove("seen").is_some() && fields.remove("missing").is_some());
+    store_file::change_record(&data, "faulty", 1, "/checkpoint", checkpoint);
+    import(&data, "second", 2);
+    let _host = data.serve();
+    data.ok(["resume", "faulty", "--detach"]);
+    data.wait_for("faulty", |status| status["eventsProcessed"] == 7);
+    data.ok(["pause", "faulty"]);
+}
+
+/// Readers' rows stay known by what they were built from when the file has grown, and not when it was replaced.
+#[test]
+fn a_file_that_has_grown_is_the_same_and_one_with_other_events_is_named() {
+    let data = data();
+    let file = data.file("events.ndjson", lines("first", 5, "Fine"));
+    let source = format!("file:{}", file.display());
+    data.ok(["rebuild", "faulty", "--source", &source]);
+    data.file("events.ndjson", lines("first", 5, "Fine") + &lines("second", 2, "Fine"));
+    let ended = data.json(["rebuild", "faulty"]);
+    assert_eq!((&ended["eventsProcessed"], &ended["trigger"]["sourceWas"]), (&json!(7), &json!(null)), "{ended:#}");
+    data.file("events.ndjson", lines("other", 9, "Fine"));
+    data.run(["rebuild", "faulty"])
+        .refused(2, &["another history", "its content has changed", &format!("--source {source}")]);
+    assert_eq!(data.rows("faulty/seen").len(), 7);
+    let ended = data.json(["rebuild", "faulty", "--source", &source]);
+    assert!(ended["trigger"]["sourceWas"].is_string(), "{ended:#}");
+}
