@@ -88,7 +88,7 @@ fn pages(criterion: &mut Criterion) {
     let checked = unspool::disk::backend(&path).expect("its pages");
     let first = checked.len().expect("its length");
     checked.set_len(first + 1000 * PAGE as u64).expect("a longer file");
-    let page: Vec<u8> = (0..PAGE).map(|at| (at * 31 >> 3) as u8).collect();
+    let page: Vec<u8> = (0..PAGE).map(|at| ((at * 31) >> 3) as u8).collect();
     let places: Vec<u64> = (0..1000).map(|page| first + page * PAGE as u64).collect();
     places.iter().for_each(|at| checked.write(*at, &page).expect("a page"));
     let plain = std::fs::File::open(&path).expect("the file");

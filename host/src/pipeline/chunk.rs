@@ -127,7 +127,8 @@ impl Chunk {
 
     /// By what event number `index` is known again.
     pub(super) fn mark(&self, index: usize) -> Option<Mark> {
-        Mark::of(self.encoded(index), self.position(index))
+        let mark = Mark::of(self.encoded(index), self.position(index))?;
+        Some(if self.is_unreadable() { Mark { content: String::new(), ..mark } } else { mark })
     }
 
     /// What a checkpoint behind the first `handled` events says of the last of them.

@@ -89,7 +89,7 @@ pub(super) fn check(
     };
     let Mark { id, position, .. } = &mark;
     match found {
-        Some(found) if found == mark => ends_behind(record, end).map(|()| Seen::Event(found)),
+        Some(found) if mark.is(&found) => ends_behind(record, end).map(|()| Seen::Event(found)),
         Some(found) if found.id == mark.id && accepted => Ok(Seen::Event(found)),
         Some(found) if found.id == mark.id => Err(departed(
             record,

@@ -40,7 +40,8 @@ pub struct Mark {
     pub id: String,
     /// Where it stands.
     pub position: Position,
-    /// Half of the BLAKE3 of the event as a frame shows it, in hexadecimal.
+    /// Half of the BLAKE3 of the event as a frame shows it, in hexadecimal; empty for one that could not be read, which may
+    /// be corrected where it stands.
     pub content: String,
 }
 
@@ -49,6 +50,12 @@ impl Mark {
     pub fn of(frame: &[u8], position: Position) -> Option<Mark> {
         let event = unspool_frame::Event::decode(&mut &*frame).ok()?;
         Some(Mark { id: event.id.to_owned(), position, content: Mark::content_of(frame) })
+    }
+
+    /// Whether `found` is the event that is remembered.
+    pub fn is(&self, found: &Mark) -> bool {
+        let same = self.content.is_empty() || self.content == found.content;
+        self.id == found.id && self.position == found.position && same
     }
 
     /// See [`Mark::content`].

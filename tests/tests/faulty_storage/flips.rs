@@ -182,8 +182,11 @@ fn a_flipped_bit_of_a_log_reaches_no_row() {
     println!("{} flips in a log of {} bytes, two rebuilds each: {outcomes:?}", flips() / 2, image.len());
 }
 
+/// By table, in key order: keys and documents.
+type AllRows = BTreeMap<String, Vec<(String, Vec<u8>)>>;
+
 /// All rows of all live generations, by a scan, one by one, and as a digest.
-fn read_rows(store: &Store) -> Result<BTreeMap<String, Vec<(String, Vec<u8>)>>, StoreError> {
+fn read_rows(store: &Store) -> Result<AllRows, StoreError> {
     let mut all = BTreeMap::new();
     for name in PROJECTIONS {
         let Some(live) = store.projection(name)?.live else { continue };
