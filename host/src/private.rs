@@ -146,6 +146,7 @@ mod tests {
     #[test]
     fn files_are_their_owners_alone_and_no_links() {
         let dir = tempfile::tempdir().unwrap();
+        mode(dir.path(), 0o700);
         let file = dir.path().join("store.redb");
         let rights = || fs::metadata(&file).unwrap().mode() & 0o777;
         drop(open_or_make(&file).unwrap());
