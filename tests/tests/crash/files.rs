@@ -22,7 +22,8 @@ fn a_data_directory_whose_making_was_killed_is_made_again() {
         std::fs::create_dir(data.path()).unwrap();
         std::fs::write(data.path().join("unspool.toml"), "").unwrap();
         std::fs::write(data.path().join(file), content).unwrap();
-        assert_eq!(data.json(["events", "stats"])["events"], 0, "{file}");
+        assert_eq!(data.import(&data.file("one.ndjson", history::of_types(["Fine"])))["added"], 1, "{file}");
+        assert_eq!(data.json(["events", "stats"])["events"], 1, "{file}");
     }
     // Where there is something to lose it is left alone.
     for content in [b"something else".to_vec(), vec![0; 100], [unborn(&[]), b"something".to_vec()].concat()] {
@@ -36,15 +37,39 @@ fn a_data_directory_whose_making_was_killed_is_made_again() {
     let (seed, mut random) = random();
     for _ in 0..kills() / 4 {
         let data = Data::new(BINARY);
+        let one = data.file("one.ndjson", history::of_types(["Fine"]));
         let started = Instant::now();
-        let first = data.start(["events", "stats"]);
+        let first = data.start(with_file(&["events", "import"], &one));
         let until = Duration::from_micros(random.below(20_000));
         while started.elapsed() < until {
             std::hint::spin_loop();
         }
         first.kill();
         KILLS.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(data.json(["events", "stats"])["events"], 0, "{until:?}, UNSPOOL_SEED={seed}");
+        assert_eq!(data.import(&one)["read"], 1, "{until:?}, UNSPOOL_SEED={seed}");
+        assert_eq!(data.json(["events", "stats"])["events"], 1, "{until:?}, UNSPOOL_SEED={seed}");
+    }
+}
+
+/// Files of the release before are written anew, with checksums, when they are opened first.
+#[test]
+fn a_file_that_is_written_anew_is_the_old_one_or_the_new_one() {
+    let _count = Count;
+    for at in ["file.rewritten:1", "file.replaced:1", "file.rewritten:2", "file.replaced:2"] {
+        let data = Data::new(BINARY);
+        std::fs::create_dir(data.path()).unwrap();
+        for name in ["store.redb", "log.redb"] {
+            let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1").join(format!("{name}.gz"));
+            let mut old = flate2::read::GzDecoder::new(std::fs::File::open(old).unwrap());
+            std::io::copy(&mut old, &mut std::fs::File::create(data.path().join(name)).unwrap()).unwrap();
+        }
+        kill(&data, at, ["events", "stats"]);
+        assert_eq!(data.json(["events", "stats"])["events"], 40, "{at}");
+        assert_eq!(data.rows("echo/rows").len(), 40, "{at}");
+        intact(&data, at);
+        for name in ["store.redb", "log.redb"] {
+            assert!(!data.path().join(format!("{name}.draft")).exists(), "{at}");
+        }
     }
 }
 
