@@ -116,7 +116,7 @@ fn what_lacks_events_is_not_given_to_readers_unless_that_is_said() {
     let receipt = data.json(["model", "receipt", "faulty", "--generation", "1"]);
     assert_eq!(
         receipt["events"],
-        json!({ "matching": EVENTS, "handled": EVENTS - waiting, "parked": waiting, "discarded": 0, "missing": 0, "filtered": 0 })
+        json!({ "matching": EVENTS, "handled": EVENTS - waiting, "parked": waiting, "discarded": 0, "missing": 0, "filtered": 0, "leftOut": {} })
     );
     data.run(["model", "export", "faulty/seen"]).refused(3, &["no read model yet"]);
     data.run(["model", "promote", "faulty"]).refused(3, &["parked", "--allow-parked"]);
@@ -200,7 +200,7 @@ fn discarded_events_are_forgotten_and_counted() {
     let receipt = data.json(["model", "receipt", "faulty"]);
     assert_eq!(
         receipt["events"],
-        json!({ "matching": EVENTS, "handled": EVENTS - total, "parked": 0, "discarded": total, "missing": 0, "filtered": 0 })
+        json!({ "matching": EVENTS, "handled": EVENTS - total, "parked": 0, "discarded": total, "missing": 0, "filtered": 0, "leftOut": {} })
     );
     assert_eq!(data.json(["status", "faulty"])["percentComplete"], 100.0);
     data.run(["dead-letters", "discard", "faulty", "--all"]).refused(3, &["no parked events"]);

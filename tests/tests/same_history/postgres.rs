@@ -106,6 +106,7 @@ fn a_store_in_the_order_of_transactions_is_known_by_the_event_too() {
     let _host = data.serve();
     data.ok(["rebuild", "process-map", "--source", &source, "--follow", "--detach"]);
     data.wait_for("process-map", |status| status["eventsProcessed"] == 40);
+    data.wait_for("process-map", |_| data.run(["model", "digest", "process-map"]).exit == Some(0));
     data.ok(["pause", "process-map"]);
     // Archived since: it is there all the same.
     client.batch_execute("UPDATE emt_messages SET is_archived = true WHERE global_position >= 39").unwrap();
