@@ -71,6 +71,13 @@ impl Data {
         copy
     }
 
+    /// A copy whose read models in PostgreSQL are its own from now on, and the original's no more.
+    pub fn adopted_copy(&self) -> Data {
+        let copy = self.copy();
+        copy.ok(["store", "adopt"]);
+        copy
+    }
+
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -263,11 +263,9 @@ fn a_log_that_is_missing_is_not_made_by_reading() {
     let (data, _, _) = with_orders(100);
     std::fs::remove_file(data.path().join("log.redb")).unwrap();
     std::fs::remove_dir_all(data.path().join("compiled")).unwrap();
-    let there = || std::fs::read_dir(data.path()).unwrap().count();
-    let before = there();
     for args in [&["list", "--all"][..], &["plugin", "list"], &["plugin", "history", "order-summary"]] {
         data.run(args.iter().copied());
-        assert_eq!(there(), before, "{args:?}");
+        assert!(!data.path().join("log.redb").exists(), "{args:?}");
     }
 }
 
@@ -300,7 +298,7 @@ fn a_rebuild_that_runs_with_other_options_is_not_taken_for_the_one_that_was_aske
     data.wait_for_host();
     data.wait_for("order-summary", |status| processed(status) > 0);
     let early = events[9].get("id").and_then(Value::as_str).unwrap();
-    let others: [&[&str]; 10] = [
+    let others: [&[&str]; 9] = [
         &["--chunk-size", "30"],
         &["--rate-limit", "2000"],
         &["--priority", "normal"],
@@ -310,7 +308,6 @@ fn a_rebuild_that_runs_with_other_options_is_not_taken_for_the_one_that_was_aske
         &["--follow"],
         &["--from", early],
         &["--to", early],
-        &["--into", "postgres:postgresql://nobody@127.0.0.1:1/nowhere"],
     ];
     for other in others {
         let asked = [&["rebuild", "order-summary", "--detach"], other].concat();

@@ -161,7 +161,7 @@ fn another_plugin_in_place_is_seen_in_the_rows_it_would_change() {
 #[test]
 fn there_must_be_something_to_verify() {
     let data = Data::new(BINARY);
-    data.run(["model", "verify", "nobody"]).refused(3, &["nobody"]);
     data.install(&plugin("faulty"));
+    data.run(["model", "verify", "nobody"]).refused(3, &["nobody"]);
     data.run(["model", "verify", "faulty"]).refused(3, &["unspool rebuild faulty"]);
 }

@@ -281,7 +281,8 @@ pub(super) fn cancel(session: &Session, name: &str, output: &Output) -> Result<u
 
 /// 0 only when every rebuild is complete, and lacks no event that it may not lack.
 fn exit_code(ended: &[Progress], interrupted: bool) -> u8 {
-    let lacks = |progress: &Progress| progress.parked > 0 && !progress.allow_parked;
+    let over = |progress: &Progress| progress.status == Status::Completed;
+    let lacks = |progress: &Progress| over(progress) && progress.parked > 0 && !progress.allow_parked;
     if ended.iter().any(|progress| matches!(progress.status, Status::Failed | Status::Cancelled) || lacks(progress)) {
         FAILED
     } else if interrupted || ended.iter().any(|progress| progress.status != Status::Completed) {

@@ -174,7 +174,7 @@ impl DerefMut for Checked {
 impl Checked {
     /// Reads every page, and says which are not as they were written. Others may read and write meanwhile.
     pub(crate) fn check_pages(&self) -> Result<Vec<String>, DiskError> {
-        Ok(self.pages.check().map_err(redb::StorageError::from)?)
+        Ok(self.pages.check().inspect_err(|_| self.pages.give_up()).map_err(redb::StorageError::from)?)
     }
 }
 
@@ -237,7 +237,7 @@ fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Resu
     let opened = opened.map_err(|_| damaged(format!("{} is damaged: its pages make no sense", path.display())))?;
     match opened {
         Ok(db) => {
-            pages.adopt().map_err(redb::StorageError::from)?;
+            pages.adopt().inspect_err(|_| pages.give_up()).map_err(redb::StorageError::from)?;
             Ok(Some(Checked { db, pages }))
         }
         Err(redb::DatabaseError::Storage(redb::StorageError::Io(e)))

@@ -39,7 +39,10 @@ use std::{
     io::{self, ErrorKind},
     ops::{Bound, Range},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use twox_hash::XxHash3_64;
 
@@ -104,6 +107,8 @@ pub(super) struct Pages {
     boot: Option<[u8; 16]>,
     /// How it was looked at before it was locked.
     look: Look,
+    /// Set once something that redb has not asked for has failed: as after an error that it has seen, nothing is written any more.
+    failed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -280,7 +285,26 @@ pub(super) fn look(file: &dyn StorageBackend, boot: Option<[u8; 16]>) -> io::Res
 impl Pages {
     /// The file called `name`, which looks like `look`.
     pub(super) fn new(file: impl StorageBackend, name: &Path, boot: Option<[u8; 16]>, look: Look) -> Pages {
-        Pages { file: Box::new(file), name: name.to_owned(), boot, look, state: Mutex::default() }
+        Pages {
+            file: Box::new(file),
+            name: name.to_owned(),
+            boot,
+            look,
+            failed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Lets nothing be written any more.
+    pub(super) fn give_up(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    fn refuse_after_failure(&self) -> io::Result<()> {
+        if self.failed.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the file could not be read or written before"));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -523,6 +547,7 @@ impl StorageBackend for Pages {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.refuse_after_failure()?;
         let mut state = self.lock();
         if offset == 0 && data.len() == HEADER {
             state.changes += 1;
@@ -546,6 +571,7 @@ impl StorageBackend for Pages {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.refuse_after_failure()?;
         let mut state = self.lock();
         self.unsettle(&mut state)?;
         self.file.set_len(outer_len(len))?;
@@ -553,6 +579,7 @@ impl StorageBackend for Pages {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.refuse_after_failure()?;
         let changes = {
             let mut state = self.lock();
             for (group, kept) in state.groups.iter_mut().filter(|(_, kept)| kept.changed) {

@@ -97,6 +97,10 @@ fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, afte
     if after.owner.owner.as_ref().is_some_and(|ours| ours != owner) {
         return Some(format!("{projection} belongs to another data directory there"));
     }
+    // One that was never there finds what another has built there.
+    if after.owner.owner.is_none() && !there.generations.is_empty() {
+        return Some(format!("{projection} belongs to another data directory there"));
+    }
     if let Some(unknown) = there.generations.iter().find(|there| there.number >= after.owner.next_generation) {
         return Some(format!(
             "the database has generation {} of {projection}, and the store has made none after {}",

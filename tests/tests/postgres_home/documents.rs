@@ -149,6 +149,8 @@ fn two_that_believe_to_hold_a_generation_do_not_both_commit() {
     let (data, record) = claimed(&database);
     // Restored from a copy: it holds the same attempt of the same generation.
     let twin = data.copy();
+    let file = data.path().join("store.redb");
+    let older = std::fs::read(&file).unwrap();
     let row = |key: &str| RowChange { key: key.to_owned().into(), document: Some(vec![0x80].into()) };
     let (one, other) = (open(&data), open(&twin));
     one.commit(&[commit_of(&record, vec![row("one")])]).unwrap();
@@ -160,7 +162,9 @@ fn two_that_believe_to_hold_a_generation_do_not_both_commit() {
     assert!(matches!(one.commit(&[commit_of(&record, vec![row("late")])]), Err(StoreError::Fenced { .. })));
     one.commit(&[commit_of(&taken, vec![row("three")])]).unwrap();
     // Three commits behind: not one that a lost answer explains.
-    let refused = other.claim("order-summary", 1).map(drop).unwrap_err().to_string();
+    drop(one);
+    std::fs::write(&file, older).unwrap();
+    let refused = open(&data).claim("order-summary", 1).map(drop).unwrap_err().to_string();
     assert!(refused.contains("3 commits") && refused.contains("--restart"), "{refused}");
     let keys: Vec<String> = seen(&mut database.client(), "\"unspool_order-summary_1\".orders").into_keys().collect();
     assert_eq!(keys, ["one", "three", "two"]);

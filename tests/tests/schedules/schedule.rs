@@ -115,6 +115,8 @@ impl<'a> Schedule<'a> {
                 return None;
             }
             Err(RebuildError::Refused { .. }) => Heard::Refused,
+            // With another chunk size, priority or rate than was asked for now.
+            Err(RebuildError::NotPossible(why)) if why.contains("running already, with") => Heard::AlreadyRunning,
             Err(e) => panic!("{ask:?} {name}: {e}"),
         };
         // What was done is durable when it is said. That there is nothing to do may be what this host alone knows.

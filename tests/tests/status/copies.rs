@@ -50,8 +50,8 @@ fn a_copy_changes_nothing_in_a_database_until_it_is_adopted() {
     assert_eq!(live(&copy), json!(1));
     // The original is the one that is kept off now.
     let refused = data.run(["model", "rollback", "faulty"]);
-    refused.refused(2, &["belongs to another data directory"]);
-    data.run(["rebuild", "faulty"]).refused(2, &["belongs to another data directory"]);
+    refused.refused(3, &["belongs to another data directory"]);
+    data.run(["rebuild", "faulty"]).refused(3, &["belongs to another data directory"]);
     assert_eq!(copy.json(["store", "adopt"])["projections"], json!([]), "it is");
 }
 
