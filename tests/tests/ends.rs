@@ -263,9 +263,11 @@ fn a_log_that_is_missing_is_not_made_by_reading() {
     let (data, _, _) = with_orders(100);
     std::fs::remove_file(data.path().join("log.redb")).unwrap();
     std::fs::remove_dir_all(data.path().join("compiled")).unwrap();
+    let there = || std::fs::read_dir(data.path()).unwrap().count();
+    let before = there();
     for args in [&["list", "--all"][..], &["plugin", "list"], &["plugin", "history", "order-summary"]] {
-        data.run(args.iter().copied());
-        assert!(!data.path().join("log.redb").exists(), "{args:?}");
+        assert_eq!(data.run(args.iter().copied()).exit, Some(0), "{args:?}");
+        assert_eq!(there(), before, "{args:?}");
     }
 }
 

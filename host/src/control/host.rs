@@ -131,9 +131,9 @@ impl Host {
     /// When the engine does not start.
     pub fn supervisor(&self) -> Result<&Supervisor, ControlError> {
         let started = self.inner.supervisor.get_or_init(|| {
-            let Inner { dir, store, log, only_reads, files, options, closing, .. } = &*self.inner;
+            let Inner { dir, store, log, files, options, closing, .. } = &*self.inner;
             let engine = Engine::new(EngineOptions {
-                cache_dir: Some(dir.compiled_dir()).filter(|dir| !only_reads || dir.exists()),
+                cache_dir: Some(dir.compiled_dir()),
                 memory_bytes: options.memory_bytes,
                 cpu_time: options.cpu_time,
                 compiler: options.compiler.clone(),

@@ -3,11 +3,13 @@
 //! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
 //! newer version is refused, not guessed at.
 
+mod front;
 mod pages;
 mod plain;
 
 use crate::{crash, private};
-use pages::{Look, LookAgain, Pages, Shared};
+use front::Look;
+use pages::{LookAgain, Pages, Shared};
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction, backends::FileBackend};
 use std::{
     fs::File,
@@ -110,19 +112,11 @@ impl From<redb::Error> for DiskError {
                 Ok(ours) => return ours,
                 Err(e) => redb::Error::Io(e),
             },
-            redb::Error::PreviousIo => {
-                let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(first) = found.first() {
-                    return DiskError::Damaged(first.clone());
-                }
-                redb::Error::PreviousIo
-            }
+            redb::Error::PreviousIo => return what_failed_before(),
             other => other,
         };
         match error {
-            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::ValueTooLarge(_) => {
-                DiskError::Write(error.to_string())
-            }
+            redb::Error::Io(_) | redb::Error::ValueTooLarge(_) => DiskError::Write(error.to_string()),
             other => DiskError::Damaged(format!("the store is damaged: {other}")),
         }
     }
@@ -140,14 +134,54 @@ macro_rules! from_redb {
 
 from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
-/// What damaged files have shown since the process began. redb reads and writes nothing more of a file once anything of it
-/// could not be read, and does not say why again.
-static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The first failure of an open file.
+struct Failed {
+    file: PathBuf,
+    what: String,
+    /// It is damaged; otherwise the system refused to read or write.
+    damaged: bool,
+}
 
-/// Notes that something is not as it was written.
+/// What has failed first of each file. redb reads and writes nothing more of a file of which anything could not be read or
+/// written, and does not say again why, nor which file it was.
+static FAILED: Mutex<Vec<Failed>> = Mutex::new(Vec::new());
+
+/// Notes what redb is told once.
+fn note_failure(file: &Path, error: &io::Error) {
+    let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if error.get_ref().is_some_and(|e| e.is::<LookAgain>()) || failed.iter().any(|failed| failed.file == *file) {
+        return;
+    }
+    let damage = error.get_ref().and_then(|e| e.downcast_ref::<DiskError>()).and_then(|e| match e {
+        DiskError::Damaged(what) => Some(what.clone()),
+        _ => None,
+    });
+    let (what, damaged) = match damage {
+        Some(what) => (what, true),
+        None => (format!("{}: {error}", file.display()), false),
+    };
+    failed.push(Failed { file: file.to_owned(), what, damaged });
+}
+
+/// A file that is opened again has not failed yet.
+fn forget_failure(file: &Path) {
+    FAILED.lock().unwrap_or_else(PoisonError::into_inner).retain(|failed| failed.file != *file);
+}
+
+fn what_failed_before() -> DiskError {
+    let failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let what: Vec<&str> = failed.iter().map(|failed| failed.what.as_str()).collect();
+    let what = match what[..] {
+        [] => redb::Error::PreviousIo.to_string(),
+        [one] => one.to_owned(),
+        _ => format!("of these one was met before, and that file is not used any more: {}", what.join("; ")),
+    };
+    if failed.iter().any(|failed| failed.damaged) { DiskError::Damaged(what) } else { DiskError::Write(what) }
+}
+
+/// Something is not as it was written.
 fn damaged(what: String) -> DiskError {
     tracing::debug!("{what}");
-    FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(what.clone());
     DiskError::Damaged(what)
 }
 
@@ -191,14 +225,14 @@ pub(crate) fn open(
     create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
-    let boot = pages::boot();
+    let boot = front::boot();
     for _ in 0..LOOKS {
         if known && !path.try_exists().map_err(io_error)? {
             return Err(DiskError::Gone(path.to_owned()));
         }
         let file = private::open_or_make(path).map_err(io_error)?;
         let file = FileBackend::new(file).map_err(|e| DiskError::opening(path, e))?;
-        let look = pages::look(&file, boot).map_err(io_error)?;
+        let look = front::look(&file, boot).map_err(io_error)?;
         match look {
             Look::Empty if known => return Err(DiskError::Gone(path.to_owned())),
             Look::Plain => plain::rewrite(path, format, cache_bytes)?,
@@ -219,7 +253,7 @@ pub(crate) fn open_on(
     cache_bytes: usize,
     create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Checked, DiskError> {
-    let look = pages::look(&backend, None).map_err(|source| DiskError::Io { path: name.to_owned(), source })?;
+    let look = front::look(&backend, None).map_err(|source| DiskError::Io { path: name.to_owned(), source })?;
     match open_pages(Pages::new(backend, name, None, look), look, name, cache_bytes)? {
         Some(opened) => ready(opened, name, format, false, create),
         None => Err(DiskError::InUse(name.to_owned())),
@@ -228,6 +262,7 @@ pub(crate) fn open_on(
 
 /// `None` where the file has changed since it was looked at.
 fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Result<Option<Checked>, DiskError> {
+    forget_failure(path);
     let pages = Arc::new(pages);
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsettled);
@@ -257,8 +292,8 @@ pub fn backend(path: &Path) -> Result<impl StorageBackend, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let file = File::options().read(true).write(true).open(path).map_err(io_error)?;
     let file = FileBackend::new(file).map_err(|e| DiskError::opening(path, e))?;
-    let boot = pages::boot();
-    let look = pages::look(&file, boot).map_err(io_error)?;
+    let boot = front::boot();
+    let look = front::look(&file, boot).map_err(io_error)?;
     Ok(Pages::new(file, path, boot, look))
 }
 

@@ -2,7 +2,8 @@
 
 use super::{
     DiskError, damaged, format_of,
-    pages::{self, HEADER, Look, PAGE, Pages, REDB_MAGIC},
+    front::{self, HEADER, Look, REDB_MAGIC},
+    pages::{PAGE, Pages},
 };
 use crate::crash;
 use redb::{StorageBackend, backends::FileBackend};
@@ -28,7 +29,7 @@ pub(super) fn rewrite(path: &Path, format: u32, cache_bytes: usize) -> Result<()
     let (own, named) = (old.metadata().map_err(io_error)?, fs::metadata(path).map_err(io_error)?);
     let mut header = [0; HEADER];
     old.read_exact_at(&mut header, 0).map_err(io_error)?;
-    let unchanged = header.starts_with(REDB_MAGIC) && pages::is_clean(&header);
+    let unchanged = header.starts_with(REDB_MAGIC) && front::is_clean(&header);
     if (own.dev(), own.ino()) != (named.dev(), named.ino()) || !unchanged {
         return Err(DiskError::InUse(path.to_owned()));
     }
@@ -66,7 +67,7 @@ fn copy(old: &File, len: u64, header: &[u8], draft: &Path) -> io::Result<()> {
         fs::remove_file(draft)?;
     }
     let new = File::options().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
-    let new = Pages::new(FileBackend::new(new).map_err(io::Error::other)?, draft, pages::boot(), Look::Empty);
+    let new = Pages::new(FileBackend::new(new).map_err(io::Error::other)?, draft, front::boot(), Look::Empty);
     new.len()?;
     new.set_len(len)?;
     let mut bytes = vec![0; COPIED * PAGE];

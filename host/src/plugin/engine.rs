@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -69,7 +69,9 @@ pub struct Engine {
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<Call>,
-    cache: Option<CompiledCache>,
+    /// Where compiled plugins are kept, and what is there: opened with the first plugin.
+    cache_dir: Option<PathBuf>,
+    cache: OnceLock<CompiledCache>,
     memory_bytes: usize,
     cpu_time: Duration,
     compiler: Option<PathBuf>,
@@ -80,11 +82,10 @@ struct Inner {
 }
 
 impl Engine {
-    /// Starts an engine: reserves the address space of its instances, opens the directory of compiled plugins, and starts
-    /// the clock that stops guests.
+    /// Starts an engine: reserves the address space of its instances, and starts the clock that stops guests.
     ///
     /// # Errors
-    /// When the machine lacks something that the engine needs, or the directory cannot be used.
+    /// When the machine lacks something that the engine needs.
     pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
         if options.memory_bytes > limits::GUEST_MEMORY_CEILING_BYTES {
             return Err(PluginError::MemoryCeiling(options.memory_bytes));
@@ -93,13 +94,13 @@ impl Engine {
         let wasmtime = start()?;
         let mut linker = Linker::new(&wasmtime);
         Projection::add_to_linker::<Call, HasSelf<Call>>(&mut linker, |call| call).map_err(problem)?;
-        let cache = options.cache_dir.map(|dir| CompiledCache::open(&dir, &wasmtime)).transpose()?;
         let ticker = start_ticker(wasmtime.clone())?;
         Ok(Engine {
             inner: Arc::new(Inner {
                 wasmtime,
                 linker,
-                cache,
+                cache_dir: options.cache_dir,
+                cache: OnceLock::new(),
                 memory_bytes: options.memory_bytes,
                 cpu_time: options.cpu_time,
                 compiler: options.compiler,
@@ -114,11 +115,13 @@ impl Engine {
     /// refused, where there is a program to compile with.
     ///
     /// # Errors
-    /// When the bytes are no component of our world, cannot be compiled, or do not describe themselves.
+    /// When the bytes are no component of our world, cannot be compiled, or do not describe themselves, or the directory of
+    /// compiled plugins cannot be used.
     pub fn load(&self, component: &[u8]) -> Result<Plugin, PluginError> {
         let digest = blake3::hash(component);
         let name = digest.to_hex().to_string();
-        let cached = || self.inner.cache.as_ref().and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
+        let cache = self.cache()?;
+        let cached = || cache.and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
         let loaded = |Compiled { component, description }| {
             Ok(Plugin::new(self.clone(), self.link(&component)?, description, name.clone()))
         };
@@ -137,10 +140,20 @@ impl Engine {
         let pre = self.link(&component)?;
         let description = self.describe(&pre, &name)?;
         let compiled = Compiled { component, description };
-        if let Some(cache) = &self.inner.cache {
+        if let Some(cache) = cache {
             cache.put(&digest, &compiled);
         }
         Ok(Plugin::new(self.clone(), pre, compiled.description, name))
+    }
+
+    /// The directory of compiled plugins; it is made when it is first needed.
+    fn cache(&self) -> Result<Option<&CompiledCache>, PluginError> {
+        let Some(dir) = &self.inner.cache_dir else { return Ok(None) };
+        if let Some(cache) = self.inner.cache.get() {
+            return Ok(Some(cache));
+        }
+        let opened = CompiledCache::open(dir, &self.inner.wasmtime)?;
+        Ok(Some(self.inner.cache.get_or_init(|| opened)))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -3,10 +3,12 @@
 use super::{
     Effect, RebuildError,
     compare::{Comparison, compare},
-    place, redrive,
+    place,
+    prepared::{attempt_start, chunk_size, chunks_per_call},
+    redrive,
     same_history::Accept,
+    same_history::refuse_other_history,
     supervisor::Supervisor,
-    trigger::{attempt_start, chunk_size, chunks_per_call, refuse_other_history},
 };
 use crate::{
     plugin::Plugin,

@@ -6,8 +6,8 @@ use super::{
     apart::{Apart, nothing_compared},
     compare::{RowDifference, compare},
     host::Host,
+    prepared::{attempt_start, chunk_size},
     supervisor::{Options, Supervisor},
-    trigger::{attempt_start, chunk_size},
 };
 use crate::{
     disk::DiskError,

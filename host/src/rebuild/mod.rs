@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state` | the states of a rebuild as one pure function |
 //! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
-//! | `trigger` | starting and resuming; `place` finds what operators name in a history |
+//! | `trigger` | starting and resuming; `prepared` looks up what that needs, `place` what operators name in a history |
 //! | `same_history` | whether a source is still the history that a generation was built from |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
@@ -24,6 +24,7 @@ mod determinism;
 mod error;
 mod host;
 mod place;
+mod prepared;
 mod progress;
 mod redrive;
 mod same_history;

@@ -1,10 +1,8 @@
 //! Retrying parked events: each stream from its first parked event on, in order, until one fails again.
 
 use super::{
-    RebuildError, Refusal,
-    same_history::Accept,
+    RebuildError, Refusal, prepared::same_shape, same_history::Accept, same_history::refuse_other_history,
     supervisor::Supervisor,
-    trigger::{refuse_other_history, same_shape},
 };
 use crate::{
     crash, limits,

@@ -121,6 +121,16 @@ pub(super) fn check(
     }
 }
 
+/// A checkpoint holds for the history that it was made from.
+pub(super) fn refuse_other_history(
+    source: &dyn Source,
+    record: &RebuildRecord,
+    accept: &Accept,
+) -> Result<(), RebuildError> {
+    let end = source.ceiling()?;
+    Ok(check(source, record, Some(end), accept).map(drop)?)
+}
+
 /// What stands at the checkpoint of `record` now, and what stood there when it was made: where nothing was noted then, the
 /// last event that was handled is looked for.
 fn seen(source: &dyn Source, record: &RebuildRecord) -> Result<(Option<Mark>, Option<Mark>), SourceError> {
@@ -202,7 +212,7 @@ pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<O
     };
     Ok(match (source.recognises(&record.source_identity), stands, &record.checkpoint.seen) {
         // A file that was appended to.
-        (Recognised::Other(_), Some(Some(found)), Seen::Event(mark)) if found == *mark && is_file(record) => None,
+        (Recognised::Other(_), Some(Some(found)), Seen::Event(mark)) if mark.is(&found) && is_file(record) => None,
         (Recognised::Other(why), _, _) => Some(why),
         (_, Some(None), Seen::Event(mark)) => Some(format!(
             "event {} does not stand at position {} any more: it was put back to an earlier state, emptied, or deleted from",

@@ -1,11 +1,8 @@
 //! Rebuilding one stream: its rows are replaced in what readers see, in one commit.
 
 use super::{
-    RebuildError, Refusal,
-    apart::refuse_moving,
-    same_history::Accept,
-    supervisor::Supervisor,
-    trigger::{refuse_other_history, same_shape},
+    RebuildError, Refusal, apart::refuse_moving, prepared::same_shape, same_history::Accept,
+    same_history::refuse_other_history, supervisor::Supervisor,
 };
 use crate::store::{RowSnapshot, StoreError};
 use crate::{

@@ -4,7 +4,7 @@ use super::{Accept, Answer, Effect, Input, RebuildError, State, alert::Alerts, h
 use crate::{
     crash, limits,
     plugin::Engine,
-    source::{Recognised, Sources},
+    source::{Recognised, Source, Sources},
     store::{Purpose, RebuildRecord, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
@@ -191,11 +191,12 @@ impl Supervisor {
 
     /// How many events of any type a source has in a range; `None` where it is not the history with this identity.
     pub fn events_between(&self, source: &str, identity: &str, after: Position, through: Position) -> Option<u64> {
-        let source = self.host.source(source).ok()?;
-        if source.recognises(identity) != Recognised::Same {
-            return None;
-        }
-        source.count(&Matcher::All, after, through).ok()
+        self.same_source(source, identity)?.count(&Matcher::All, after, through).ok()
+    }
+
+    /// The source of this name, where it is the history with this identity.
+    fn same_source(&self, source: &str, identity: &str) -> Option<Arc<dyn Source>> {
+        self.host.source(source).ok().filter(|source| source.recognises(identity) == Recognised::Same)
     }
 
     /// What a source leaves out of a range, by why (see [`Source::left_out`](crate::source::Source::left_out)); `None` where
@@ -207,8 +208,7 @@ impl Supervisor {
         after: Position,
         through: Position,
     ) -> Option<BTreeMap<String, u64>> {
-        let source = self.host.source(source).ok().filter(|source| source.identity() == identity)?;
-        source.left_out(after, through).ok()
+        self.same_source(source, identity)?.left_out(after, through).ok()
     }
 
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.

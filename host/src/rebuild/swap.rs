@@ -2,9 +2,11 @@
 
 use super::{
     Effect, Input, RebuildError, place,
+    prepared::same_shape,
     same_history::Accept,
+    same_history::refuse_other_history,
     supervisor::Supervisor,
-    trigger::{Trigger, TriggerAnswer, refuse_other_history, same_shape},
+    trigger::{Trigger, TriggerAnswer},
 };
 use crate::{
     crash,

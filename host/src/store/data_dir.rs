@@ -13,7 +13,6 @@ use std::{
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
 /// | `kept` | which of the two there have been: they are not made anew when they are missing |
-/// | `unspool.toml` | settings of the operator, where there are any |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
 /// | `unspool.toml` | what operators have settled: named sources, homes of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
@@ -25,7 +24,7 @@ pub struct DataDir(PathBuf);
 /// Who has any of these has made the directory for us.
 const OURS: [&str; 4] = ["store.redb", "log.redb", crate::disk::KEPT, crate::settings::FILE];
 
-/// What is of use to others than its owner only where they mean harm.
+/// What others must not write to, nor put in place.
 const ENTRIES: [&str; 8] = [
     "store.redb",
     "log.redb",

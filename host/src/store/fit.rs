@@ -6,7 +6,7 @@
 
 use super::{
     ProjectionRecord, RebuildRecord, Store, StoreError,
-    home::{GenerationThere, Standing},
+    home::{GenerationThere, Standing, make_room},
 };
 use std::collections::BTreeSet;
 
@@ -32,6 +32,23 @@ impl Told {
     }
 }
 
+/// What does not fit.
+enum Misfit {
+    /// The database has the read model of another data directory.
+    Foreign,
+    /// The two tell different stories, and this is what they say.
+    Apart(String),
+}
+
+impl Misfit {
+    fn said(&self, projection: &str, into: &str) -> String {
+        match self {
+            Misfit::Foreign => format!("{projection} belongs to another data directory in {into}"),
+            Misfit::Apart(why) => format!("the store and {into} do not belong together: {why}"),
+        }
+    }
+}
+
 impl Store {
     /// Refuses to go on with `projection` where the store and the database that has its live generation, or generation
     /// `asked`, or is named by `into`, do not belong together.
@@ -45,12 +62,15 @@ impl Store {
             homes.extend(told.record(number).and_then(|record| record.home.as_ref()).map(|home| home.into.clone()));
         }
         for into in homes {
-            if let Some(why) = self.misfit(projection, asked, &into)? {
-                return Err(StoreError::Refused(format!(
-                    "the store and {into} do not belong together: {why}; one of the two was restored from an older copy, or the \
-                     data directory was copied: go back to copies of one time, or unspool rebuild {projection} --restart builds a \
-                     new generation in both"
-                )));
+            if let Some(misfit) = self.misfit(projection, asked, &into)? {
+                let remedy = match misfit {
+                    Misfit::Foreign => make_room(projection),
+                    Misfit::Apart(_) => format!(
+                        "one of the two was restored from an older copy: go back to copies of one time, or unspool rebuild \
+                         {projection} --restart builds a new generation in both"
+                    ),
+                };
+                return Err(StoreError::Refused(format!("{}; {remedy}", misfit.said(projection, &into))));
             }
         }
         Ok(())
@@ -66,14 +86,14 @@ impl Store {
             told.records.iter().filter_map(|record| record.home.as_ref().map(|home| home.into.clone())).collect();
         let mut problems = Vec::new();
         for into in homes {
-            if let Some(why) = self.misfit(projection, None, &into)? {
-                problems.push(format!("{projection}: the store and {into} do not belong together: {why}"));
+            if let Some(misfit) = self.misfit(projection, None, &into)? {
+                problems.push(format!("{projection}: {}", misfit.said(projection, &into)));
             }
         }
         Ok(problems)
     }
 
-    fn misfit(&self, projection: &str, asked: Option<u64>, into: &str) -> Result<Option<String>, StoreError> {
+    fn misfit(&self, projection: &str, asked: Option<u64>, into: &str) -> Result<Option<Misfit>, StoreError> {
         let pool = self.homes.open(into)?;
         let before = self.told(projection)?;
         let there = pool.standing(projection)?;
@@ -87,26 +107,31 @@ impl Store {
 }
 
 /// Why what the database says is nothing that the store may have done.
-fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, after: &Told) -> Option<String> {
+fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, after: &Told) -> Option<Misfit> {
     let projection = &after.owner.description.name;
     let number = |number: Option<u64>| number.map_or("none".to_owned(), |number| number.to_string());
     let live = after.there(after.owner.live, into);
     let Some(owner) = &there.owner else {
-        return live.map(|live| format!("the store says that generation {live} of {projection} is live, and the database knows nothing of {projection}"));
+        return live.map(|live| {
+            Misfit::Apart(format!(
+                "the store says that generation {live} of {projection} is live, and the database knows nothing of {projection}"
+            ))
+        });
     };
-    if after.owner.owner.as_ref().is_some_and(|ours| ours != owner) {
-        return Some(format!("{projection} belongs to another data directory there"));
-    }
-    // One that was never there finds what another has built there.
-    if after.owner.owner.is_none() && !there.generations.is_empty() {
-        return Some(format!("{projection} belongs to another data directory there"));
+    let ours = match &after.owner.owner {
+        Some(ours) => ours == owner,
+        // It was never there; what has generations there is another's.
+        None => there.generations.is_empty(),
+    };
+    if !ours {
+        return Some(Misfit::Foreign);
     }
     if let Some(unknown) = there.generations.iter().find(|there| there.number >= after.owner.next_generation) {
-        return Some(format!(
+        return Some(Misfit::Apart(format!(
             "the database has generation {} of {projection}, and the store has made none after {}",
             unknown.number,
             after.owner.next_generation.saturating_sub(1)
-        ));
+        )));
     }
     // Both ends of what may have changed meanwhile; and what a switch that is under way leads to.
     let mut shown = vec![live, before.there(before.owner.live, into)];
@@ -118,13 +143,13 @@ fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, afte
         |there: &&GenerationThere| after.commits(there.number).is_some_and(|commits| there.commits == commits + 1);
     shown.extend(there.generations.iter().filter(ahead).map(|there| Some(there.number)));
     if !shown.contains(&there.live) {
-        return Some(format!(
+        return Some(Misfit::Apart(format!(
             "the store says that generation {} of {projection} is live there, and the views show generation {}",
             number(live),
             number(there.live)
-        ));
+        )));
     }
-    [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
+    let apart = [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
         let (first, last) = (before.commits(number)?, after.commits(number)?);
         let Some(found) = there.generation(number) else {
             return (first > 0).then(|| format!("generation {number} of {projection} is not in the database"));
@@ -138,5 +163,6 @@ fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, afte
                 found.commits
             )
         })
-    })
+    });
+    apart.map(Misfit::Apart)
 }

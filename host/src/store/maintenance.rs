@@ -89,7 +89,7 @@ impl Store {
         if let Some(original) = &report.copy_of
             && self.projections()?.iter().any(|projection| projection.owner.is_some())
         {
-            report.problems.push(super::place::copy_of(original));
+            report.problems.push(super::location::copy_of(original));
         }
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
@@ -273,7 +273,7 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     copy_table(read, &write, COMPONENTS)?;
     copy_table(read, &write, PROJECTIONS)?;
     copy_table(read, &write, REBUILDS)?;
-    super::place::copy_place(read, &write)?;
+    super::location::copy_location(read, &write)?;
     // Made with the first rows.
     if read.list_tables()?.any(|table| table.name() == DICTIONARIES.name()) {
         copy_table(read, &write, DICTIONARIES)?;

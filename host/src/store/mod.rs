@@ -2,7 +2,7 @@
 //!
 //! | redb table | key | value |
 //! |---|---|---|
-//! | `meta` | name | `format`: the version of this layout, 4 bytes little-endian; `place`: its directory (see `place.rs`) |
+//! | `meta` | name | `format`: the version of this layout, 4 bytes little-endian; `place`: its directory (see `location.rs`) |
 //! | `components` | plugin digest | the component's bytes |
 //! | `projections` | projection | [`ProjectionRecord`], MessagePack |
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
@@ -24,11 +24,11 @@ mod generations;
 mod home;
 mod journal;
 mod kept;
+mod location;
 mod maintenance;
 pub mod merged;
 mod packed;
 mod parked;
-mod place;
 mod readers;
 mod records;
 mod registry;
@@ -40,8 +40,8 @@ pub use error::StoreError;
 pub use generations::{AttemptStart, NewRebuild};
 pub use home::{Home, homely};
 pub use journal::Settled;
+pub use location::Adopted;
 pub use maintenance::{CheckReport, compact};
-pub use place::Adopted;
 pub use readers::Allow;
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
@@ -66,7 +66,7 @@ const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("
 pub struct Store {
     db: Arc<Checked>,
     homes: Arc<Homes>,
-    place: Arc<place::Whereabouts>,
+    location: Arc<location::Whereabouts>,
 }
 
 impl Store {
@@ -83,7 +83,7 @@ impl Store {
             create_tables,
         )?;
         let mut store = Store::over(db)?;
-        store.place = Arc::new(store.find_place(dir)?);
+        store.location = Arc::new(store.find_location(dir)?);
         Ok(store)
     }
 
@@ -98,7 +98,7 @@ impl Store {
     }
 
     fn over(db: Checked) -> Result<Store, StoreError> {
-        let store = Store { db: Arc::new(db), homes: Arc::default(), place: Arc::default() };
+        let store = Store { db: Arc::new(db), homes: Arc::default(), location: Arc::default() };
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {
             tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");

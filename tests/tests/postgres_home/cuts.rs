@@ -6,7 +6,7 @@ use unspool_tests::postgres::{Proxy, Server, Stop, shared};
 #[test]
 fn a_server_that_crashes_and_comes_back_loses_and_doubles_nothing() {
     let (orders, mut server) = (&*ORDERS_BUILT, Server::new());
-    let data = orders.data.adopted_copy();
+    let data = orders.data.copy();
     let target = into(&server.url());
     for (round, how) in [Stop::Immediate, Stop::Fast].into_iter().enumerate() {
         let slow = ["--rate-limit", "1000", "--chunk-size", "50", "--restart", "--into", &target];
@@ -30,7 +30,7 @@ fn a_server_that_crashes_and_comes_back_loses_and_doubles_nothing() {
 fn a_connection_that_is_cut_anywhere_loses_and_doubles_nothing() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("cut"));
     let proxy = Proxy::new(shared().port());
-    let data = orders.data.adopted_copy();
+    let data = orders.data.copy();
     let target = into(&proxy.url(&database.url()));
     let mut cuts = 0;
     // Behind the first answers, which begin the rebuild, come those of commits; some cuts are right behind a COMMIT.

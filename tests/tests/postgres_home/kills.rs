@@ -77,14 +77,14 @@ fn parked_events_and_rows_move_together() {
     let parking = ["rebuild", "faulty", "--on-error", "park", "--chunk-size", "40", "--rate-limit", "800", "--restart"];
     let target = into(&database.url());
     let rebuild: Vec<&str> = parking.iter().copied().chain(["--into", &target]).collect();
-    let unbroken = base.adopted_copy();
+    let unbroken = base.copy();
     unbroken.run(parking);
     let listed = unbroken.list(["dead-letters", "list", "faulty"]);
     assert!(listed.len() > 2, "{listed:#?}");
     let rows = unbroken.rows_of("faulty/seen", "1");
     let mut kills = 0;
     loop {
-        let data = base.adopted_copy();
+        let data = base.copy();
         let at = format!("home.committed:{}", kills + 1);
         let output = data.command(&rebuild).env("UNSPOOL_CRASH_AT", &at).stdin(Stdio::null()).output().unwrap();
         if output.status.signal() != Some(9) {

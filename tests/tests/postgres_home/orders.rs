@@ -30,7 +30,7 @@ pub static ORDERS_BUILT: LazyLock<Orders> = LazyLock::new(|| {
     data.import(&data.file("orders.ndjson", history::orders(ORDERS, 23)));
     let names = ["order-summary", "inventory-levels"];
     names.iter().for_each(|name| data.install(&plugin(name)));
-    let unbroken = data.adopted_copy();
+    let unbroken = data.copy();
     unbroken.ok(["rebuild", "order-summary", "--to", EARLY]);
     let early = unbroken.rows("order-summary/orders");
     unbroken.ok(["rebuild", "--all"]);
@@ -64,7 +64,7 @@ pub fn dies(data: &Data, at: &str, args: &[&str]) -> bool {
 
 /// A data directory whose readers see the first orders, in `database`.
 pub fn with_early(database: &Database<'_>) -> Data {
-    let data = ORDERS_BUILT.data.adopted_copy();
+    let data = ORDERS_BUILT.data.copy();
     data.ok(["rebuild", "order-summary", "--to", EARLY, "--into", &into(&database.url())]);
     data
 }

@@ -9,7 +9,7 @@ fn what_a_database_does_not_accept_is_said_before_anything_changes() {
     let database = server.database("refusing");
     server.role("home_reader", None);
     server.role("home_secret", Some("open sesame"));
-    let data = orders.data.adopted_copy();
+    let data = orders.data.copy();
     data.ok(["rebuild", "order-summary", "--to", EARLY]);
     let before = (data.list(["model", "generations", "order-summary"]), data.json(["status", "order-summary"]));
     let rebuild = |url: &str| data.run(["rebuild", "order-summary", "--into", &into(url)]);
@@ -35,7 +35,7 @@ fn what_a_database_does_not_accept_is_said_before_anything_changes() {
     assert_eq!(data.rows("order-summary/orders"), orders.early);
     // Two data directories do not share a projection.
     data.ok(["rebuild", "order-summary", "--into", &into(&database.url())]);
-    let other = orders.data.adopted_copy();
+    let other = orders.data.copy();
     other.run(["rebuild", "order-summary", "--into", &into(&database.url())]).refused(3, &["another data directory"]);
     // With the privileges that the documentation names, and the right password.
     let home = server.database("granted");

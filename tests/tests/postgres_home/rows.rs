@@ -8,7 +8,7 @@ use unspool_tests::{data::Data, history, plugins::plugin, postgres::shared};
 #[test]
 fn rows_in_a_database_are_those_in_the_store() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("same_rows"));
-    let data = orders.data.adopted_copy();
+    let data = orders.data.copy();
     data.ok(["rebuild", "--all", "--into", &into(&database.url())]);
     for (name, digest) in &orders.digests {
         assert_eq!(data.digest(name), *digest, "{name}");
@@ -36,7 +36,7 @@ fn rows_in_a_database_are_those_in_the_store() {
 #[test]
 fn what_unspool_toml_says_of_a_projection_holds_for_every_rebuild() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("settings"));
-    let (data, mut client) = (orders.data.adopted_copy(), database.client());
+    let (data, mut client) = (orders.data.copy(), database.client());
     let set = |index: &str| {
         let text = format!(
             "[projections.order-summary]\ninto = \"{}\"\n[projections.order-summary.tables.orders]\nindexes = [\"{index}\"]\n",
@@ -78,7 +78,7 @@ fn what_unspool_toml_says_of_a_projection_holds_for_every_rebuild() {
 #[test]
 fn a_damaged_row_is_found_and_made_good() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("damaged"));
-    let (data, mut client) = (orders.data.adopted_copy(), database.client());
+    let (data, mut client) = (orders.data.copy(), database.client());
     data.ok(["rebuild", "order-summary", "--into", &into(&database.url())]);
     let damage = |client: &mut Client, generation: u64| {
         let table = format!("\"unspool_order-summary_{generation}\".orders");

@@ -28,7 +28,7 @@ fn a_kill_in_a_switch_is_made_good_by_the_next_command() {
 #[test]
 fn generations_are_switched_and_dropped_in_both_homes() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("generations"));
-    let (data, mut client) = (orders.data.adopted_copy(), database.client());
+    let (data, mut client) = (orders.data.copy(), database.client());
     let views = |client: &mut Client| {
         client.query("SELECT FROM pg_views WHERE schemaname = 'order-summary'", &[]).unwrap().len()
     };
@@ -62,7 +62,7 @@ fn generations_are_switched_and_dropped_in_both_homes() {
 #[test]
 fn readers_see_one_generation_or_the_other() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("readers"));
-    let data = orders.data.adopted_copy();
+    let data = orders.data.copy();
     data.ok(["rebuild", "inventory-levels", "--to", EARLY, "--into", &into(&database.url())]);
     data.ok(["rebuild", "inventory-levels", "--no-promote"]);
     // Both tables in one statement.

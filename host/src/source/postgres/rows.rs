@@ -233,7 +233,8 @@ impl Rows {
         }
         let text = str::from_utf8(raw).map_err(|_| {
             format!(
-                "its {what} is not text in UTF-8: it may be compressed, encrypted, in another serialisation than JSON, or in a                  database whose encoding is SQL_ASCII"
+                "its {what} is not text in UTF-8: it may be compressed, encrypted, in another serialisation than JSON, or in a \
+                 database whose encoding is SQL_ASCII"
             )
         })?;
         if !raw.trim_ascii_start().starts_with(b"\"") {
@@ -244,7 +245,8 @@ impl Rows {
             Nested::Keep => Ok(text.into()),
             Nested::Read => Ok(inner.into()),
             Nested::Refuse => Err(format!(
-                "its {what} is a text that holds JSON, written by two serialisers: add nested=read to the source for the JSON in it,                  or nested=keep for the text"
+                "its {what} is a text that holds JSON, written by two serialisers: add nested=read to the source for the JSON in it, \
+                 or nested=keep for the text"
             )),
         }
     }
@@ -254,7 +256,8 @@ impl Rows {
         let taken = if is_jsonb { from_jsonb(text, numbers) } else { from_json_as(text, numbers) };
         taken.map_err(|problem| match problem {
             DocumentError::Number { .. } => format!(
-                "its {what}: {problem}, or add numbers=text to the source for the text of such numbers, numbers=round for the                  nearest double"
+                "its {what}: {problem}, or add numbers=text to the source for the text of such numbers, numbers=round for the \
+                 nearest double"
             ),
             other => format!("its {what}: {other}"),
         })

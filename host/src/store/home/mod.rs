@@ -30,7 +30,7 @@ mod switch;
 pub use commit::homely;
 pub(super) use pool::Pool;
 pub(super) use rows::HomeRows;
-pub(super) use schema::Claimed;
+pub(super) use schema::{Claimed, make_room};
 pub(super) use standing::{GenerationThere, Standing};
 
 use super::StoreError;

@@ -40,6 +40,14 @@ pub(in crate::store) struct Claimed {
     pub(in crate::store) newest: Option<Commit>,
 }
 
+/// What helps where another data directory has a projection of this name in a database.
+pub(in crate::store) fn make_room(projection: &str) -> String {
+    format!(
+        "name another database or, if that directory is gone, make room: DELETE FROM unspool.projections WHERE projection = \
+         '{projection}'"
+    )
+}
+
 impl Pool {
     /// Checks that `projection` of `owner` can live in this database, and makes what all projections share. Changes nothing
     /// that readers see.
@@ -100,10 +108,7 @@ impl Pool {
         if row.get::<_, &str>(0) == owner {
             return Ok(());
         }
-        Err(self.refused(format!(
-            "{projection} belongs to another data directory there; name another database or, if that directory is gone, make room: \
-             DELETE FROM unspool.projections WHERE projection = '{projection}'"
-        )))
+        Err(self.refused(format!("{projection} belongs to another data directory there; {}", make_room(projection))))
     }
 
     /// Makes the read model of one data directory another's: `old` and `new` are the names by which they are told apart.

@@ -23,22 +23,22 @@ const PLACE: &str = "place";
 
 /// A directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+struct Location {
     path: String,
     device: u64,
     inode: u64,
 }
 
-impl Place {
-    fn of(dir: &Path) -> Result<Place, StoreError> {
+impl Location {
+    fn of(dir: &Path) -> Result<Location, StoreError> {
         let io_error = |source| DiskError::Io { path: dir.to_owned(), source };
         let path = fs::canonicalize(dir).map_err(io_error)?.to_string_lossy().into_owned();
         let metadata = fs::metadata(dir).map_err(io_error)?;
-        Ok(Place { path, device: metadata.dev(), inode: metadata.ino() })
+        Ok(Location { path, device: metadata.dev(), inode: metadata.ino() })
     }
 
     /// A directory that was renamed, or whose file system has come back under another number, is the same.
-    fn is(&self, other: &Place) -> bool {
+    fn is(&self, other: &Location) -> bool {
         self.inode == other.inode && (self.device == other.device || self.path == other.path)
     }
 }
@@ -46,13 +46,13 @@ impl Place {
 /// Where the store is, and where it was.
 #[derive(Default)]
 pub(super) struct Whereabouts {
-    here: Option<Place>,
+    here: Option<Location>,
     /// The directory of which this one is a copy.
-    original: Mutex<Option<Place>>,
+    original: Mutex<Option<Location>>,
 }
 
 impl Whereabouts {
-    fn original(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+    fn original(&self) -> std::sync::MutexGuard<'_, Option<Location>> {
         self.original.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,12 +71,12 @@ pub struct Adopted {
 
 impl Store {
     /// Finds out whether this is the directory in which the store was before. One that was nowhere yet is here from now on.
-    pub(super) fn find_place(&self, dir: &DataDir) -> Result<Whereabouts, StoreError> {
-        let here = Place::of(dir.path())?;
+    pub(super) fn find_location(&self, dir: &DataDir) -> Result<Whereabouts, StoreError> {
+        let here = Location::of(dir.path())?;
         let noted = noted(&self.db.begin_read()?)?;
         let original = match noted {
-            Some(place) if !place.is(&here) => Some(place),
-            Some(place) if place == here => None,
+            Some(location) if !location.is(&here) => Some(location),
+            Some(location) if location == here => None,
             _ => {
                 let write = self.db.begin_write()?;
                 note(&write, &here)?;
@@ -89,15 +89,23 @@ impl Store {
 
     /// The directory of which this one is a copy, or from which it was moved; `None` where it is where it was.
     pub fn original(&self) -> Option<String> {
-        self.place.original().as_ref().map(|place| place.path.clone())
+        self.location.original().as_ref().map(|location| location.path.clone())
     }
 
-    /// Refuses to change anything in a database from a copy.
+    /// Refuses to change anything in a database from a copy. One of whose projections no database knows is no copy of
+    /// anything there: it is where it is from now on.
     pub(super) fn refuse_copy(&self) -> Result<(), StoreError> {
-        match self.original() {
-            None => Ok(()),
-            Some(original) => Err(StoreError::Refused(copy_of(&original))),
+        let Some(original) = self.original() else { return Ok(()) };
+        if self.projections()?.iter().any(|projection| projection.owner.is_some()) {
+            return Err(StoreError::Refused(copy_of(&original)));
         }
+        if let Some(here) = &self.location.here {
+            let write = self.db.begin_write()?;
+            note(&write, here)?;
+            write.commit()?;
+        }
+        *self.location.original() = None;
+        Ok(())
     }
 
     /// Makes the read models in databases this directory's own: after it was moved or restored, and where the one before is
@@ -106,7 +114,7 @@ impl Store {
     /// # Errors
     /// When a database cannot be reached, or its read models belong to yet another directory.
     pub fn adopt_databases(&self) -> Result<Adopted, StoreError> {
-        let Some(here) = self.place.here.clone() else {
+        let Some(here) = self.location.here.clone() else {
             return Err(StoreError::Refused("this store is in no directory".to_owned()));
         };
         let original = self.original();
@@ -148,7 +156,7 @@ impl Store {
         }
         note(&write, &here)?;
         write.commit()?;
-        *self.place.original() = None;
+        *self.location.original() = None;
         Ok(adopted)
     }
 }
@@ -162,24 +170,24 @@ pub(super) fn copy_of(original: &str) -> String {
     )
 }
 
-fn noted(read: &ReadTransaction) -> Result<Option<Place>, StoreError> {
+fn noted(read: &ReadTransaction) -> Result<Option<Location>, StoreError> {
     let meta = read.open_table(META)?;
-    meta.get(PLACE)?.map(|place| decode("its place", place.value())).transpose()
+    meta.get(PLACE)?.map(|location| decode("its location", location.value())).transpose()
 }
 
-fn note(write: &WriteTransaction, place: &Place) -> Result<(), StoreError> {
-    write.open_table(META)?.insert(PLACE, encode(place)?.as_slice())?;
+fn note(write: &WriteTransaction, location: &Location) -> Result<(), StoreError> {
+    write.open_table(META)?.insert(PLACE, encode(location)?.as_slice())?;
     Ok(())
 }
 
 /// Lets a backup know of which directory it is one, where databases know that directory.
-pub(super) fn copy_place(read: &ReadTransaction, write: &WriteTransaction) -> Result<(), StoreError> {
-    let Some(place) = noted(read)? else { return Ok(()) };
+pub(super) fn copy_location(read: &ReadTransaction, write: &WriteTransaction) -> Result<(), StoreError> {
+    let Some(location) = noted(read)? else { return Ok(()) };
     for entry in read.open_table(PROJECTIONS)?.iter()? {
         let (name, record) = entry?;
         let projection: ProjectionRecord = decode(name.value(), record.value())?;
         if projection.owner.is_some() {
-            return note(write, &place);
+            return note(write, &location);
         }
     }
     Ok(())
