@@ -46,8 +46,8 @@ pub fn mixed(events: usize, others: &[(usize, &'static str)]) -> Vec<u8> {
     on_streams((0..events).map(|number| (streams[number % 40].as_str(), kind(number))))
 }
 
-/// The folder with real logs and expected results that `UNSPOOL_SHARED_DATA` names: tests that use it are skipped
-/// without it.
-pub fn shared() -> Option<PathBuf> {
-    std::env::var_os("UNSPOOL_SHARED_DATA").map(PathBuf::from)
+/// The folder with real logs and expected results that `UNSPOOL_SHARED_DATA` names: tests that use it are ignored unless they
+/// are asked for.
+pub fn shared() -> PathBuf {
+    std::env::var_os("UNSPOOL_SHARED_DATA").expect("UNSPOOL_SHARED_DATA names a folder of real logs").into()
 }

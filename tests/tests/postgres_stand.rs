@@ -164,10 +164,8 @@ fn a_naive_reader_loses_what_overlapping_writers_commit_late() {
 }
 
 #[test]
+#[ignore = "needs npm and pip, which install the libraries"]
 fn libraries_fill_the_tables_as_the_schemas_say() {
-    if !stores::libraries::wanted() {
-        return;
-    }
     let lines = history::orders(300, 7);
     let events = history::events(&lines);
     for (preset, fill) in [

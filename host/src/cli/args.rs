@@ -277,7 +277,7 @@ pub struct RebuildArgs {
     /// Replay this stream alone, and replace its rows in what readers see.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
         "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into",
-        "allow_empty", "accept_missing"
+        "allow_empty", "accept_missing", "allow_parked", "map", "without_time", "numbers"
     ])]
     pub stream: Option<String>,
     /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later

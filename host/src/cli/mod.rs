@@ -232,7 +232,8 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
         ));
     };
     let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
-    if source == "log" {
+    // What the data directory has or names is read there.
+    if !(source.starts_with("file:") || source.starts_with("postgres:")) {
         return show(&Session::open(cli, Use::Change)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;

@@ -215,6 +215,12 @@ impl Prepared {
             ("--on-error", asked.on_error.is_some_and(|other| other != record.on_error), written(&record.on_error)),
             ("--no-promote", asked.no_promote && record.promote, "it promotes".to_owned()),
             ("--allow-parked", asked.allow_parked && !record.allow_parked, "it may lack no event".to_owned()),
+            ("--allow-empty", asked.allow_empty && !record.allow_empty, "it replaces no rows by nothing".to_owned()),
+            (
+                "--accept-missing",
+                asked.accept.missing.is_some_and(|missing| missing != record.accept_missing),
+                record.accept_missing.to_string(),
+            ),
             ("--follow", asked.follow && !record.follow, "it ends with its history".to_owned()),
         ];
         differs.into_iter().find(|(_, differs, _)| *differs).map(|(option, _, runs_with)| (option, runs_with))

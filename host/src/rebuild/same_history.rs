@@ -64,7 +64,7 @@ pub(super) fn check(
     end: Option<Position>,
     accept: &Accept,
 ) -> Result<Seen, Departure> {
-    if let Recognised::Other(why) = source.recognises(&record.source_identity)
+    if let Recognised::Other(why) | Recognised::Changed(why) = source.recognises(&record.source_identity)
         && !accept.history
     {
         return Err(departed(record, &why, Remedy::Identity));
@@ -212,16 +212,12 @@ pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<O
     };
     Ok(match (source.recognises(&record.source_identity), stands, &record.checkpoint.seen) {
         // A file that was appended to.
-        (Recognised::Other(_), Some(Some(found)), Seen::Event(mark)) if mark.is(&found) && is_file(record) => None,
-        (Recognised::Other(why), _, _) => Some(why),
+        (Recognised::Changed(_), Some(Some(found)), Seen::Event(mark)) if mark.is(&found) => None,
+        (Recognised::Other(why) | Recognised::Changed(why), _, _) => Some(why),
         (_, Some(None), Seen::Event(mark)) => Some(format!(
             "event {} does not stand at position {} any more: it was put back to an earlier state, emptied, or deleted from",
             mark.id, mark.position
         )),
         _ => None,
     })
-}
-
-fn is_file(record: &RebuildRecord) -> bool {
-    record.source.starts_with("file:")
 }

@@ -17,13 +17,7 @@ pub trait Source: Send + Sync {
     fn identity(&self) -> &str;
 
     /// Whether `identity`, as a record has it, is that of this history.
-    fn recognises(&self, identity: &str) -> Recognised {
-        if identity == self.identity() {
-            Recognised::Same
-        } else {
-            Recognised::Other("its content has changed".to_owned())
-        }
-    }
+    fn recognises(&self, identity: &str) -> Recognised;
 
     /// Which event stands at exactly this position now, of whatever type; `None` where none does. An event that the history
     /// still holds and does not give to readers any more (an archived one) stands there all the same.
@@ -99,6 +93,9 @@ pub enum Recognised {
     Same,
     /// It is of an earlier form, which does not tell enough: the event at the checkpoint decides.
     Unclear,
+    /// It is a file with another content: the same history only where the file has grown, which the event at the checkpoint
+    /// tells; why.
+    Changed(String),
     /// It is another history; why.
     Other(String),
 }

@@ -19,14 +19,14 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// A pooler before `server` with so many sessions, in a `mode` of its own: `transaction`, `session`. `None` where
-    /// pgbouncer is not installed.
-    pub fn new(server: &Server, mode: &str, sessions: usize) -> Option<Pooler> {
+    /// A pooler before `server` with so many sessions, in a `mode` of its own: `transaction`, `session`.
+    pub fn new(server: &Server, mode: &str, sessions: usize) -> Pooler {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let program = std::env::split_paths(&path)
             .chain(["/usr/sbin".into()])
             .map(|folder| folder.join("pgbouncer"))
-            .find(|program| program.is_file())?;
+            .find(|program| program.is_file())
+            .expect("these tests start a pooler: install it first (Debian: apt-get install pgbouncer)");
         let dir = tempfile::Builder::new().prefix("unspool-pooler-").tempdir().expect("a temporary directory");
         binaries::hand_over(dir.path());
         let port = super::server::free_port();
@@ -49,7 +49,7 @@ impl Pooler {
             assert!(Instant::now() < until, "pgbouncer does not start ({e}): {}", pooler.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Some(pooler)
+        pooler
     }
 
     /// The URL of a database, through the pooler.

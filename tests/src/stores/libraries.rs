@@ -1,5 +1,5 @@
-//! Stores that their own libraries fill. They come from npm and PyPI: these need a network, so tests use them only when
-//! `UNSPOOL_STORE_LIBRARIES=1` is set.
+//! Stores that their own libraries fill. They come from npm and PyPI, which need a network: tests that use them are ignored
+//! unless they are asked for.
 
 use std::{
     io::Write,
@@ -7,11 +7,6 @@ use std::{
     process::{Command, Stdio},
 };
 use tempfile::TempDir;
-
-/// Whether tests may use them.
-pub fn wanted() -> bool {
-    std::env::var_os("UNSPOOL_STORE_LIBRARIES").is_some_and(|value| value == "1")
-}
 
 /// Appends the events of `lines` (NDJSON) to the empty database at `url` through Emmett, one by one: their ids, streams,
 /// types, data and metadata; the store sets the time.

@@ -68,6 +68,11 @@ impl Outcomes {
         }
     }
 
+    /// A run in which nothing was read, or nothing was found while reading, would show nothing.
+    fn assert_telling(&self) {
+        assert!(self.read_right > 0 && self.said_damaged > 0, "{self:?}");
+    }
+
     /// `opened`, if it is.
     fn open<T>(&mut self, opened: Result<T, String>) -> Option<T> {
         match opened {
@@ -148,6 +153,7 @@ fn a_flipped_bit_of_a_log_is_found_when_it_is_read() {
         }
     }
     println!("{} flips in a log of {} bytes: {outcomes:?}", flips(), image.len());
+    outcomes.assert_telling();
 }
 
 #[test]
@@ -180,6 +186,7 @@ fn a_flipped_bit_of_a_log_reaches_no_row() {
         assert!(machine.store.check().unwrap().problems.is_empty(), "byte {at}");
     }
     println!("{} flips in a log of {} bytes, two rebuilds each: {outcomes:?}", flips() / 2, image.len());
+    outcomes.assert_telling();
 }
 
 /// By table, in key order: keys and documents.
@@ -244,6 +251,7 @@ fn a_flipped_bit_of_a_store_is_found_when_it_is_read() {
         drop(store);
     }
     println!("{} flips in a store of {} bytes: {outcomes:?}", flips(), image.len());
+    outcomes.assert_telling();
 }
 
 /// Damage that is more than a bit: sectors of something else, a tail that is missing, pages that have changed places.

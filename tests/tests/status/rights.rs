@@ -108,12 +108,10 @@ fn files_that_others_may_write_and_links_are_refused() {
     assert!(answer.status.success(), "{answer:?}");
 }
 
-/// Needs to be root, to give things away.
 #[test]
+#[ignore = "needs root, to give files away"]
 fn what_belongs_to_others_is_refused() {
-    if !geteuid().is_root() {
-        return eprintln!("skipped: only root can give files away");
-    }
+    assert!(geteuid().is_root(), "only root can give files away");
     let data = with_rows();
     chown(data.path().join("log.redb"), Some(NOBODY), None).unwrap();
     data.run(["model", "digest", "faulty"]).refused(2, &["log.redb", "belongs to user 65534", "chown 0"]);
@@ -126,10 +124,9 @@ fn what_belongs_to_others_is_refused() {
 
 /// What another user's process answers is not shown, and what it asks is not answered.
 #[test]
+#[ignore = "needs root, to be another user, and python3"]
 fn who_answers_on_the_socket_is_looked_at_and_who_asks_too() {
-    if !geteuid().is_root() {
-        return eprintln!("skipped: only root can be another user");
-    }
+    assert!(geteuid().is_root(), "only root can be another user");
     let python = |script: &str, socket: &Path| {
         let mut python = Command::new("python3");
         python.args(["-c", script]).arg(socket).uid(NOBODY).gid(NOBODY);

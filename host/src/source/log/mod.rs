@@ -289,7 +289,7 @@ impl Source for EventLog {
     fn recognises(&self, identity: &str) -> Recognised {
         match identity == self.identity() {
             true => Recognised::Same,
-            false if self.is_index => Recognised::Other("its content has changed".to_owned()),
+            false if self.is_index => Recognised::Changed("its content has changed".to_owned()),
             false => Recognised::Other(format!("{} is another one", self.name)),
         }
     }

@@ -64,7 +64,7 @@ impl Identity {
                 "{}: its name leads to another history than before ({why}); nothing of it was read",
                 settings.name
             ))),
-            Recognised::Same | Recognised::Unclear => Ok(session),
+            Recognised::Same | Recognised::Unclear | Recognised::Changed(_) => Ok(session),
         }
     }
 
