@@ -19,7 +19,8 @@ pub struct Cli {
     /// One JSON object on standard output (lists: one a line), and nothing else.
     #[arg(long, global = true)]
     pub json: bool,
-    /// A command that gets the failure of a rebuild as JSON on its standard input; one line for `sh -c`.
+    /// A command that is told as JSON on its standard input when a rebuild has failed, waits for something that is away, or
+    /// waits no more; one line for `sh -c`.
     #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
     pub alert: Option<String>,
     /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual.
@@ -222,21 +223,23 @@ pub enum PluginCommand {
         /// How many events from the end of the history.
         #[arg(long, default_value_t = 10_000)]
         last: u64,
-        /// Where the events come from [default: where those of what readers see came from, else log].
+        /// Where the events come from [default: where those of what readers see came from, else those of the latest rebuild,
+        /// else log].
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
+        /// How the file is read that is the source.
         #[command(flatten)]
         reading: FileArgs,
     },
     /// Run a plugin over the same events in several manners, and compare: chunk sizes, repetition, a crash in the middle.
-    /// Exit code 1 where the rows differ. Needs no data directory but for --source log.
+    /// Exit code 1 where the rows differ. Needs no data directory but for a source that is there: log, or a name.
     Verify {
         /// The component.
         file: PathBuf,
         /// An event file.
         #[arg(long, value_name = "FILE", conflicts_with = "source")]
         events: Option<PathBuf>,
-        /// `log`, or `file:PATH`.
+        /// Where the events come from: `log`, `file:PATH`, `postgres:...`, or a name of `unspool.toml`.
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
         /// How the file is read.
@@ -260,7 +263,7 @@ pub struct RebuildArgs {
     #[arg(long)]
     pub all: bool,
     /// Where the events come from: `log`, `file:PATH`, `postgres:PRESET?host=...&user=...&dbname=...`, or a name of
-    /// `unspool.toml` [default: where those of what readers see came from, else log].
+    /// `unspool.toml` [default: where those of what readers see came from, else those of the latest rebuild, else log].
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
     /// How the file is read that is the source.
@@ -274,7 +277,7 @@ pub struct RebuildArgs {
     /// `time:` in front says which of them is meant, where it could be several.
     #[arg(long, value_name = "ID|POSITION|TIME")]
     pub to: Option<String>,
-    /// Replay this stream alone, and replace its rows in what readers see.
+    /// Replay this stream alone, and replace its rows in what readers see; goes with no other option.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
         "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into",
         "allow_empty", "accept_missing", "allow_parked", "map", "without_time", "numbers"
@@ -296,8 +299,8 @@ pub struct RebuildArgs {
     /// Start anew, giving up what an unfinished rebuild has done.
     #[arg(long)]
     pub restart: bool,
-    /// Where the rows are to live: `postgres:postgresql://USER@HOST/DATABASE`, or `store` [default: where those of the last
-    /// rebuild live]. The password comes from PGPASSWORD or PGPASSFILE.
+    /// Where the rows are to live: `postgres:postgresql://USER@HOST/DATABASE`, or `store` [default: what `unspool.toml` says,
+    /// else where those of the last rebuild live]. The password comes from PGPASSWORD or PGPASSFILE.
     #[arg(long, value_name = "HOME")]
     pub into: Option<String>,
     /// Events per chunk [default: the projection's own, 500 for a standard one].
@@ -312,7 +315,7 @@ pub struct RebuildArgs {
     /// Leave readers where they are when it completes; `model promote` switches them.
     #[arg(long)]
     pub no_promote: bool,
-    /// Go on with new events once the end of the history is reached, until it is paused or cancelled.
+    /// Go on with new events once the end of the history is reached, until it is paused or cancelled; goes without --to.
     #[arg(long, conflicts_with = "to")]
     pub follow: bool,
     /// Return at once; the host that runs, or a new one in the background, goes on.
@@ -460,7 +463,7 @@ pub enum ModelCommand {
         #[arg(long)]
         accept_history: bool,
     },
-    /// Build the state as it was at an earlier place, to be read with --generation.
+    /// Build the state as it was at an earlier place, in the store, to be read with --generation.
     AsOf {
         /// The projection.
         name: String,
@@ -470,7 +473,8 @@ pub enum ModelCommand {
         /// What to call it [default: as-of-POSITION].
         #[arg(long = "name", value_name = "NAME")]
         label: Option<String>,
-        /// Where the events come from [default: where those of what readers see came from, else log].
+        /// Where the events come from [default: where those of what readers see came from, else those of the latest rebuild,
+        /// else log].
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
         /// How the file is read that is the source.
