@@ -125,6 +125,15 @@ fn what_another_stream_wrote_long_ago_is_found_too() {
     let problem = verified.json()["difference"]["problem"].as_str().unwrap().to_owned();
     assert!(problem.contains("stream b reads the row s00 of table seen, which stream s00 writes"), "{problem}");
 
+    // Also where an event behind it, in the same call, cannot be handled.
+    let fine = (0..1_200).map(|_| ("x", "Fine"));
+    let late = [("b", "Late"), ("d", "Error"), ("c", "Fine")];
+    let failing =
+        data.file("failing.ndjson", history::on_streams([("s00", "Fine")].into_iter().chain(fine).chain(late)));
+    let verified = verify(&data, &plugin, &failing);
+    assert_eq!(verified.exit, Some(1), "{verified:#?}");
+    assert!(verified.json()["difference"]["problem"].as_str().unwrap().contains("which stream s00 writes"));
+
     data.import(&events);
     data.install(&plugin);
     data.ok(["rebuild", "faulty", "--chunk-size", "100"]);

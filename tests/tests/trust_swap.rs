@@ -175,6 +175,22 @@ fn a_restart_builds_everything_with_the_new_plugin() {
 }
 
 #[test]
+fn a_restart_that_cannot_be_begun_changes_nothing() {
+    let data = Data::new(BINARY);
+    let events = data.file("events.ndjson", history::mixed(EVENTS, &LATE));
+    data.install(&plugin_with("faulty", &["off-by-one"]));
+    data.ok(["rebuild", "faulty", "--source", &format!("file:{}", events.display())]);
+    std::fs::remove_file(&events).unwrap();
+    data.run(swap(&plugin("faulty"), &["--restart"])).refused(2, &["events.ndjson"]);
+    assert_eq!(data.list(["plugin", "history", "faulty"]).len(), 1);
+    // Nor where its rows would go.
+    data.file("events.ndjson", history::of_types(["Other"]));
+    data.run(swap(&plugin("faulty"), &["--restart"])).refused(3, &["--allow-empty"]);
+    assert_eq!(data.list(["plugin", "history", "faulty"]).len(), 1);
+    assert_eq!(data.list(["model", "generations", "faulty"]).len(), 1);
+}
+
+#[test]
 fn a_running_rebuild_is_rewound_in_the_host_that_runs_it() {
     let data = Data::new(BINARY);
     data.import(&data.file("events.ndjson", history::mixed(EVENTS, &LATE)));

@@ -244,7 +244,40 @@ fn what_cannot_be_told_from_others_stops_a_rebuild() {
         );
         let message = ended["failure"]["message"].as_str().unwrap();
         assert!(message.contains("position 40") && message.contains(column), "{message}");
+        // That the history cannot be read says nothing of the plugin.
+        let (plugin, source) = (plugin("faulty"), table.source());
+        let args = ["plugin".as_ref(), "verify".as_ref(), plugin.as_os_str(), "--source".as_ref(), source.as_ref()];
+        let verified = table.data.run(args);
+        assert_eq!(verified.exit, Some(1), "{verified:#?}");
+        assert!(verified.stderr.contains("position 40") && verified.stdout.is_empty(), "{verified:#?}");
     }
+}
+
+/// Behind the last event of its types a history goes on: what is read of it counts, whatever became of that event.
+#[test]
+fn a_checkpoint_moves_on_behind_the_last_event_that_cannot_be_read() {
+    let mut table = Table::new("unreadable_last");
+    table.append([
+        ("a", "Fine", &b"{}"[..]),
+        ("b", "Fine", BAD[0].0),
+        ("c", "Unheard", b"{}"),
+        ("d", "Unheard", b"{}"),
+    ]);
+    for chunk in ["1", "100"] {
+        let ended = table.rebuild(0, &["--on-error", "park", "--allow-parked", "--chunk-size", chunk]);
+        assert_eq!((&ended["status"], &ended["position"]), (&json!("completed"), &json!(4)), "{ended:#}");
+        assert_eq!((&ended["percentComplete"], &ended["parked"]), (&json!(100.0), &json!(1)));
+    }
+    let source = table.source();
+    let options = ["--follow", "--on-error", "park", "--allow-parked", "--restart"];
+    let follower = table.data.start([&["rebuild", "faulty", "--source", &source][..], &options].concat());
+    table.data.wait_for_host();
+    table.data.wait_for("faulty", |status| status["position"] == 4 && status["follow"]["events"] == 0);
+    table.append([("b", "Fine", BAD[0].0), ("c", "Unheard", b"{}")]);
+    let status = table.data.wait_for("faulty", |status| status["position"] == 6);
+    assert_eq!((&status["stalled"], &status["parked"]), (&json!(false), &json!(2)), "{status:#}");
+    table.data.ok(["pause", "faulty"]);
+    follower.end();
 }
 
 /// A candidate is tried, a past state built and one stream replayed over a history that has such events.

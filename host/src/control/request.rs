@@ -264,11 +264,11 @@ impl From<RebuildError> for ControlError {
                 ControlError::not_possible(message)
             }
             RebuildError::Source(e) => e.into(),
-            RebuildError::OtherHistory(_) => ControlError::refused(message).of_kind(ErrorKind::Source),
+            RebuildError::OtherHistory { .. } => ControlError::refused(message).of_kind(ErrorKind::Source),
             RebuildError::Usage(_) => ControlError::refused(message),
             RebuildError::Plugin(_) => ControlError::refused(message).of_kind(ErrorKind::Plugin),
             RebuildError::Store(e) => e.into(),
-            RebuildError::Apart(_) | RebuildError::System(_) => ControlError::failed(message),
+            RebuildError::Apart { .. } | RebuildError::System(_) => ControlError::failed(message),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     limits,
     plugin::{CallError, Outcome, thread_cpu_time},
     store::{self, Generation, OnError, StoreError},
-    vocabulary::{EventFailure, FailureKind, Status},
+    vocabulary::{EventFailure, FailureKind, Mark, Position, Status},
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -69,6 +69,8 @@ pub(super) struct Handlers<'a> {
     due: Instant,
     /// Events of the rebuild that have been handled or parked, those of earlier attempts included.
     passed: u64,
+    /// The last event that the source could not read. It may be corrected there: its content is not noted.
+    unreadable: Option<Position>,
 }
 
 /// How much a rebuild with a rate limit may make up for after waiting for something else.
@@ -87,7 +89,17 @@ impl<'a> Handlers<'a> {
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay().clone(), attempt.store.clone(), generation)?;
         let member = attempt.committer.join(outgoing);
-        Ok(Handlers { attempt, size, member, view, parking, sharing, due: Instant::now(), passed: record.passed() })
+        Ok(Handlers {
+            attempt,
+            size,
+            member,
+            view,
+            parking,
+            sharing,
+            due: Instant::now(),
+            passed: record.passed(),
+            unreadable: None,
+        })
     }
 
     fn handle_all(&mut self, queue: &ChunkQueue) -> Halt {
@@ -134,11 +146,15 @@ impl<'a> Handlers<'a> {
     /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed. Where events are
     /// parked, the rest goes on without the failed one and its stream. Returns what it handled last.
     fn handle_with_retries(&mut self, chunk: Chunk) -> Result<Chunk, Halt> {
+        if chunk.is_unreadable() {
+            self.unreadable = Some(chunk.position(0));
+        }
         let mut chunk = self.parking.set_aside(chunk);
         if let Some(failure) = chunk.unreadable_failure() {
             self.make_room()?;
             self.stop_or_park(&chunk, 0, failure)?;
-            return Ok(chunk);
+            // The source has been read further than to this event.
+            chunk = self.parking.set_aside(chunk.rest(1));
         }
         let mut tries = 1;
         loop {
@@ -157,7 +173,7 @@ impl<'a> Handlers<'a> {
                 chunk = chunk.rest(handled);
                 continue;
             }
-            self.stop_or_park(&chunk, handled, failure)?;
+            self.stop_or_park(&chunk, handled, failure.given_up(tries))?;
             chunk = self.parking.set_aside(chunk.rest(handled + 1));
             tries = 1;
         }
@@ -208,12 +224,25 @@ impl<'a> Handlers<'a> {
         let started = thread_cpu_time();
         let shared =
             self.sharing.as_ref().and_then(|sharing| sharing.handle(self.attempt, chunk, || self.view.reader()));
-        let mut outcome = shared.map_or_else(|| one_call(self.attempt, chunk, self.view.reader()), Ok)?;
+        let mut outcome = match shared {
+            Some(outcome) => outcome,
+            None => self.noted_before(chunk, one_call(self.attempt, chunk, self.view.reader())?),
+        };
         self.size.learn(chunk.len(), thread_cpu_time().saturating_sub(started));
         if self.attempt.record.home.is_some() {
             self.make_homely(&mut outcome).map_err(CallError::Failed)?;
         }
         Ok(outcome)
+    }
+
+    /// The outcome of a call that was not shared out. Where owners are kept, those of the events before one that fails are kept
+    /// too, and what they break ends the call before it.
+    fn noted_before(&self, chunk: &Chunk, outcome: Outcome) -> Outcome {
+        let before = Some(outcome.handled).filter(|handled| outcome.failure.is_some() && *handled > 0);
+        let sharing = self.sharing.as_ref().filter(|sharing| sharing.keeps_owners());
+        let (Some(handled), Some(sharing)) = (before, sharing) else { return outcome };
+        let noted = sharing.handle(self.attempt, &chunk.first(handled), || self.view.reader());
+        noted.filter(|noted| noted.failure.is_some()).unwrap_or(outcome)
     }
 
     /// Brings documents into the form in which they come back from the database in which they are to live: what a handler
@@ -272,7 +301,11 @@ impl<'a> Handlers<'a> {
             chunk.position(handled - 1)
         };
         let end = self.attempt.end.as_ref().filter(|_| position == self.attempt.record.target);
-        let seen = end.cloned().or_else(|| chunk.mark(handled.checked_sub(1)?));
+        let end = end.map(|end| match self.unreadable == Some(end.position) {
+            true => Mark { content: String::new(), ..end.clone() },
+            false => end.clone(),
+        });
+        let seen = end.or_else(|| chunk.mark(handled.checked_sub(1)?));
         let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled), seen };
         let parked = self.parking.waiting_through(position);
         self.member.apply(outcome.writes, parked, self.attempt.record.tables.len(), reached);

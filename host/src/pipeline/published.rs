@@ -5,7 +5,7 @@ use super::stages::Stages;
 use crate::{
     limits,
     store::RebuildRecord,
-    vocabulary::{Checkpoint, EventFailure, Position, Waiting, now_ms},
+    vocabulary::{Checkpoint, EventFailure, Position, Waiting, ms_since, now_ms},
 };
 use std::{
     collections::VecDeque,
@@ -107,7 +107,7 @@ impl Published {
     /// What it waits for between two tries; `None` while nothing is in its way.
     pub fn waiting(&self) -> Option<Waiting> {
         let waiting = self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting.clone()?;
-        Some(Waiting { ms: now_ms().saturating_sub(waiting.since).max(0).unsigned_abs(), ..waiting })
+        Some(Waiting { ms: ms_since(waiting.since), ..waiting })
     }
 
     /// When the source last answered, in milliseconds since 1970.

@@ -1,6 +1,6 @@
 //! Handling events outside a rebuild's flow: parked ones that are retried, and the events of one stream.
 
-use super::{chunk::Chunk, owners::Looked};
+use super::chunk::Chunk;
 use crate::{
     limits,
     plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
@@ -58,10 +58,10 @@ pub fn page(
 ///
 /// # Errors
 /// When the source cannot be read at all.
-pub fn read_again(source: &dyn Source, matcher: &Matcher, page: &mut [ParkedEvent]) -> Result<(), SourceError> {
+pub fn read_again(source: &dyn Source, name: &str, page: &mut [ParkedEvent]) -> Result<(), SourceError> {
     for parked in page.iter_mut().filter(|parked| parked.unreadable) {
         let id = unspool_frame::Event::decode(&mut &parked.event[..]).map(|event| event.id.to_owned());
-        let mut reader = source.read(matcher, parked.position.before(), parked.position)?;
+        let mut reader = source.read(&Matcher::All, parked.position.before(), parked.position)?;
         let mut found = None;
         while let Some(block) = reader.next()? {
             for event in block.events().filter(|event| event.position == parked.position) {
@@ -79,8 +79,8 @@ pub fn read_again(source: &dyn Source, matcher: &Matcher, page: &mut [ParkedEven
                 parked.event = event;
                 why
             }
-            Some((false, ..)) => "another event stands in its place now; dead-letters discard forgets it".to_owned(),
-            None => "its source does not have it any more; dead-letters discard forgets it".to_owned(),
+            Some((false, ..)) => format!("another event stands in its place now; {}", forget(name, &parked.stream)),
+            None => format!("its source does not have it any more; {}", forget(name, &parked.stream)),
         };
         if let Some(failure) = &mut parked.failure {
             failure.message = why;
@@ -88,6 +88,10 @@ pub fn read_again(source: &dyn Source, matcher: &Matcher, page: &mut [ParkedEven
         break;
     }
     Ok(())
+}
+
+fn forget(name: &str, stream: &str) -> String {
+    format!("`unspool dead-letters discard {name} --stream '{stream}'` forgets what is parked of its stream")
 }
 
 /// Takes events off the parked ones without handling them.
@@ -142,9 +146,8 @@ pub fn replay_stream(
         from = *through;
     }
     replayed.rows = rows.changes().clone();
-    let looked = rows.looked.lock().unwrap_or_else(PoisonError::into_inner);
-    replayed.missed = looked.rows().map(|(table, key)| (table, Bytes::copy_from_slice(key.as_bytes()))).collect();
-    replayed.scanned = looked.scans().map(|(table, prefix)| (table, prefix.to_owned())).collect();
+    let sought = std::mem::take(&mut *rows.looked());
+    (replayed.missed, replayed.scanned) = (sought.rows, sought.scans);
     done
 }
 
@@ -290,7 +293,14 @@ struct Rows {
     changes: Arc<Mutex<Changes>>,
     snapshot: Arc<Option<RowSnapshot>>,
     /// What was looked for where there is no snapshot.
-    looked: Arc<Mutex<Looked>>,
+    looked: Arc<Mutex<Sought>>,
+}
+
+/// Rows, by table and key, and prefixes by which tables were scanned.
+#[derive(Default)]
+struct Sought {
+    rows: BTreeSet<(usize, Bytes)>,
+    scans: BTreeSet<(usize, String)>,
 }
 
 impl Rows {
@@ -300,6 +310,10 @@ impl Rows {
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Sought> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apply(&self, writes: Vec<RowWrite>) {
@@ -318,7 +332,7 @@ impl ReadRows for Rows {
         match &*self.snapshot {
             Some(snapshot) => snapshot.get(table, key).map_err(unreadable),
             None => {
-                self.looked.lock().unwrap_or_else(PoisonError::into_inner).at(table, key);
+                self.looked().rows.insert((table, Bytes::copy_from_slice(key.as_bytes())));
                 Ok(None)
             }
         }
@@ -333,7 +347,7 @@ impl ReadRows for Rows {
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
         if self.snapshot.is_none() {
-            self.looked.lock().unwrap_or_else(PoisonError::into_inner).through(table, prefix);
+            self.looked().scans.insert((table, prefix.to_owned()));
         }
         merged::scan(
             merged::Range { prefix, after, limit, max_bytes },

@@ -114,6 +114,11 @@ impl Sharing {
         Some(Sharing { shares, threads, hash: RandomState::with_seeds(1, 2, 3, 4), is_first, kept })
     }
 
+    /// Whether every row is known by the stream that touched it first.
+    pub(super) fn keeps_owners(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// Handles `chunk` in parts; `None` where it is to be handled in one call instead.
     pub(super) fn handle(&self, attempt: &Attempt, chunk: &Chunk, rows: impl Fn() -> ChunkRows) -> Option<Outcome> {
         let parts = self.split(attempt, chunk)?;

@@ -52,14 +52,16 @@ pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
         }
     }
     let (name, source) = (&record.checkpoint.projection_name, &record.source);
-    let failed = |message: String| Halt::Failed(EventFailure::permanent(FailureKind::Source, message));
+    let failed = |message: String, remedy: String| {
+        Halt::Failed(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))
+    };
     if now > passed {
         let message = format!(
             "{passed} events were handled, and {source} has {now} in their range now: {} of them came in below positions that \
-             were settled; unspool rebuild {name} --restart builds from what is there",
+             were settled",
             now - passed
         );
-        return (unread, failed(message));
+        return (unread, failed(message, format!("`unspool rebuild {name} --restart` builds from what is there")));
     }
     let gone = passed - now;
     let missing = unread + gone;
@@ -68,9 +70,12 @@ pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
     }
     let message = format!(
         "{missing} events are missing from {source}: {} were counted, {unread} of these were not there any more when they were \
-         to be read, and {gone} were deleted after they had been handled; unspool rebuild {name} --restart builds from what is \
-         there now, unspool resume {name} --accept-missing {missing} takes the rows as they are",
+         to be read, and {gone} were deleted after they had been handled",
         passed + unread
     );
-    (unread, failed(message))
+    let remedy = format!(
+        "`unspool rebuild {name} --restart` builds from what is there now; `unspool resume {name} --accept-missing {missing}` \
+         takes the rows as they are"
+    );
+    (unread, failed(message, remedy))
 }

@@ -39,7 +39,9 @@ pub enum PluginError {
     #[error("{0}")]
     Refused(String),
     /// Compiling it takes more than it may, or ends the compiler.
-    #[error("cannot compile the plugin: {why}; {large}")]
+    #[error(
+        "cannot compile the plugin: {why}; {large}: build it optimised (`unspool plugin build` does), or split what is large in it"
+    )]
     TooMuch {
         /// More of what.
         why: String,

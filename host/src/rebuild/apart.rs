@@ -346,6 +346,9 @@ impl Supervisor {
         if ended.status() != Status::Running {
             self.host.store.drop_generation(name, created.generation)?;
         }
-        Err(RebuildError::Apart(format!("{name} could not be built for this: {why}")))
+        Err(RebuildError::Apart {
+            message: format!("{name} could not be built for this: {why}"),
+            failure: ended.checkpoint.error.map(Box::new),
+        })
     }
 }

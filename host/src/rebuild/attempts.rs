@@ -166,7 +166,14 @@ impl Attempts {
         }
         match self.host.store.refuse_empty(self.name(record), record.generation) {
             Ok(()) => Ok(()),
-            Err(StoreError::Refused(message)) => Err(EventFailure::permanent(FailureKind::Source, message)),
+            Err(StoreError::Refused(message)) => {
+                let name = self.name(record);
+                let remedy = format!(
+                    "see why it has none; where that is right, `unspool rebuild {name} --allow-empty` goes on and replaces what \
+                     readers see by nothing"
+                );
+                Err(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))
+            }
             Err(e) => Err(refused(e)),
         }
     }

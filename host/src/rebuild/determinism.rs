@@ -141,8 +141,8 @@ impl Supervisor {
         // Whoever breaks its word may do so in any run; where each stream is by itself it is found for certain.
         let is_partitioned = bench.plugin.description().partitioning == Partitioning::Stream;
         let by_streams = match is_partitioned.then(|| bench.run(Manner::Streams(usual), to)).transpose() {
-            Err(RebuildError::Apart(problem)) => {
-                report.difference = Some(Divergence::failed(Manner::Streams(usual), to, problem));
+            Err(e) if breach(&e) => {
+                report.difference = Some(Divergence::failed(Manner::Streams(usual), to, e.to_string()));
                 return Ok(report);
             }
             by_streams => by_streams?,
@@ -157,8 +157,8 @@ impl Supervisor {
         let instances = INSTANCES.iter().filter(|_| is_partitioned).map(|instances| Manner::Instances(*instances));
         for manner in others.chain([Manner::Again(usual), Manner::Crash(usual)]).chain(instances) {
             let record = match bench.run(manner, to) {
-                Err(RebuildError::Apart(problem)) => {
-                    report.difference.get_or_insert(Divergence::failed(manner, to, problem));
+                Err(e) if breach(&e) => {
+                    report.difference.get_or_insert(Divergence::failed(manner, to, e.to_string()));
                     break;
                 }
                 run => run?,
@@ -173,6 +173,11 @@ impl Supervisor {
         }
         Ok(report)
     }
+}
+
+/// Whether a run ended because two streams met in a row; anything else says nothing of the plugin.
+fn breach(error: &RebuildError) -> bool {
+    matches!(error, RebuildError::Apart { failure: Some(failure), .. } if failure.is_breach())
 }
 
 /// Events of a chunk that several instances share.
@@ -292,8 +297,13 @@ impl<'a> Bench<'a> {
         let record = self.store().rebuild(name, generation)?;
         match (&record.checkpoint.error, record.status()) {
             (_, Status::Completed) => Ok(record),
-            (Some(failure), _) => Err(RebuildError::Apart(format!("{name} could not be run: {failure}"))),
-            (None, status) => Err(RebuildError::Apart(format!("{name} could not be run: it was {status}"))),
+            (Some(failure), _) => Err(RebuildError::Apart {
+                message: format!("{name} could not be run: {failure}"),
+                failure: record.checkpoint.error.clone().map(Box::new),
+            }),
+            (None, status) => {
+                Err(RebuildError::Apart { message: format!("{name} could not be run: it was {status}"), failure: None })
+            }
         }
     }
 

@@ -1,7 +1,12 @@
 //! Why a rebuild cannot be started, stopped or looked at.
 
 use super::Refusal;
-use crate::{plugin::PluginError, source::SourceError, store::StoreError, vocabulary::FailureKind};
+use crate::{
+    plugin::PluginError,
+    source::SourceError,
+    store::StoreError,
+    vocabulary::{EventFailure, FailureKind},
+};
 
 /// What the supervisor refuses or cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +34,21 @@ pub enum RebuildError {
     )]
     Busy(String),
     /// The source is another history than a generation was built from.
-    #[error("{0}")]
-    OtherHistory(String),
+    #[error("{message}: {remedy}")]
+    OtherHistory {
+        /// What is where.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
     /// What was built to be compared or looked at did not come to its end.
-    #[error("{0}")]
-    Apart(String),
+    #[error("{message}")]
+    Apart {
+        /// Why not.
+        message: String,
+        /// What it failed of, where it did.
+        failure: Option<Box<EventFailure>>,
+    },
     /// The source cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),

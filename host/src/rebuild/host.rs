@@ -8,7 +8,7 @@ use crate::{
     settings::{self, Settings},
     source::{Source, Sources},
     store::{Purpose, RebuildRecord, Store},
-    vocabulary::{Description, EventFailure, Status, Waiting, now_ms},
+    vocabulary::{Description, EventFailure, Status, Waiting, ms_since, now_ms},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -144,7 +144,7 @@ impl Host {
     /// Why a rebuild that is to go on does not yet.
     pub(super) fn waiting(&self, name: &str) -> Option<Waiting> {
         let waiting = self.work().wanted.get(name).cloned()?;
-        Some(Waiting { ms: now_ms().saturating_sub(waiting.since).max(0).unsigned_abs(), ..waiting })
+        Some(Waiting { ms: ms_since(waiting.since), ..waiting })
     }
 
     /// The rebuilds that are to go on and do not yet.

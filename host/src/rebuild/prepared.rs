@@ -88,11 +88,13 @@ impl Supervisor {
                 let was = if live.source == source_name { format!("{} ({why})", live.source) } else { live.source };
                 Ok((source_name, source, Some(was)))
             }
-            Some(why) => Err(RebuildError::OtherHistory(format!(
-                "readers of {name} see {}, which was built from another history than {source_name} is now ({why}); where that is \
-                 meant, name it: --source {source_name}",
-                live.checkpoint_id()
-            ))),
+            Some(why) => Err(RebuildError::OtherHistory {
+                message: format!(
+                    "readers of {name} see {}, which was built from another history than {source_name} is now ({why})",
+                    live.checkpoint_id()
+                ),
+                remedy: format!("where that is meant, name it: --source {source_name}"),
+            }),
         }
     }
 }

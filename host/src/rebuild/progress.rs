@@ -4,7 +4,7 @@ use super::{RebuildError, host::Host, supervisor::Supervisor, watchdog::is_stall
 use crate::{
     limits,
     store::{ProjectionRecord, RebuildRecord},
-    vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, now_ms, percent},
+    vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, ms_since, percent},
 };
 
 impl Supervisor {
@@ -75,7 +75,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
         Some(published) => published.contact(),
         None => checkpoint.checkpointed_at,
     });
-    let contact_ms = contact.map(age_ms);
+    let contact_ms = contact.map(ms_since);
     // What may have come since it last heard from its history, nobody knows.
     let hears = running.is_some()
         && waiting.is_none()
@@ -107,7 +107,10 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
         allow_parked: record.allow_parked,
         follow: record.follow.then(|| Lag {
             events: hears.then_some(left),
-            ms: hears.then(|| checkpoint.last_event_timestamp.filter(|_| left > 0).map_or(0, age_ms)),
+            ms: match left {
+                0 => hears.then_some(0),
+                _ => checkpoint.last_event_timestamp.filter(|_| hears).map(ms_since),
+            },
         }),
         last_contact_at: contact,
         last_contact_ms: contact_ms,
@@ -121,10 +124,6 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
         waiting,
         failure: checkpoint.error,
     }
-}
-
-fn age_ms(since: i64) -> u64 {
-    now_ms().saturating_sub(since).max(0).unsigned_abs()
 }
 
 fn seen(live: &RebuildRecord) -> LiveGeneration {

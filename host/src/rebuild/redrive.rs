@@ -10,7 +10,7 @@ use crate::{
     plugin::Plugin,
     source::Source,
     store::{Generation, ParkedEvent, RebuildRecord, Store},
-    vocabulary::{EventFailure, Matcher, Partitioning, Position, Status},
+    vocabulary::{EventFailure, Partitioning, Position, Status},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ impl Supervisor {
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
         let _turn = self.host.command(name)?;
-        let (record, plugin) = self.parked_in(name, stream)?;
+        let record = self.parked_in(name, stream)?;
+        let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         if !same_shape(&record, plugin.description()) {
             return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
         }
@@ -78,9 +79,9 @@ impl Supervisor {
     /// # Errors
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
-        self.host.compile(name);
         let _turn = self.host.command(name)?;
-        let (record, plugin) = self.parked_in(name, stream)?;
+        let record = self.parked_in(name, stream)?;
+        let installed = self.host.store.projection(name)?;
         let generation = self.host.store.generation(name, record.generation)?;
         let claimed = self.host.store.claim(name, record.generation)?;
         let mut report =
@@ -99,15 +100,15 @@ impl Supervisor {
             }
             report.discarded += page.len() as u64;
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
-            redrive::unpark(&self.host.store, &claimed, plugin.digest(), unparked)?;
+            redrive::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
             crash::point("discard.page");
         }
         self.seal_again(name, record.generation, &generation, &mut report)?;
         Ok(report)
     }
 
-    /// The latest rebuild of `name`, which has parked events (of `stream`, where that is given), and the plugin in place.
-    fn parked_in(&self, name: &str, stream: Option<&str>) -> Result<(RebuildRecord, Plugin), RebuildError> {
+    /// The latest rebuild of `name`, which has parked events (of `stream`, where that is given).
+    fn parked_in(&self, name: &str, stream: Option<&str>) -> Result<RebuildRecord, RebuildError> {
         let Some(record) = self.host.store.latest_rebuild(name)? else {
             return Err(RebuildError::NotFound(format!(
                 "{name} has never been rebuilt: unspool rebuild {name} starts"
@@ -130,8 +131,7 @@ impl Supervisor {
                 )));
             }
         }
-        let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
-        Ok((record, plugin))
+        Ok(record)
     }
 
     fn seal_again(
@@ -181,7 +181,7 @@ impl Redrive<'_> {
         let Redrive { store, plugin, record, .. } = self;
         let mut streams: Vec<String> = store.parked_streams(generation)?.into_iter().collect();
         streams.sort_unstable();
-        let (mut source, matcher) = (None, Matcher::new(&plugin.description().event_types));
+        let mut source = None;
         for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
             loop {
                 let from = Some((stream.as_str(), Position::START));
@@ -195,7 +195,7 @@ impl Redrive<'_> {
                         Some(source) => source,
                         None => source.insert((self.source)()?),
                     };
-                    redrive::read_again(source.as_ref(), &matcher, &mut page)?;
+                    redrive::read_again(source.as_ref(), &record.checkpoint.projection_name, &mut page)?;
                 }
                 let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
                 crash::point("retry.page");

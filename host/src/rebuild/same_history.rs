@@ -24,8 +24,13 @@ pub struct Accept {
 /// Why nothing may be applied.
 #[derive(Debug)]
 pub(super) enum Departure {
-    /// It is another history, or was put back; the message says what is where, and what to do.
-    Other(String),
+    /// It is another history, or was put back.
+    Other {
+        /// What is where.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
     /// It cannot be asked.
     Unreadable(SourceError),
 }
@@ -39,7 +44,7 @@ impl From<SourceError> for Departure {
 impl From<Departure> for RebuildError {
     fn from(departure: Departure) -> RebuildError {
         match departure {
-            Departure::Other(message) => RebuildError::OtherHistory(message),
+            Departure::Other { message, remedy } => RebuildError::OtherHistory { message, remedy },
             Departure::Unreadable(e) => e.into(),
         }
     }
@@ -48,7 +53,9 @@ impl From<Departure> for RebuildError {
 impl From<Departure> for EventFailure {
     fn from(departure: Departure) -> EventFailure {
         match departure {
-            Departure::Other(message) => EventFailure::permanent(FailureKind::Source, message),
+            Departure::Other { message, remedy } => {
+                EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy)
+            }
             Departure::Unreadable(e) => {
                 EventFailure { transient: e.transient, ..EventFailure::permanent(FailureKind::Source, e.message) }
             }
@@ -79,17 +86,21 @@ pub(super) fn check(
     };
     let accepted = match &accept.changed {
         Some(id) if *id != mark.id => {
-            return Err(Departure::Other(format!(
-                "the event at the checkpoint of {} is {}, not {id}; nothing was applied",
-                record.checkpoint_id(),
-                mark.id
-            )));
+            return Err(Departure::Other {
+                message: format!(
+                    "the event at the checkpoint of {} is {}, not {id}; nothing was applied",
+                    record.checkpoint_id(),
+                    mark.id
+                ),
+                remedy: format!("name that one with --accept-changed {}, where it was changed on purpose", mark.id),
+            });
         }
         accepted => accepted.is_some(),
     };
     let Mark { id, position, .. } = &mark;
     match found {
-        Some(found) if mark.is(&found) => ends_behind(record, end).map(|()| Seen::Event(found)),
+        // What was not noted of it is not noted now: an event that could not be read may be corrected.
+        Some(found) if mark.is(&found) => ends_behind(record, end).map(|()| Seen::Event(mark)),
         Some(found) if found.id == mark.id && accepted => Ok(Seen::Event(found)),
         Some(found) if found.id == mark.id => Err(departed(
             record,
@@ -190,17 +201,21 @@ fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure 
     let goes_on = matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
     let or = match remedy {
         Remedy::Identity if goes_on => format!(
-            "; where it is the same all the same (after pg_upgrade, or a move), unspool resume {name} --accept-history goes on"
+            "; where it is the same all the same (after pg_upgrade, or a move), `unspool resume {name} --accept-history` goes on"
+        ),
+        Remedy::Identity => format!(
+            "; where it is the same all the same (after pg_upgrade, a move, or in a file that has only grown), `unspool model \
+             verify {name} --accept-history` compares with it"
         ),
         Remedy::Event(event) if goes_on => {
-            format!("; where that was on purpose, unspool resume {name} --accept-changed {event} goes on")
+            format!("; where that was on purpose, `unspool resume {name} --accept-changed {event}` goes on")
         }
         _ => String::new(),
     };
-    Departure::Other(format!(
-        "{id} was built from another history than {source} is now ({why}); nothing was applied: unspool rebuild {name} \
-         --restart builds a new generation from what is there{or}"
-    ))
+    Departure::Other {
+        message: format!("{id} was built from another history than {source} is now ({why}); nothing was applied"),
+        remedy: format!("`unspool rebuild {name} --restart` builds a new generation from what is there{or}"),
+    }
 }
 
 /// Why `source` is not the history that the generation of `record` was built from, for who builds another one: `None` where it

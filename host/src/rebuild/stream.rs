@@ -73,8 +73,12 @@ impl Supervisor {
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;
         let (after, through) = (record.after, record.checkpoint.position);
         let mut ours = Replayed::default();
-        redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours)
-            .map_err(|failure| RebuildError::Apart(format!("stream {stream} of {name}: {failure}")))?;
+        redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours).map_err(
+            |failure| RebuildError::Apart {
+                message: format!("stream {stream} of {name}: {failure}"),
+                failure: Some(Box::new(failure)),
+            },
+        )?;
         let Replayed { rows, events, missed, scanned } = ours;
         if events == 0 {
             return Err(RebuildError::NotFound(format!(

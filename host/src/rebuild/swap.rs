@@ -99,14 +99,19 @@ impl Supervisor {
         let anew = *after != After::Continue;
         let input = if anew { Input::SwapAnew } else { Input::Swap { same_shape: fits } };
         let (_, effects) = self.host.decide(name, &latest, input)?;
+        // Whatever can be refused of the new rebuild is refused before anything is changed.
+        let prepared = match anew {
+            true => Some(self.prepare_restart(&trigger_like(name, latest.as_ref()), latest.as_ref(), &description)?),
+            false => None,
+        };
         self.host.stop(name, effects);
         crash::point("swap.stopped");
         self.host.store.install(&description, plugin.digest(), component, how, now_ms())?;
         crash::point("swap.installed");
         let latest = self.host.store.latest_rebuild(name)?;
         let status = latest.as_ref().map(RebuildRecord::status);
-        let rebuild = if anew {
-            Some(self.restart_in_turn(&trigger_like(name, latest.as_ref()), latest.as_ref(), segments)?)
+        let rebuild = if let Some(prepared) = prepared {
+            Some(self.restart_in_turn(prepared, segments)?)
         } else if effects.contains(&Effect::Begin) && status == Some(Status::Paused) {
             // Where it reached its end before it could be stopped, there is nothing left to go on with.
             Some(self.resume_in_turn(name, &Accept::default())?)
@@ -196,7 +201,7 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
         no_promote: !record.promote,
         on_error: Some(record.on_error),
         allow_parked: record.allow_parked,
-        allow_empty: false,
+        allow_empty: record.allow_empty,
         accept: Accept { missing: Some(record.accept_missing), ..Accept::default() },
         follow: record.follow,
         into: None,

@@ -4,7 +4,7 @@ use super::{Answer, Effect, Input, RebuildError, prepared::Prepared, same_histor
 use crate::{
     crash,
     store::{AttemptStart, OnError, Priority, RebuildRecord, Segment},
-    vocabulary::{Position, Status, now_ms},
+    vocabulary::{Description, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,18 +174,33 @@ impl Supervisor {
         self.carry_out(&prepared, effects, answer, Vec::new())
     }
 
-    /// Starts a new generation over the range of `like`, whose first parts earlier plugins build. For who holds the
-    /// command's turn.
-    pub(super) fn restart_in_turn(
+    /// A new generation over the range of `like`, to be built by a plugin of this description; refused where that plugin's
+    /// rebuild could not be started.
+    pub(super) fn prepare_restart(
         &self,
         trigger: &Trigger,
         like: Option<&RebuildRecord>,
-        segments: Vec<Segment>,
-    ) -> Result<TriggerAnswer, RebuildError> {
+        description: &Description,
+    ) -> Result<Prepared, RebuildError> {
         let mut prepared = self.prepare(&Trigger { restart: true, ..trigger.clone() })?;
+        prepared.owner.description = description.clone();
         if let Some(like) = like {
             (prepared.after, prepared.to) = (like.after, like.to);
         }
+        let start = prepared.start(None)?;
+        self.refuse_empty(&prepared, &start)?;
+        Ok(prepared)
+    }
+
+    /// Starts what was prepared by [`Supervisor::prepare_restart`], whose first parts earlier plugins build. For who holds the
+    /// command's turn.
+    pub(super) fn restart_in_turn(
+        &self,
+        mut prepared: Prepared,
+        segments: Vec<Segment>,
+    ) -> Result<TriggerAnswer, RebuildError> {
+        prepared.owner = self.host.store.projection(&prepared.name)?;
+        prepared.latest = self.host.store.latest_rebuild(&prepared.name)?;
         let input = Input::Trigger { restart: true, same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
         self.carry_out(&prepared, effects, answer, segments)

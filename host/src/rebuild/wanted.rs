@@ -4,7 +4,7 @@ use super::{RebuildError, host::Host, supervisor::Supervisor};
 use crate::{
     limits,
     store::RebuildRecord,
-    vocabulary::{EventFailure, FailureKind, Status, Waiting, now_ms},
+    vocabulary::{EventFailure, FailureKind, Status, Waiting, ms_since, now_ms},
 };
 use std::{
     sync::{Arc, Weak, mpsc::Sender},
@@ -45,7 +45,10 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
             Ok(()) => return tracing::info!(projection = name, "resumed: the last host ended while it was running"),
             Err(_) if host.is_closing() => return,
             // It would not be otherwise the next time.
-            Err(RebuildError::OtherHistory(message)) => return give_up(&host, record, message),
+            Err(RebuildError::OtherHistory { message, remedy }) => {
+                let failure = EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy);
+                return give_up(&host, record, failure);
+            }
             Err(e) => match e.passing() {
                 None => return tracing::error!(projection = name, "not resumed: {e}"),
                 Some(kind) => {
@@ -64,9 +67,8 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
 }
 
 /// Leaves it failed, and tells the operator.
-fn give_up(host: &Host, record: &RebuildRecord, message: String) {
+fn give_up(host: &Host, record: &RebuildRecord, failure: EventFailure) {
     let (name, position) = (record.checkpoint.projection_name.as_str(), record.checkpoint.position);
-    let failure = EventFailure::permanent(FailureKind::Source, message);
     if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
         tracing::error!(projection = name, "its end could not be noted: {e}");
     }
@@ -85,5 +87,5 @@ fn resume(host: &Arc<Host>, record: &RebuildRecord) -> Result<(), RebuildError> 
 }
 
 fn waiting(kind: FailureKind, since: i64, tries: u32, error: String) -> Waiting {
-    Waiting { kind, since, ms: now_ms().saturating_sub(since).max(0).unsigned_abs(), tries, error }
+    Waiting { kind, since, ms: ms_since(since), tries, error }
 }

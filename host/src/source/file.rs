@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -22,8 +22,22 @@ use std::{
 #[derive(Clone)]
 pub struct FileSources {
     dir: PathBuf,
-    /// Open indexes. A redb file can be open once only.
-    open: Arc<Mutex<HashMap<Stamp, EventLog>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// Open indexes. A redb file can be open once only.
+#[derive(Default)]
+struct Open {
+    logs: HashMap<Stamp, EventLog>,
+    /// One turn for each digest: who makes or opens an index has it, and nobody else waits meanwhile.
+    turns: HashMap<String, Arc<Mutex<()>>>,
+}
+
+impl Open {
+    /// The same content under another name or time is the same history.
+    fn of(&self, digest: &str) -> Option<EventLog> {
+        self.logs.values().find(|log| super::Source::identity(*log) == digest).cloned()
+    }
 }
 
 /// Tells a file from what it was before, without reading it.
@@ -56,19 +70,27 @@ impl FileSources {
         }
         let modified = metadata.modified().map_err(refuse)?;
         let stamp = Stamp { path: path.to_owned(), bytes: metadata.len(), modified, options: options.clone() };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(log) = open.get(&stamp) {
+        if let Some(log) = self.state().logs.get(&stamp) {
             return Ok(log.clone());
         }
         let digest = digest(path, options).map_err(refuse)?;
-        // The same content under another name or time is the same history.
-        let known = open.values().find(|log| super::Source::identity(*log) == digest).cloned();
+        let turn = self.turn(&digest);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.state().of(&digest);
         let log = match known {
             Some(log) => log,
             None => self.index(path, options, &digest)?,
         };
-        open.insert(stamp, log.clone());
+        self.state().logs.insert(stamp, log.clone());
         Ok(log)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, digest: &str) -> Arc<Mutex<()>> {
+        self.state().turns.entry(digest.to_owned()).or_default().clone()
     }
 
     /// Removes the indexes of all histories but `kept`, by identity. For a host that starts: none is open yet.
@@ -95,17 +117,19 @@ impl FileSources {
     /// When the directory or an index cannot be read.
     pub fn check(&self) -> Result<Vec<String>, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut problems = Vec::new();
         if !self.dir.exists() {
             return Ok(problems);
         }
         for entry in fs::read_dir(&self.dir).map_err(refuse)? {
             let path = entry.map_err(refuse)?.path();
-            let (Some(digest), true) = (path.file_stem(), path.extension().is_some_and(|kind| kind == "redb")) else {
+            let digest = path.file_stem().and_then(|stem| stem.to_str());
+            let (Some(digest), true) = (digest, path.extension().is_some_and(|kind| kind == "redb")) else {
                 continue;
             };
-            let known = open.values().find(|log| digest == super::Source::identity(*log)).cloned();
+            let turn = self.turn(digest);
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.state().of(digest);
             let opened = match known {
                 Some(log) => Ok(log),
                 None => EventLog::open_kept(&path, &path.display().to_string(), true),

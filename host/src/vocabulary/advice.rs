@@ -5,6 +5,9 @@ use super::{EventFailure, FailureKind};
 impl EventFailure {
     /// What to do so that the rebuild of `projection` goes on; `in_database`: its rows live in one, not in the store.
     pub fn advice(&self, projection: &str, in_database: bool) -> String {
+        if let Some(remedy) = &self.remedy {
+            return remedy.clone();
+        }
         let resume = format!("`unspool resume {projection}`");
         let swap = format!("`unspool plugin swap {projection} FILE`");
         let park = format!("`unspool rebuild {projection} --on-error park` sets such events aside and goes on");
@@ -38,10 +41,7 @@ impl EventFailure {
                     "correct this event in its source, or leave it out by a query of your own, then {resume}; or {park}"
                 )
             }
-            FailureKind::Source => format!(
-                "correct in the source what it is refused for (an event of a database can be left out by a query of your \
-                 own), then {resume}"
-            ),
+            FailureKind::Source => format!("see to the source, as it says, then {resume}"),
             FailureKind::Store if in_database && given_up => {
                 format!("see that the database that has the rows can be reached and answers, then {resume}")
             }
@@ -81,7 +81,7 @@ mod tests {
         }
         for (shown, word) in [
             (advice(FailureKind::Source, event, false), "correct this event"),
-            (advice(FailureKind::Source, nothing, false), "in the source"),
+            (advice(FailureKind::Source, nothing, false), "see to the source"),
             (advice(FailureKind::Source, tried, false), "can be reached"),
             (advice(FailureKind::Store, nothing, false), "start it again"),
             (advice(FailureKind::Store, nothing, true), "the database that has the rows"),
@@ -95,5 +95,7 @@ mod tests {
             assert!(shown.contains(word) && shown.contains("resume orders`"), "no {word:?} in {shown}");
             assert!(!shown.starts_with("fix the handler"), "{shown}");
         }
+        let restart = |failure: &mut EventFailure| failure.remedy = Some("build anew".to_owned());
+        assert_eq!(advice(FailureKind::Source, restart, false), "build anew");
     }
 }

@@ -44,6 +44,9 @@ pub struct EventFailure {
     pub tries: Option<NonZeroU32>,
     /// What went wrong, in the plugin's or the host's words.
     pub message: String,
+    /// What helps, where that is not what helps against others of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// More facts, as names and values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<(String, String)>,
@@ -75,6 +78,7 @@ impl EventFailure {
             transient: false,
             tries: None,
             message: message.into(),
+            remedy: None,
             details: Vec::new(),
             backtrace: Vec::new(),
             event_id: None,
@@ -93,6 +97,16 @@ impl EventFailure {
     /// The same failure, after `tries` tries in a row that failed for such a reason: it is permanent now.
     pub fn given_up(self, tries: u32) -> EventFailure {
         EventFailure { transient: false, tries: NonZeroU32::new(tries).filter(|_| self.transient), ..self }
+    }
+
+    /// The same failure, against which `remedy` helps.
+    pub fn with_remedy(self, remedy: impl Into<String>) -> EventFailure {
+        EventFailure { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// Whether a projection is not what it says, in that two streams meet in a row: no single event is to blame.
+    pub fn is_breach(&self) -> bool {
+        self.kind == FailureKind::BadOutput && self.stream.is_some() && self.event_id.is_none()
     }
 
     /// The same failure, blaming `event`, which stands at `position`.

@@ -28,3 +28,8 @@ pub fn now_ms() -> i64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_1970.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
+
+/// How many milliseconds ago it was `then`, in milliseconds since 1970; 0 where that is to come.
+pub fn ms_since(then: i64) -> u64 {
+    now_ms().saturating_sub(then).max(0).unsigned_abs()
+}

@@ -23,9 +23,12 @@ fn under_way(name: &str, options: &[&str]) -> (Data, Client, Running) {
 
 fn failed(status: &Value, words: &[&str]) {
     assert_eq!((&status["status"], &status["failure"]["kind"]), (&json!("failed"), &json!("source")), "{status:#}");
+    // What is wrong, and what is to be done about that.
+    let said = format!("{}; {}", status["error"], status["next"]);
     for word in words {
-        assert!(status["error"].as_str().unwrap().contains(word), "no {word:?} in {status:#}");
+        assert!(said.contains(word), "no {word:?} in {status:#}");
     }
+    assert!(status["next"].as_str().unwrap().contains("--restart"), "{status:#}");
 }
 
 #[test]
