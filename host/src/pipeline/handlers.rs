@@ -173,7 +173,7 @@ impl<'a> Handlers<'a> {
                 chunk = chunk.rest(handled);
                 continue;
             }
-            self.stop_or_park(&chunk, handled, failure.given_up(tries))?;
+            self.stop_or_park(&chunk, handled, failure.tried(tries))?;
             chunk = self.parking.set_aside(chunk.rest(handled + 1));
             tries = 1;
         }

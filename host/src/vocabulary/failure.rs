@@ -94,9 +94,14 @@ impl EventFailure {
         EventFailure { transient: true, ..EventFailure::permanent(kind, message) }
     }
 
-    /// The same failure, after `tries` tries in a row that failed for such a reason: it is permanent now.
+    /// The same failure, after `tries` tries in a row that failed for such a reason.
+    pub fn tried(self, tries: u32) -> EventFailure {
+        EventFailure { tries: NonZeroU32::new(tries).filter(|_| self.transient), ..self }
+    }
+
+    /// [`EventFailure::tried`]; nothing tries it again by itself.
     pub fn given_up(self, tries: u32) -> EventFailure {
-        EventFailure { transient: false, tries: NonZeroU32::new(tries).filter(|_| self.transient), ..self }
+        EventFailure { transient: false, ..self.tried(tries) }
     }
 
     /// The same failure, against which `remedy` helps.
