@@ -1,5 +1,10 @@
 //! How things end and begin: signals, closed pipes, hosts and servers that do not answer, and what is not made by reading.
 
+#[path = "ends/databases.rs"]
+mod databases;
+#[path = "ends/sources.rs"]
+mod sources;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
@@ -12,7 +17,6 @@ use unspool_tests::{
     data::{Answer, Data, Running},
     history, oracle,
     plugins::plugin,
-    postgres::Server,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
@@ -44,6 +48,18 @@ fn error(answer: &Answer) -> Value {
     serde_json::from_str(last).unwrap_or_else(|e| panic!("{e} in {answer:#?}"))
 }
 
+/// Waits for the end of a command for less than a minute: it must not depend on what is frozen.
+#[track_caller]
+fn ends(running: Running, what: &str) -> Answer {
+    let mut running = running;
+    let until = Instant::now() + Duration::from_secs(50);
+    while running.is_alive() {
+        assert!(Instant::now() < until, "{what} does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.end()
+}
+
 #[test]
 fn a_host_that_is_ended_ends_well_and_the_next_one_goes_on() {
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
@@ -73,7 +89,7 @@ fn a_host_that_is_ended_ends_well_and_the_next_one_goes_on() {
 /// A host that was ended has left it to the next; an operator decides otherwise.
 #[test]
 fn what_is_held_after_its_host_was_ended_does_not_go_on() {
-    let (data, _, _) = with_orders(4_000);
+    let (data, _, _) = with_orders(20_000);
     let rebuild = data.start(SLOW);
     data.wait_for_host();
     data.wait_for("order-summary", |status| processed(status) >= 100);
@@ -125,12 +141,16 @@ fn a_host_that_began_without_hangups_outlives_its_terminal() {
 fn a_command_that_works_on_something_ends_when_it_is_asked_to() {
     let (data, _, _) = with_orders(40_000);
     data.ok(["rebuild", "order-summary"]);
-    let verify = data.start(["model", "verify", "order-summary"]);
-    data.wait_for_host();
-    verify.signal(Signal::TERM);
-    let answer = verify.end();
-    // It may have been quicker.
-    assert!([Some(130), Some(0)].contains(&answer.exit), "{answer:#?}");
+    // It may be quicker than the signal, but not each time.
+    let ended = (0..20).any(|_| {
+        let verify = data.start(["model", "verify", "order-summary"]);
+        data.wait_for_host();
+        verify.signal(Signal::TERM);
+        let answer = verify.end();
+        assert!([Some(130), Some(0)].contains(&answer.exit), "{answer:#?}");
+        answer.exit == Some(130)
+    });
+    assert!(ended, "it goes on to its end whatever it is asked");
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));
     assert_eq!(data.list(["model", "generations", "order-summary"]).len(), 1, "nothing of it is left");
 }
@@ -217,20 +237,25 @@ fn a_command_that_holds_the_data_directory_is_named() {
 #[test]
 fn commands_that_read_make_nothing() {
     let data = Data::new(BINARY);
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 37] = [
         &["status", "x"],
         &["list"],
+        &["list", "--all"],
         &["pause", "x"],
         &["resume", "x"],
         &["cancel", "x"],
         &["rebuild", "x"],
         &["rebuild", "x", "--detach"],
+        &["rebuild", "x", "--dry-run"],
+        &["rebuild", "x", "--stream", "s"],
         &["events", "stats"],
         &["events", "show", "x"],
         &["plugin", "list"],
         &["plugin", "history", "x"],
         &["plugin", "swap", "x", "x.wasm"],
         &["plugin", "rollback", "x"],
+        &["plugin", "try", "x", "x.wasm"],
+        &["plugin", "verify", "x.wasm", "--source", "log"],
         &["model", "get", "x/y", "z"],
         &["model", "scan", "x/y"],
         &["model", "export", "x/y"],
@@ -238,11 +263,17 @@ fn commands_that_read_make_nothing() {
         &["model", "generations", "x"],
         &["model", "promote", "x"],
         &["model", "verify", "x"],
+        &["model", "as-of", "x", "--to", "1"],
+        &["model", "drop", "x", "1"],
+        &["model", "rollback", "x"],
         &["model", "receipt", "x"],
         &["dead-letters", "list", "x"],
+        &["dead-letters", "show", "x", "e"],
         &["dead-letters", "retry", "x"],
+        &["dead-letters", "discard", "x", "--all"],
         &["store", "check"],
         &["store", "compact"],
+        &["store", "adopt"],
         &["store", "backup", "/nowhere/x"],
     ];
     for args in commands {
@@ -250,7 +281,7 @@ fn commands_that_read_make_nothing() {
         assert!(!data.path().exists(), "{args:?}");
     }
     // An empty directory is none either, and stays empty.
-    std::fs::create_dir(data.path()).unwrap();
+    data.make();
     for args in commands {
         data.run(args.iter().copied()).refused(2, &["no data directory", "--data"]);
         assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "{args:?}");
@@ -269,6 +300,33 @@ fn a_log_that_is_missing_is_not_made_by_reading() {
         assert_eq!(data.run(args.iter().copied()).exit, Some(0), "{args:?}");
         assert_eq!(there(), before, "{args:?}");
     }
+    data.run(["events", "stats"]).refused(2, &["log.redb", "missing or empty"]);
+    assert_eq!(there(), before);
+}
+
+/// Nor where there never was one: a copy of the store alone, of rows that came from elsewhere.
+#[test]
+fn a_store_without_a_log_is_read_as_it_is() {
+    let original = Data::new(BINARY);
+    original.install(&plugin("order-summary"));
+    let file = original.file("orders.ndjson", history::orders(100, 17));
+    original.ok(["rebuild", "order-summary", "--source", &format!("file:{}", file.display())]);
+    let data = Data::new(BINARY);
+    data.make();
+    std::fs::copy(original.path().join("store.redb"), data.path().join("store.redb")).unwrap();
+    for args in [
+        &["list", "--all"][..],
+        &["status", "order-summary"],
+        &["plugin", "list"],
+        &["model", "export", "order-summary/orders"],
+        &["store", "check"],
+    ] {
+        let answer = data.run(args);
+        assert_eq!(answer.exit, Some(0), "{args:?}: {answer:#?}");
+        let left = std::fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["store.redb"], "{args:?}");
+    }
+    assert_eq!(data.rows("order-summary/orders"), original.rows("order-summary/orders"));
 }
 
 #[test]
@@ -296,7 +354,7 @@ fn an_error_is_an_object_for_programs() {
 #[test]
 fn a_rebuild_that_runs_with_other_options_is_not_taken_for_the_one_that_was_asked_for() {
     let (data, _, events) = with_orders(20_000);
-    let rebuild = data.start(SLOW);
+    let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "200"]);
     data.wait_for_host();
     data.wait_for("order-summary", |status| processed(status) > 0);
     let early = events[9].get("id").and_then(Value::as_str).unwrap();
@@ -316,130 +374,12 @@ fn a_rebuild_that_runs_with_other_options_is_not_taken_for_the_one_that_was_aske
         data.run(asked.iter().copied()).refused(3, &["running already", other[0]]);
     }
     for same in
-        [&[][..], &["--chunk-size", "20"], &["--rate-limit", "1000"], &["--priority", "low"], &["--source", "log"]]
+        [&[][..], &["--chunk-size", "20"], &["--rate-limit", "200"], &["--priority", "low"], &["--source", "log"]]
     {
         let asked = [&["rebuild", "order-summary", "--detach"], same].concat();
         assert_eq!(data.json(asked)["status"], "already_running");
     }
     drop(rebuild);
-}
-
-/// `order-summary` from the log into a database of `server`, `process-map` into the store, both slowly.
-fn into_a_database(data: &Data, server: &Server) -> Running {
-    data.install(&plugin("process-map"));
-    let host = data.serve();
-    let into = format!("postgres:{}", server.database("model").url());
-    data.ok(["rebuild", "order-summary", "--rate-limit", "300", "--into", &into, "--detach"]);
-    data.ok(["rebuild", "process-map", "--rate-limit", "300", "--detach"]);
-    data.wait_for("order-summary", |status| processed(status) > 0);
-    data.wait_for("process-map", |status| processed(status) > 0);
-    host
-}
-
-/// Waits for the end of a command for less than a minute: it must not depend on what is frozen.
-#[track_caller]
-fn ends(running: Running, what: &str) -> Answer {
-    let mut running = running;
-    let until = Instant::now() + Duration::from_secs(50);
-    while running.is_alive() {
-        assert!(Instant::now() < until, "{what} does not end");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    running.end()
-}
-
-#[test]
-fn a_database_that_does_not_answer_keeps_nobody_waiting() {
-    let (data, _, _) = with_orders(40_000);
-    let server = Server::new();
-    let host = into_a_database(&data, &server);
-    let frozen = server.freeze();
-    let pausing = data.start(["pause", "order-summary"]);
-    assert_eq!(ends(data.start(["pause", "process-map"]), "the pause of another rebuild").exit, Some(0));
-    assert_eq!(ends(data.start(["status", "order-summary"]), "its status").exit, Some(0));
-    assert_eq!(ends(data.start(["list", "--all"]), "the list").exit, Some(0));
-    assert_eq!(ends(pausing, "its pause").exit, Some(0));
-    assert_eq!(data.json(["status", "order-summary"])["status"], "paused");
-    host.signal(Signal::TERM);
-    assert_eq!(ends(host, "the host").exit, Some(0));
-    drop(frozen);
-    let _host = data.serve();
-    assert_eq!(data.json(["status", "order-summary"])["status"], "paused");
-    data.ok(["resume", "order-summary", "--detach"]);
-    let before = processed(&data.json(["status", "order-summary"]));
-    data.wait_for("order-summary", |status| processed(status) > before);
-}
-
-#[test]
-fn a_host_ends_although_its_database_does_not_answer_and_the_next_one_waits_for_it() {
-    let (data, _, _) = with_orders(40_000);
-    let server = Server::new();
-    let host = into_a_database(&data, &server);
-    let frozen = server.freeze();
-    host.signal(Signal::TERM);
-    assert_eq!(ends(host, "the host").exit, Some(0));
-    let host = data.serve();
-    let status = data.json(["status", "order-summary"]);
-    assert_eq!(status["status"], "paused", "it waits for its database: {status:#}");
-    data.wait_for("process-map", |status| status["status"] == "running");
-    drop(frozen);
-    data.wait_for("order-summary", |status| status["status"] == "running");
-    drop(host);
-}
-
-#[test]
-fn a_host_starts_before_its_database() {
-    let (data, _, _) = with_orders(40_000);
-    let mut server = Server::new();
-    let host = into_a_database(&data, &server);
-    host.signal(Signal::TERM);
-    assert_eq!(host.end().exit, Some(0));
-    server.stop(unspool_tests::postgres::Stop::Fast);
-    let _host = data.serve();
-    let waits = data.wait_for("order-summary", |status| status["waiting"]["tries"].as_u64() > Some(0));
-    assert_eq!(waits["waiting"]["kind"], "store", "{waits:#}");
-    server.start();
-    data.wait_for("order-summary", |status| status["status"] == "running");
-}
-
-/// Over the network and over a local socket: what waits for an answer says that none comes.
-#[test]
-fn a_database_that_is_silent_is_named() {
-    let (data, _, _) = with_orders(200);
-    let server = Server::new();
-    let url = server.database("model").url();
-    let folder: &std::path::Path = server.as_ref();
-    let local = format!("host={} port={} user=admin dbname=model", folder.display(), server.port());
-    for into in [url, local] {
-        data.ok(["rebuild", "order-summary", "--restart", "--into", &format!("postgres:{into}")]);
-        let digest = data.digest("order-summary");
-        let frozen = server.freeze();
-        let answer = ends(data.start(["model", "digest", "order-summary"]), "the digest");
-        assert_eq!(answer.exit, Some(1), "{answer:#?}");
-        assert!(answer.stderr.contains("does not answer"), "{answer:#?}");
-        drop(frozen);
-        assert_eq!(data.digest("order-summary"), digest);
-        data.ok(["rebuild", "order-summary", "--restart", "--into", "store"]);
-        for generation in data.list(["model", "generations", "order-summary"]) {
-            if generation["role"] != "live" {
-                data.ok(["model", "drop", "order-summary", &generation["generation"].to_string()]);
-            }
-        }
-    }
-}
-
-/// An alert that does not end, and a follower whose host is asked to.
-#[test]
-fn an_alert_that_hangs_keeps_no_host_from_ending() {
-    let data = Data::new(BINARY);
-    data.import(&data.file("events.ndjson", history::of_types(["Fine", "Error"])));
-    data.install(&plugin("faulty"));
-    let mut host = data.start(["--alert", "exec sleep 40", "serve"]);
-    host.wait_for_line("serving");
-    data.ok(["rebuild", "faulty", "--detach"]);
-    data.wait_for("faulty", |status| status["status"] == "failed");
-    host.signal(Signal::TERM);
-    assert_eq!(ends(host, "the host").exit, Some(0));
 }
 
 /// Whoever meets a host that is killed does without it.

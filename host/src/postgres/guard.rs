@@ -199,6 +199,11 @@ impl AsyncWrite for Guarded {
         };
         if written.is_ready() {
             self.silence.broken();
+            // From here on an answer is waited for: the connection looks for one before it writes, and not again before
+            // something wakes it.
+            if let Poll::Ready(Err(e)) = self.silence.poll::<()>(cx) {
+                return Poll::Ready(Err(e));
+            }
         }
         written
     }
