@@ -83,6 +83,11 @@ impl Data {
         self.dir.path().join("data")
     }
 
+    /// Makes it, for what is put there before a command runs: its owner's alone, whatever the umask.
+    pub fn make(&self) {
+        make_private(&self.path());
+    }
+
     /// A place for files beside it.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -221,13 +226,18 @@ fn rows(lines: &str) -> Rows {
     lines.lines().map(row).collect()
 }
 
+/// Makes a folder that is its owner's alone.
+fn make_private(folder: &Path) {
+    std::fs::DirBuilder::new().mode(0o700).create(folder).expect("a folder");
+}
+
 /// Copies what is in a folder; what is not a file or a folder (the socket of a host that was killed) stays behind.
 fn copy_all(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let (kind, to) = (entry.file_type().expect("its type"), to.join(entry.file_name()));
         if kind.is_dir() {
-            std::fs::DirBuilder::new().mode(0o700).create(&to).expect("a folder");
+            make_private(&to);
             copy_all(&entry.path(), &to);
         } else if kind.is_file() {
             std::fs::copy(entry.path(), to).expect("a copy");

@@ -55,7 +55,7 @@ fn a_mapped_file_is_a_source_like_any_other() {
     assert_eq!(data.json(["model", "receipt", "order-summary"])["source"], named.as_str());
     data.json(["model", "as-of", "order-summary", "--to", "1000", "--source", &source, "--map", MAP]);
     data.json(["model", "as-of", "order-summary", "--to", "1001", "--source", &named]);
-    let begun = data.start([&rebuild[..], &["--restart", "--chunk-size", "10", "--rate-limit", "2000"]].concat());
+    let begun = data.start([&rebuild[..], &["--restart", "--chunk-size", "10", "--rate-limit", "200"]].concat());
     data.wait_for_host();
     data.wait_for("order-summary", |status| {
         status["status"] == "running" && status["eventsProcessed"].as_u64().is_some_and(|events| events >= 100)
@@ -71,17 +71,8 @@ fn a_mapped_file_is_a_source_like_any_other() {
         fs::write(data.path().join("unspool.toml"), text).unwrap();
     };
     settings(MAP);
-    let begun = [
-        "rebuild",
-        "order-summary",
-        "--source",
-        "elsewhere",
-        "--restart",
-        "--chunk-size",
-        "10",
-        "--rate-limit",
-        "2000",
-    ];
+    let begun =
+        ["rebuild", "order-summary", "--source", "elsewhere", "--restart", "--chunk-size", "10", "--rate-limit", "200"];
     let begun = data.start(begun);
     data.wait_for_host();
     data.wait_for("order-summary", |status| {

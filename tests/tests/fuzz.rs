@@ -210,8 +210,11 @@ fn a_host_goes_on_whatever_is_said_on_its_socket() {
         if random.chance(1, 2) {
             let _ = stream.write_all(b"\n");
             let _ = stream.shutdown(std::net::Shutdown::Write);
-            // Whatever it says beside that it is there.
-            match BufReader::new(stream).lines().find(|line| !line.as_ref().is_ok_and(|line| line == "\"beat\"")) {
+            // Whatever it says beside that it is there, which it does not say for ever.
+            let until = Instant::now() + Duration::from_secs(30);
+            let is_beat = |said: &std::io::Result<String>| said.as_ref().is_ok_and(|said| said == "\"beat\"");
+            let waits = |said: &std::io::Result<String>| is_beat(said) && Instant::now() < until;
+            match BufReader::new(stream).lines().find(|said| !waits(said)) {
                 None => {}
                 Some(Ok(answer)) => assert!(answer.starts_with("{\"error\""), "{answer}"),
                 Some(Err(e)) => assert_ne!(e.kind(), std::io::ErrorKind::WouldBlock, "no answer to {line:?}"),

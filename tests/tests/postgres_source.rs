@@ -3,6 +3,8 @@
 
 #[path = "postgres_source/connections.rs"]
 mod connections;
+#[path = "postgres_source/marks.rs"]
+mod marks;
 #[path = "postgres_source/seen.rs"]
 mod seen;
 #[path = "postgres_source/sight.rs"]

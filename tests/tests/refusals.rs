@@ -105,7 +105,7 @@ fn names_that_do_not_exist_are_not_found() {
 #[test]
 fn a_directory_of_someone_else_is_left_alone() {
     let data = Data::new(BINARY);
-    std::fs::create_dir(data.path()).unwrap();
+    data.make();
     std::fs::write(data.path().join("thesis.tex"), "years of work").unwrap();
     data.run(["list"]).refused(2, &["does not belong to unspool", "--data"]);
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);

@@ -228,6 +228,36 @@ fn an_unreadable_event_matters_only_to_those_who_handle_its_type() {
     assert_eq!((table.counts("1"), table.parked()), (json!({ "a": 2, "b": 1 }), vec!["b e4".to_owned()]));
 }
 
+/// Whatever it is that cannot be read, all that the source has is shown.
+#[test]
+fn what_the_source_has_is_shown_whole() {
+    let mut table = Table::new("unreadable_columns");
+    table.append((0..5).map(|_| ("s", "Fine", &b"{}"[..])));
+    let columns = "ALTER TABLE events ADD COLUMN metadata bytea DEFAULT '{}', ADD COLUMN at text DEFAULT '2024-01-31T12:00:00Z', \
+                   ADD COLUMN version text DEFAULT '2'; \
+                   UPDATE events SET stream = 's' || position; \
+                   UPDATE events SET metadata = '{\"by\": ' WHERE position = 2; \
+                   UPDATE events SET metadata = '\\xff01' WHERE position = 3; \
+                   UPDATE events SET at = 'yesterday' WHERE position = 4; \
+                   UPDATE events SET version = 'v2', metadata = '[]' WHERE position = 5";
+    table.client.batch_execute(columns).unwrap();
+    let source = table.source().replace("&time=time", "&time=at&metadata=metadata&schema_version=version");
+    let ended = table.data.exits(1, ["rebuild", "faulty", "--source", &source, "--on-error", "park"]);
+    assert_eq!((&ended["eventsProcessed"], &ended["parked"]), (&json!(1), &json!(4)), "{ended:#}");
+    let at = "2024-01-31T12:00:00Z";
+    for (id, why, raw) in [
+        ("e2", "metadata", json!({ "payload": "{}", "metadata": "{\"by\": ", "time": at, "schemaVersion": "2" })),
+        ("e3", "metadata", json!({ "payload": "{}", "metadataBase64": "/wE=", "time": at, "schemaVersion": "2" })),
+        ("e4", "yesterday", json!({ "payload": "{}", "metadata": "{}", "time": "yesterday", "schemaVersion": "2" })),
+        ("e5", "v2", json!({ "payload": "{}", "metadata": "[]", "time": at, "schemaVersion": "v2" })),
+    ] {
+        let shown = table.data.json(["dead-letters", "show", "faulty", id]);
+        assert_eq!(shown["raw"], raw, "{id}");
+        let message = shown["failure"]["message"].as_str().unwrap();
+        assert!(message.contains(why), "{id}: {message}");
+    }
+}
+
 /// Without its id or its stream nobody knows in whose place it would be set aside.
 #[test]
 fn what_cannot_be_told_from_others_stops_a_rebuild() {

@@ -19,7 +19,7 @@ fn a_data_directory_whose_making_was_killed_is_made_again() {
         ("log.redb", unborn(&[])),
     ] {
         let data = Data::new(BINARY);
-        std::fs::create_dir(data.path()).unwrap();
+        data.make();
         std::fs::write(data.path().join("unspool.toml"), "").unwrap();
         std::fs::write(data.path().join(file), content).unwrap();
         assert_eq!(data.import(&data.file("one.ndjson", history::of_types(["Fine"])))["added"], 1, "{file}");
@@ -28,7 +28,7 @@ fn a_data_directory_whose_making_was_killed_is_made_again() {
     // Where there is something to lose it is left alone.
     for content in [b"something else".to_vec(), vec![0; 100], [unborn(&[]), b"something".to_vec()].concat()] {
         let data = Data::new(BINARY);
-        std::fs::create_dir(data.path()).unwrap();
+        data.make();
         std::fs::write(data.path().join("store.redb"), &content).unwrap();
         data.run(["events", "stats"]).refused(2, &["does not belong to unspool"]);
         assert_eq!(std::fs::read(data.path().join("store.redb")).unwrap(), content);
@@ -57,7 +57,7 @@ fn a_file_that_is_written_anew_is_the_old_one_or_the_new_one() {
     let _count = Count;
     for at in ["file.rewritten:1", "file.replaced:1", "file.rewritten:2", "file.replaced:2"] {
         let data = Data::new(BINARY);
-        std::fs::create_dir(data.path()).unwrap();
+        data.make();
         for name in ["store.redb", "log.redb"] {
             let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/format-1").join(format!("{name}.gz"));
             let mut old = flate2::read::GzDecoder::new(std::fs::File::open(old).unwrap());
@@ -96,8 +96,8 @@ fn a_file_is_imported_whole_or_not_at_all() {
         ("import.after-commit", true),
     ] {
         let data = Data::new(BINARY);
+        data.make();
         for file in ["store.redb", "log.redb"] {
-            std::fs::create_dir_all(data.path()).unwrap();
             std::fs::copy(before.path().join(file), data.path().join(file)).unwrap();
         }
         kill(&data, at, &import);

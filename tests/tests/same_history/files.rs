@@ -106,3 +106,24 @@ fn a_file_that_has_grown_is_the_same_and_one_with_other_events_is_named() {
     let ended = data.json(["rebuild", "faulty", "--source", &source]);
     assert!(ended["trigger"]["sourceWas"].is_string(), "{ended:#}");
 }
+
+/// A file whose last handled event was changed on purpose, and one that has fewer events than were counted.
+#[test]
+fn what_was_changed_in_a_file_on_purpose_is_accepted_by_its_name() {
+    let data = data();
+    let (first, error) = (lines("first", 3, "Fine"), lines("bad", 1, "Error"));
+    let rest = lines("rest", 4, "Fine");
+    let file = data.file("events.ndjson", first.clone() + &error + &rest);
+    let source = format!("file:{}", file.display());
+    data.exits(1, ["rebuild", "faulty", "--source", &source]);
+    let erased = first.replace("\"id\":\"first-3\",\"stream\":\"first-3\"", "\"id\":\"first-3\",\"stream\":\"erased\"");
+    assert_ne!(erased, first);
+    data.file("events.ndjson", erased + &error.replace("Error", "Fine") + &lines("rest", 3, "Fine"));
+    data.run(["resume", "faulty"]).refused(2, &["another history", "its content has changed", "--accept-history"]);
+    data.run(["resume", "faulty", "--accept-history"])
+        .refused(2, &["first-3", "has another content now", "--accept-changed first-3"]);
+    data.run(["resume", "faulty", "--accept-history", "--accept-changed", "first-2"]).refused(2, &["is first-3, not"]);
+    let ended = data.json(["resume", "faulty", "--accept-history", "--accept-changed", "first-3"]);
+    assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(7)), "{ended:#}");
+    assert!(data.rows("faulty/seen").contains_key("first-3"), "what was handled stays");
+}

@@ -175,14 +175,15 @@ fn a_host_that_starts_says_what_it_cannot_go_on_with() {
     put_back(&mut client, 3);
     add(&mut client, "again", 8);
     let told = data.scratch("told");
-    let mut command = data.command(["--alert", &format!("cat > {}", told.display()), "serve"]);
-    let mut host = command.spawn().unwrap();
+    let host = data.start(["--alert", &format!("cat > {}", told.display()), "serve"]);
     data.wait_for_host();
     let status = data.wait_for("faulty", |status| status["status"] == "failed");
     assert_eq!(status["failure"]["kind"], "source", "{status:#}");
-    host.kill().unwrap();
-    host.wait().unwrap();
-    assert!(std::fs::read_to_string(told).unwrap().contains("another history"));
+    // The host does not wait for the command.
+    let read = || std::fs::read_to_string(&told).unwrap_or_default();
+    data.wait_for("faulty", |_| read().ends_with('\n'));
+    assert!(read().contains("another history"), "{}", read());
+    host.kill();
 }
 
 /// What was deleted or erased on purpose is accepted by its name, and by no other.

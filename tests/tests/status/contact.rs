@@ -48,7 +48,8 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     assert_eq!((&lost["status"], &waiting["kind"]), (&json!("running"), &json!("source")));
     assert_eq!(lost["follow"], json!({ "events": null, "ms": null }), "nobody knows what has come");
     assert_eq!((&lost["eventsPerSecond"], &lost["estimatedRemainingMs"]), (&json!(0.0), &json!(null)));
-    assert!(waiting["since"].as_i64() <= lost["lastContactAt"].as_i64().map(|at| at + 60_000), "{lost:#}");
+    let (since, heard) = (waiting["since"].as_i64().unwrap(), lost["lastContactAt"].as_i64().unwrap());
+    assert!(since >= heard, "{lost:#}");
     assert!(!waiting["error"].as_str().unwrap().is_empty() && lost["error"] == waiting["error"], "{lost:#}");
     assert!(lost["next"].as_str().unwrap().contains("unspool pause faulty"), "{lost:#}");
     let listed = data.run(["list"]).stdout;
@@ -117,7 +118,7 @@ fn an_alert_command_that_hangs_holds_nothing_up() {
     assert_eq!(data.json(["rebuild", "faulty", "--detach", "--on-error", "park"])["status"], "resumed");
     data.wait_for("faulty", |status| status["status"] == "completed");
     host.signal(Signal::TERM);
-    host.end();
+    assert_eq!(host.end().exit, Some(0));
     let sleeper: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
     let sleeper = rustix::process::Pid::from_raw(sleeper).unwrap();
     rustix::process::kill_process(sleeper, Signal::KILL).expect("the host has not waited for its end");

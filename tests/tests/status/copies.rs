@@ -77,7 +77,7 @@ fn a_backup_knows_of_which_directory_it_is_one() {
     let backup = data.scratch("backup.redb");
     data.json(["store".as_ref(), "backup".as_ref(), backup.as_os_str()]);
     let other = Data::new(BINARY);
-    fs::create_dir(other.path()).unwrap();
+    other.make();
     fs::copy(&backup, other.path().join("store.redb")).unwrap();
     fs::copy(data.path().join("log.redb"), other.path().join("log.redb")).unwrap();
     other.run(["model", "rollback", "faulty"]).refused(3, &["unspool store adopt"]);
@@ -102,4 +102,28 @@ fn a_copy_of_rows_in_the_store_is_harmless() {
     copy.ok(["store", "adopt"]);
     assert!(copy.json(["store", "check"]).get("copyOf").is_none());
     assert!(data.json(["store", "check"]).get("copyOf").is_none());
+}
+
+/// One of whose projections no database knows is no copy of anything there: it has its own from now on.
+#[test]
+fn a_copy_of_rows_in_the_store_builds_into_a_database_of_its_own() {
+    let data = Data::new(BINARY);
+    data.import(&data.file("events.ndjson", history::mixed(100, &[])));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty"]);
+    let copy = data.copy();
+    let database = shared().database("copies_own");
+    let into = format!("postgres:{}", database.url());
+    copy.ok(["rebuild", "faulty", "--into", &into]);
+    copy.ok(["model", "rollback", "faulty"]);
+    copy.ok(["model", "rollback", "faulty"]);
+    let checked = copy.json(["store", "check"]);
+    assert_eq!((&checked["problems"], &checked["copyOf"]), (&json!([]), &Value::Null));
+    assert_eq!(copy.rows("faulty/seen"), data.rows("faulty/seen"));
+    // Which a copy of it has not.
+    let path = fs::canonicalize(copy.path()).unwrap().display().to_string();
+    copy.copy().run(["model", "rollback", "faulty"]).refused(3, &[&path, "unspool store adopt"]);
+    // Nor has the one that it was copied from: it goes on by itself.
+    data.ok(["rebuild", "faulty"]);
+    assert_eq!(data.json(["store", "check"])["problems"], json!([]));
 }

@@ -139,7 +139,8 @@ fn a_bad_event_is_to_be_corrected_in_its_source() {
     data.install(&plugin("faulty"));
     let answer = data.run(["rebuild", "faulty", "--source", &source]);
     assert_eq!(answer.exit, Some(1), "{answer:#?}");
-    assert!(answer.stdout.contains("position 2") && answer.stdout.contains("source"), "{answer:#?}");
+    assert!(answer.stdout.contains("position 2"), "{answer:#?}");
+    assert!(answer.stdout.contains("correct this event in its source"), "{answer:#?}");
     assert!(!answer.stdout.contains("fix the handler"), "{answer:#?}");
 }
 

@@ -44,38 +44,45 @@ fn with_hostile_events() -> Data {
 fn nothing_that_others_write_acts_on_a_terminal() {
     let data = with_hostile_events();
     let (id, stream, file) = (hostile("e2"), hostile("s"), hostile("./file"));
-    let commands: [&[&str]; 24] = [
-        &["rebuild", "faulty"],
-        &["status", "faulty"],
-        &["list", "--all"],
-        &["rebuild", "faulty", "--restart", "--on-error", "park", "--allow-parked"],
-        &["status", "faulty"],
-        &["dead-letters", "list", "faulty"],
-        &["dead-letters", "show", "faulty", &id],
-        &["dead-letters", "retry", "faulty"],
-        &["dead-letters", "show", "faulty", &file],
-        &["model", "scan", "faulty/seen"],
-        &["model", "get", "faulty/seen", &stream],
-        &["model", "get", "faulty/seen", &file],
-        &["rebuild", "process-map"],
-        &["model", "scan", "process-map/cases"],
-        &["model", "generations", "process-map"],
-        &["model", "receipt", "process-map"],
-        &["events", "show", &id],
-        &["events", "show", &file],
-        &["events", "import", &file],
-        &["plugin", "install", &file],
-        &["rebuild", "process-map", "--to", &file],
-        &["rebuild", "process-map", "--source", &file],
-        &["status", &file],
-        &["status", "faulty", &file],
+    // Every character that would do something has its number in its place.
+    let shown = format!("e2{}", HOSTILE.concat().escape_default().to_string().replace("\\'", "'"));
+    let commands: [(i32, &[&str]); 24] = [
+        (1, &["rebuild", "faulty"]),
+        (0, &["status", "faulty"]),
+        (0, &["list", "--all"]),
+        (0, &["rebuild", "faulty", "--restart", "--on-error", "park", "--allow-parked"]),
+        (0, &["status", "faulty"]),
+        (0, &["dead-letters", "list", "faulty"]),
+        (0, &["dead-letters", "show", "faulty", &id]),
+        (1, &["dead-letters", "retry", "faulty"]),
+        (3, &["dead-letters", "show", "faulty", &file]),
+        (0, &["model", "scan", "faulty/seen"]),
+        (0, &["model", "get", "faulty/seen", &stream]),
+        (3, &["model", "get", "faulty/seen", &file]),
+        (0, &["rebuild", "process-map"]),
+        (0, &["model", "scan", "process-map/cases"]),
+        (0, &["model", "generations", "process-map"]),
+        (0, &["model", "receipt", "process-map"]),
+        (0, &["events", "show", &id]),
+        (3, &["events", "show", &file]),
+        (2, &["events", "import", &file]),
+        (2, &["plugin", "install", &file]),
+        (3, &["rebuild", "process-map", "--to", &file]),
+        (2, &["rebuild", "process-map", "--source", &file]),
+        (3, &["status", &file]),
+        (2, &["status", "faulty", &file]),
     ];
-    for args in commands {
+    for (exit, args) in commands {
         let answer = data.run(args);
+        assert_eq!(answer.exit, Some(exit), "{args:?}: {answer:#?}");
         assert_harmless(&format!("{args:?}, standard output"), &answer.stdout);
         assert_harmless(&format!("{args:?}, standard error"), &answer.stderr);
         let json: Answer = data.command(["--json"]).args(args).output().unwrap().into();
+        assert_eq!(json.exit, Some(exit), "{args:?}: {json:#?}");
         assert_harmless(&format!("{args:?}, JSON"), &json.stdout);
+        if args.contains(&&*id) {
+            assert!(answer.stdout.contains(&shown), "{args:?} shows it: {answer:#?}");
+        }
         for line in json.stdout.lines() {
             serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{args:?}: {e} in {line}"));
         }
