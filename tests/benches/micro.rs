@@ -16,7 +16,10 @@ use unspool::{
     pipeline::overlay::{Overlay, Reached, View, changes},
     plugin::{ReadRows, RowWrite},
     source::log::EventLog,
-    store::{AttemptStart, Commit, DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, RowChange, Store},
+    store::{
+        AttemptStart, Commit, DataDir, NewRebuild, Priority, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
+        RowChange, Store,
+    },
     vocabulary::{Description, Position, StageReport, Status, from_json},
 };
 use unspool_frame::{Chunk, Event, TableDescription, Write, WriteFrame, Writes, chunk_header};
@@ -187,41 +190,29 @@ fn generation(store: &Store) -> RebuildRecord {
         partitioning: Default::default(),
     };
     store.install(&description, "a plugin", b"its bytes", "install", 0).expect("an install");
-    let new = NewRebuild {
+    let options = RebuildOptions {
+        chunk_size: Some(CHUNK),
+        priority: Some(Priority::Normal),
+        no_promote: true,
+        ..RebuildOptions::default()
+    };
+    let spec = RebuildSpec {
         source: "log".to_owned(),
         source_identity: "a history".to_owned(),
         after: Position::START,
         to: None,
-        chunk_size: CHUNK,
-        chunks_per_call: 1,
-        priority: Priority::Normal,
-        rate_limit: None,
-        promote: false,
         purpose: Purpose::Rebuild,
         label: None,
-        on_error: OnError::Stop,
-        allow_parked: false,
-        allow_empty: false,
-        accept_missing: 0,
-        follow: false,
         segments: Vec::new(),
-        into: None,
-        indexes: Vec::new(),
+        options: options.clone(),
     };
+    let new = NewRebuild { spec, into: None, indexes: Vec::new() };
     let number = store.create_generation("orders", new, 0).expect("a generation").generation;
     let attempt = AttemptStart {
         target: Position::number(u64::MAX),
         total_events: u64::MAX,
         chunk_size: CHUNK,
-        chunks_per_call: 1,
-        priority: Priority::Normal,
-        rate_limit: None,
-        promote: false,
-        on_error: OnError::Stop,
-        allow_parked: false,
-        allow_empty: false,
-        accept_missing: 0,
-        follow: false,
+        options,
         known: None,
     };
     store.begin_attempt("orders", number, &attempt).expect("an attempt")

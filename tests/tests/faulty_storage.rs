@@ -7,7 +7,10 @@ mod flips;
 use unspool::{
     rebuild::Trigger,
     source::log::EventLog,
-    store::{Allow, AttemptStart, Commit, NewRebuild, OnError, Priority, Purpose, RowChange, Store, StoreError},
+    store::{
+        Allow, AttemptStart, Commit, NewRebuild, Priority, Purpose, RebuildOptions, RebuildSpec, RowChange, Store,
+        StoreError,
+    },
     vocabulary::{Position, StageReport, Status},
 };
 use unspool_tests::{
@@ -17,12 +20,9 @@ use unspool_tests::{
 };
 
 fn trigger(name: &str, chunk_size: u32) -> Trigger {
-    Trigger {
-        name: name.to_owned(),
-        chunk_size: Some(chunk_size),
-        priority: Some(Priority::Normal),
-        ..Trigger::default()
-    }
+    let options =
+        RebuildOptions { chunk_size: Some(chunk_size), priority: Some(Priority::Normal), ..RebuildOptions::default() };
+    Trigger { name: name.to_owned(), options, ..Trigger::default() }
 }
 
 /// Rebuilds with pauses between, so that there are many commits in a short time. The first error ends it.
@@ -186,44 +186,32 @@ fn an_import_is_there_as_a_whole_or_not_at_all() {
 /// A generation of `order-summary`, by hand.
 fn generation() -> NewRebuild {
     NewRebuild {
-        source: "log".to_owned(),
-        source_identity: "a history".to_owned(),
-        after: Position::START,
-        to: None,
-        chunk_size: 1,
-        chunks_per_call: 1,
-        priority: Priority::Normal,
-        rate_limit: None,
-        promote: false,
-        purpose: Purpose::Scratch,
-        label: None,
-        on_error: OnError::Stop,
-        allow_parked: false,
-        allow_empty: false,
-        accept_missing: 0,
-        follow: false,
-        segments: Vec::new(),
+        spec: RebuildSpec {
+            source: "log".to_owned(),
+            source_identity: "a history".to_owned(),
+            after: Position::START,
+            to: None,
+            purpose: Purpose::Scratch,
+            label: None,
+            segments: Vec::new(),
+            options: options(),
+        },
         into: None,
         indexes: Vec::new(),
     }
 }
 
-fn attempt() -> AttemptStart {
-    AttemptStart {
-        target: Position::number(10),
-        total_events: 10,
-        chunk_size: 1,
-        chunks_per_call: 1,
-        priority: Priority::Normal,
-        rate_limit: None,
-        promote: false,
-        on_error: OnError::Stop,
-        allow_parked: false,
-        allow_empty: false,
-        accept_missing: 0,
-        follow: false,
-        known: None,
+fn options() -> RebuildOptions {
+    RebuildOptions {
+        chunk_size: Some(1),
+        priority: Some(Priority::Normal),
+        no_promote: true,
+        ..RebuildOptions::default()
     }
+}
+
+fn attempt() -> AttemptStart {
+    AttemptStart { target: Position::number(10), total_events: 10, chunk_size: 1, options: options(), known: None }
 }
 
 /// What an attempt that began with `record` hands over at `position`.

@@ -3,7 +3,7 @@
 use crate::{
     export::Format,
     source::event_file::{FileOptions, Mapping, WithoutTime},
-    store::{OnError, Priority},
+    store::{OnError, Priority, RebuildOptions},
     vocabulary::Numbers,
 };
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -556,4 +556,21 @@ pub enum StoreCommand {
     Adopt,
     /// Give free space back to the disk, while no host runs.
     Compact,
+}
+
+impl RebuildArgs {
+    /// How the rebuild is to go about it.
+    pub(super) fn options(&self) -> RebuildOptions {
+        RebuildOptions {
+            chunk_size: self.chunk_size,
+            priority: self.priority,
+            rate_limit: self.rate_limit,
+            no_promote: self.no_promote,
+            on_error: self.on_error,
+            allow_parked: self.allow_parked,
+            allow_empty: self.allow_empty,
+            accept_missing: self.accept_missing,
+            follow: self.follow,
+        }
+    }
 }

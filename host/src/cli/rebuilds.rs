@@ -43,15 +43,8 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
         from: args.from.clone(),
         to: args.to.clone(),
         restart: args.restart,
-        chunk_size: args.chunk_size,
-        priority: args.priority,
-        rate_limit: args.rate_limit,
-        no_promote: args.no_promote,
-        on_error: args.on_error,
-        allow_parked: args.allow_parked,
-        allow_empty: args.allow_empty,
-        accept: Accept { missing: args.accept_missing, ..Accept::default() },
-        follow: args.follow,
+        accept: Accept::default(),
+        options: args.options(),
         into: args.into.clone(),
     };
     let triggers: Vec<_> = names.iter().map(trigger).collect();

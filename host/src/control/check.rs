@@ -25,7 +25,7 @@ impl Host {
     fn check_histories(&self, log: &str, report: &mut CheckReport) {
         // Where they cannot be read, the report says so already.
         for record in self.store().all_rebuilds().unwrap_or_default() {
-            if record.source == "log" && record.source_identity != log {
+            if record.spec.source == "log" && record.spec.source_identity != log {
                 let id = record.checkpoint_id();
                 report.problems.push(format!("{id}: it was built from another log than the one that is there now"));
             }

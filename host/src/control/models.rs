@@ -39,14 +39,14 @@ impl Host {
         Ok(json!({
             "projectionName": name,
             "generation": record.generation,
-            "name": record.label,
-            "purpose": record.purpose,
+            "name": record.spec.label,
+            "purpose": record.spec.purpose,
             "status": record.status(),
-            "source": record.source,
+            "source": record.spec.source,
             "into": record.home.as_ref().map(|home| &home.into),
-            "sourceIdentity": record.source_identity,
+            "sourceIdentity": record.spec.source_identity,
             "stateVersion": record.state_version,
-            "after": record.after,
+            "after": record.spec.after,
             "through": checkpoint.position,
             "events": {
                 "matching": record.passed(),
@@ -56,9 +56,9 @@ impl Host {
                 "missing": checkpoint.missing,
                 "filtered": self.filtered(&record)?,
                 "leftOut": self.supervisor()?.left_out_between(
-                    &record.source,
-                    &record.source_identity,
-                    record.after,
+                    &record.spec.source,
+                    &record.spec.source_identity,
+                    record.spec.after,
                     checkpoint.position,
                 ),
             },
@@ -76,9 +76,9 @@ impl Host {
     /// Events of the range that the projection does not handle; `null` where the source is not at hand any more.
     fn filtered(&self, record: &RebuildRecord) -> Answer {
         let all = self.supervisor()?.events_between(
-            &record.source,
-            &record.source_identity,
-            record.after,
+            &record.spec.source,
+            &record.spec.source_identity,
+            record.spec.after,
             record.checkpoint.position,
         );
         Ok(all.map_or(Value::Null, |all| all.saturating_sub(record.passed()).into()))
@@ -93,7 +93,7 @@ impl Host {
             let role = match Some(record.generation) {
                 number if number == owner.live => "live",
                 number if number == owner.previous => "previous",
-                _ => match (record.purpose, record.status()) {
+                _ => match (record.spec.purpose, record.status()) {
                     (Purpose::AsOf, _) => "as-of",
                     (Purpose::Scratch, _) => "scratch",
                     (Purpose::Rebuild, Status::Completed) => "complete",
@@ -217,7 +217,7 @@ impl Host {
             Ok(number) => number,
             Err(_) => {
                 let records = self.store().rebuilds(name)?;
-                let named = records.iter().find(|record| record.label.as_deref() == Some(wanted));
+                let named = records.iter().find(|record| record.spec.label.as_deref() == Some(wanted));
                 named.map(|record| record.generation).ok_or_else(|| {
                     ControlError::not_possible(format!(
                         "{name} has no generation named {wanted}; see unspool model generations {name}"
@@ -272,13 +272,13 @@ fn listed(parked: &ParkedEvent) -> Value {
 fn described(record: &RebuildRecord, role: &str) -> Value {
     json!({
         "generation": record.generation,
-        "name": record.label,
+        "name": record.spec.label,
         "role": role,
         "status": record.status(),
         "stateVersion": record.state_version,
-        "source": record.source,
+        "source": record.spec.source,
         "into": record.home.as_ref().map(|home| &home.into),
-        "after": record.after,
+        "after": record.spec.after,
         "position": record.checkpoint.position,
         "eventsProcessed": record.checkpoint.events_processed,
         "parked": record.parked,

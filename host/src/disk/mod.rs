@@ -215,15 +215,19 @@ impl Checked {
 /// How often a file is looked at again that another process changes between the look and the lock.
 const LOOKS: usize = 5;
 
-/// Opens the file at `path` with layout `format`, or creates it: `create` then makes its tables. A file that was written
-/// without checksums is written anew with them. Where `known` says that something was in it, it is not made anew.
-pub(crate) fn open(
-    path: &Path,
-    format: u32,
-    cache_bytes: usize,
-    known: bool,
-    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
-) -> Result<Checked, DiskError> {
+/// What a kind of file has in it.
+pub(crate) struct Layout {
+    /// The version that is written.
+    pub(crate) format: u32,
+    /// Makes the tables of a new file.
+    pub(crate) create: fn(&WriteTransaction) -> Result<(), DiskError>,
+    /// Brings a file of an earlier version into this one; `false` where it does not know that version.
+    pub(crate) migrate: fn(&WriteTransaction, u32) -> Result<bool, DiskError>,
+}
+
+/// Opens the file at `path`, or creates it. A file that was written without checksums is written anew with them, one of an
+/// earlier layout is brought into this one. Where `known` says that something was in it, it is not made anew.
+pub(crate) fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let boot = front::boot();
     for _ in 0..LOOKS {
@@ -235,9 +239,9 @@ pub(crate) fn open(
         let look = front::look(&file, boot).map_err(io_error)?;
         match look {
             Look::Empty if known => return Err(DiskError::Gone(path.to_owned())),
-            Look::Plain => plain::rewrite(path, format, cache_bytes)?,
+            Look::Plain => plain::rewrite(path, layout.format, cache_bytes)?,
             look => match open_pages(Pages::new(file, path, boot, look), look, path, cache_bytes)? {
-                Some(opened) => return ready(opened, path, format, known, create),
+                Some(opened) => return ready(opened, path, layout, known),
                 None => continue,
             },
         }
@@ -249,13 +253,12 @@ pub(crate) fn open(
 pub(crate) fn open_on(
     backend: impl StorageBackend,
     name: &Path,
-    format: u32,
+    layout: &Layout,
     cache_bytes: usize,
-    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
 ) -> Result<Checked, DiskError> {
     let look = front::look(&backend, None).map_err(|source| DiskError::Io { path: name.to_owned(), source })?;
     match open_pages(Pages::new(backend, name, None, look), look, name, cache_bytes)? {
-        Some(opened) => ready(opened, name, format, false, create),
+        Some(opened) => ready(opened, name, layout, false),
         None => Err(DiskError::InUse(name.to_owned())),
     }
 }
@@ -309,16 +312,20 @@ fn format_of(db: &Database, path: &Path) -> Result<Option<u32>, DiskError> {
     }
 }
 
-fn ready(
-    db: Checked,
-    path: &Path,
-    format: u32,
-    known: bool,
-    create: impl FnOnce(&WriteTransaction) -> Result<(), DiskError>,
-) -> Result<Checked, DiskError> {
+fn ready(db: Checked, path: &Path, layout: &Layout, known: bool) -> Result<Checked, DiskError> {
+    let format = layout.format.to_le_bytes();
     match format_of(&db, path)? {
-        Some(found) if found == format => {}
-        Some(found) => return Err(DiskError::Format { path: path.to_owned(), found, known: format }),
+        Some(found) if found == layout.format => {}
+        Some(found) => {
+            let write = db.begin_write()?;
+            if found > layout.format || !(layout.migrate)(&write, found)? {
+                return Err(DiskError::Format { path: path.to_owned(), found, known: layout.format });
+            }
+            write.open_table(META)?.insert(FORMAT, format.as_slice())?;
+            crash::point("file.migrated");
+            write.commit()?;
+            tracing::info!("{} has been brought from format {found} to {}", path.display(), layout.format);
+        }
         None if known => return Err(DiskError::Gone(path.to_owned())),
         None => {
             crash::point("file.empty");
@@ -326,8 +333,8 @@ fn ready(
             if write.list_tables()?.next().is_some() {
                 return Err(DiskError::Foreign(path.to_owned()));
             }
-            write.open_table(META)?.insert(FORMAT, format.to_le_bytes().as_slice())?;
-            create(&write)?;
+            write.open_table(META)?.insert(FORMAT, format.as_slice())?;
+            (layout.create)(&write)?;
             crash::point("file.tables-written");
             write.commit()?;
             crash::point("file.made");

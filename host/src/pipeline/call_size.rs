@@ -20,9 +20,9 @@ pub(super) struct CallSize {
 impl CallSize {
     pub(super) fn new(record: &RebuildRecord) -> CallSize {
         let least = record.chunk_size.max(1) as usize;
-        let most = least.saturating_mul(record.chunks_per_call.max(1) as usize);
+        let most = least.saturating_mul(record.spec.options.chunks_per_call().max(1) as usize);
         // What a rate limit allows is spread over the second.
-        let most = record.rate_limit.map_or(most, |rate| most.min(rate as usize / 4)).max(least);
+        let most = record.spec.options.rate_limit.map_or(most, |rate| most.min(rate as usize / 4)).max(least);
         CallSize { least, most: AtomicUsize::new(most), events: AtomicUsize::new(least) }
     }
 

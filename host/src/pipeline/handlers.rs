@@ -123,7 +123,7 @@ impl<'a> Handlers<'a> {
 
     /// Waits as long as `events` may take where the rebuild has a rate limit; work that took longer owes nothing.
     fn keep_to_rate(&mut self, events: usize) -> Result<(), Halt> {
-        let Some(rate) = self.attempt.record.rate_limit else { return Ok(()) };
+        let Some(rate) = self.attempt.record.spec.options.rate_limit else { return Ok(()) };
         let due =
             self.due.max(Instant::now() - RATE_SLACK) + Duration::from_secs_f64(events as f64 / f64::from(rate.max(1)));
         self.due = due;
@@ -181,7 +181,7 @@ impl<'a> Handlers<'a> {
 
     /// What becomes of event number `index`, which cannot be handled.
     fn stop_or_park(&mut self, chunk: &Chunk, index: usize, mut failure: EventFailure) -> Result<(), Halt> {
-        if self.attempt.record.on_error == OnError::Stop || !can_park(&failure) {
+        if self.attempt.record.spec.options.on_error() == OnError::Stop || !can_park(&failure) {
             if chunk.is_unreadable() {
                 failure.message +=
                     "; correct it there and resume, or rebuild with --on-error park, which sets it aside";

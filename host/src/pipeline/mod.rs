@@ -132,7 +132,7 @@ impl Stop {
 /// Runs an attempt on this thread until it ends. Its reader may still wait for a source that does not answer then: it is
 /// left to come to its end by itself, since nothing depends on what it reads any more.
 pub fn run(attempt: Attempt) -> Ended {
-    yield_if_low(attempt.record.priority);
+    yield_if_low(attempt.record.spec.options.priority());
     let pool = attempt.pool.clone();
     let _user = pool.join();
     let size = Arc::new(call_size::CallSize::new(&attempt.record));

@@ -81,7 +81,7 @@ impl Outgoing {
     }
 
     pub(super) fn priority(&self) -> Priority {
-        self.record.priority
+        self.record.spec.options.priority()
     }
 
     /// Says which status ends the attempt; the last commit follows.

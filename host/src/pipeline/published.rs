@@ -48,7 +48,7 @@ impl Published {
                 checkpoint: record.checkpoint.clone(),
                 retries: record.retries,
                 parked: record.parked,
-                follows: record.follow,
+                follows: record.spec.options.follow,
                 moved: Instant::now(),
                 waiting: None,
                 contact: now_ms(),

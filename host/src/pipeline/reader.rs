@@ -11,7 +11,7 @@ use std::time::Instant;
 /// Reads from the checkpoint to the target. Ends early when the queue is closed.
 pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
     let _told = TellPanic(queue);
-    yield_if_low(attempt.record.priority);
+    yield_if_low(attempt.record.spec.options.priority());
     let record = &attempt.record;
     match attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target) {
         Ok(reader) => {

@@ -108,7 +108,7 @@ impl Sharing {
                 Err(e) => tracing::warn!("a thread for another instance does not start: {e}"),
             }
         }
-        let is_first = Cell::new(attempt.record.checkpoint.position == attempt.record.after);
+        let is_first = Cell::new(attempt.record.checkpoint.position == attempt.record.spec.after);
         let kept =
             attempt.pool.keeps_owners().then(|| RefCell::new((Owners::new(limits::KEPT_OWNERS), Streams::default())));
         Some(Sharing { shares, threads, hash: RandomState::with_seeds(1, 2, 3, 4), is_first, kept })
@@ -222,7 +222,7 @@ impl Sharing {
 }
 
 fn work(attempt: &Attempt, waiting: &Mutex<Receiver<Share>>) {
-    yield_if_low(attempt.record.priority);
+    yield_if_low(attempt.record.spec.options.priority());
     loop {
         let share = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Share { parts, done }) = share else { return };

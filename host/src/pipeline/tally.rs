@@ -51,7 +51,7 @@ pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
             }
         }
     }
-    let (name, source) = (&record.checkpoint.projection_name, &record.source);
+    let (name, source) = (&record.checkpoint.projection_name, &record.spec.source);
     let failed = |message: String, remedy: String| {
         Halt::Failed(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))
     };

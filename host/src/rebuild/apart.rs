@@ -4,7 +4,7 @@ use super::{
     Effect, RebuildError,
     compare::{Comparison, compare},
     place,
-    prepared::{attempt_start, chunk_size, chunks_per_call},
+    prepared::attempt_start,
     redrive,
     same_history::Accept,
     same_history::refuse_other_history,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     plugin::Plugin,
     source::Source,
-    store::{Generation, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Segment},
+    store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
     vocabulary::{Position, Status, now_ms},
 };
 use serde::Serialize;
@@ -69,8 +69,7 @@ pub(super) struct Apart {
     pub(super) segments: Vec<Segment>,
     pub(super) after: Position,
     pub(super) to: Position,
-    pub(super) chunk_size: u32,
-    pub(super) chunks_per_call: u32,
+    pub(super) chunk_size: Option<u32>,
     pub(super) on_error: OnError,
     pub(super) purpose: Purpose,
     pub(super) label: Option<String>,
@@ -100,7 +99,7 @@ pub(super) fn nothing_compared(name: &str, source: &str) -> RebuildError {
 fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     if record.passed() + shadow.passed() == 0 {
-        return Err(nothing_compared(name, &record.source));
+        return Err(nothing_compared(name, &record.spec.source));
     }
     let digests = || record.ranges.iter().chain(&shadow.ranges).map(|range| &range.plugin_digest);
     let same_plugin = digests().all(|digest| Some(digest) == digests().next());
@@ -110,7 +109,7 @@ fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), Re
              is not known to be wrong; unspool rebuild {name} builds from what is there",
             record.checkpoint_id(),
             record.passed(),
-            record.source,
+            record.spec.source,
             shadow.passed()
         )));
     }
@@ -128,7 +127,7 @@ impl Supervisor {
         self.host.store.refuse_misfit(name, None, None)?;
         let record = self.host.store.rebuild(name, live.number)?;
         refuse_moving(&record)?;
-        let source = self.host.source(&record.source)?;
+        let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, accept)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         let plugin_digest = plugin.digest().to_owned();
@@ -136,14 +135,13 @@ impl Supervisor {
             name,
             Apart {
                 source,
-                source_name: record.source.clone(),
+                source_name: record.spec.source.clone(),
                 plugin,
                 segments: Vec::new(),
-                after: record.after,
+                after: record.spec.after,
                 to: record.checkpoint.position,
-                chunk_size: record.chunk_size,
-                chunks_per_call: record.chunks_per_call,
-                on_error: record.on_error,
+                chunk_size: record.spec.options.chunk_size,
+                on_error: record.spec.options.on_error(),
                 purpose: Purpose::Scratch,
                 label: None,
                 // What readers may be switched to is where they look.
@@ -195,15 +193,15 @@ impl Supervisor {
                 "\"{label}\" is no name: it would read as the number of a generation"
             )));
         }
-        if self.host.store.rebuilds(name)?.iter().any(|record| record.label.as_deref() == Some(&label)) {
+        if self.host.store.rebuilds(name)?.iter().any(|record| record.spec.label.as_deref() == Some(&label)) {
             return Err(RebuildError::Usage(format!(
                 "{name} has a generation named {label}; unspool model drop {name} {label} drops it"
             )));
         }
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
-        let chunk_size = chunk_size(plugin.description(), None);
         // What may be set aside in the rows of today may be in those of yesterday.
-        let on_error = self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.on_error);
+        let on_error =
+            self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.spec.options.on_error());
         self.build_apart(
             name,
             Apart {
@@ -213,8 +211,7 @@ impl Supervisor {
                 segments: Vec::new(),
                 after: Position::START,
                 to,
-                chunk_size,
-                chunks_per_call: chunks_per_call(None),
+                chunk_size: None,
                 on_error,
                 purpose: Purpose::AsOf,
                 label: Some(label),
@@ -251,8 +248,7 @@ impl Supervisor {
         let apart = |plugin: &Plugin, segments: Vec<Segment>| Apart {
             source: source.clone(),
             source_name: source_name.clone(),
-            chunk_size: chunk_size(plugin.description(), None),
-            chunks_per_call: chunks_per_call(None),
+            chunk_size: None,
             plugin: plugin.clone(),
             segments,
             after: Position::START,
@@ -304,28 +300,24 @@ impl Supervisor {
     /// Builds a generation to its end, on a thread of its own, and waits for it. One that does not complete is dropped.
     pub(super) fn build_apart(&self, name: &str, apart: Apart) -> Result<RebuildRecord, RebuildError> {
         let description = apart.plugin.description().clone();
-        let new = NewRebuild {
+        let spec = RebuildSpec {
             source: apart.source_name,
             source_identity: apart.source.identity().to_owned(),
             after: apart.after,
             to: Some(apart.to),
-            chunk_size: apart.chunk_size,
-            chunks_per_call: apart.chunks_per_call,
-            priority: Priority::Low,
-            rate_limit: None,
-            promote: false,
             purpose: apart.purpose,
             label: apart.label,
-            on_error: apart.on_error,
-            allow_parked: true,
-            allow_empty: false,
-            accept_missing: 0,
-            follow: false,
             segments: apart.segments,
-            indexes: apart.indexes,
-            into: apart.into,
+            options: RebuildOptions {
+                chunk_size: apart.chunk_size,
+                no_promote: true,
+                on_error: Some(apart.on_error),
+                allow_parked: true,
+                ..RebuildOptions::default()
+            },
         };
-        let start = attempt_start(apart.source.as_ref(), &description, &new, apart.after, 0)?;
+        let start = attempt_start(apart.source.as_ref(), &description, &spec, apart.after, 0)?;
+        let new = NewRebuild { spec, into: apart.into, indexes: apart.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
         let key = record.checkpoint_id();

@@ -31,7 +31,7 @@ enum Following {
 /// for as long as a server takes to start again; a follower waits for it as long as it takes.
 fn patience(record: &RebuildRecord, failure: &EventFailure) -> u32 {
     match failure.kind {
-        FailureKind::Source | FailureKind::Store if record.follow => u32::MAX,
+        FailureKind::Source | FailureKind::Store if record.spec.options.follow => u32::MAX,
         FailureKind::Source => limits::SOURCE_TRIES,
         FailureKind::Store => limits::DATABASE_TRIES,
         _ => limits::TRANSIENT_TRIES,
@@ -62,7 +62,7 @@ impl Attempts {
                 Err(failure) => return self.give_up(&record, failure),
             };
             match ended {
-                Ended::Completed if completes && !record.follow => return self.completed(&record),
+                Ended::Completed if completes && !record.spec.options.follow => return self.completed(&record),
                 Ended::Completed if completes => match self.follow(&record) {
                     Following::Further(further) => {
                         (record, tries) = (*further, 1);
@@ -109,7 +109,7 @@ impl Attempts {
     fn attempt(&self, mut record: RebuildRecord) -> Result<(Attempt, bool), EventFailure> {
         same_history::check(self.source.as_ref(), &record, None, &Accept::default())?;
         self.refuse_empty(&record)?;
-        let part = record.segments.iter().find(|part| part.through > record.checkpoint.position);
+        let part = record.spec.segments.iter().find(|part| part.through > record.checkpoint.position);
         let (plugin, completes) = match part.cloned() {
             Some(part) => {
                 let completes = part.through >= record.target;
@@ -119,7 +119,7 @@ impl Attempts {
             }
             None => (self.plugin.clone(), true),
         };
-        let record_follows = record.follow;
+        let record_follows = record.spec.options.follow;
         let matcher = Matcher::new(&plugin.description().event_types);
         let attempt = Attempt {
             end: self.source.at(record.target).map_err(unreadable)?,
@@ -140,8 +140,8 @@ impl Attempts {
 
     /// What must add up at the target of `record`: where readers are given it there, all of it is counted again.
     fn tally(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
-        let mut tally = Tally { parts: Vec::new(), accepted: record.accept_missing };
-        if record.follow && record.caught_up {
+        let mut tally = Tally { parts: Vec::new(), accepted: record.spec.options.accept_missing() };
+        if record.spec.options.follow && record.caught_up {
             return Ok(tally);
         }
         for range in &record.ranges {
@@ -161,7 +161,7 @@ impl Attempts {
 
     /// What readers see is not replaced by what was built from nothing.
     fn refuse_empty(&self, record: &RebuildRecord) -> Result<(), EventFailure> {
-        if record.total_events > 0 || !record.promote || record.allow_empty {
+        if record.total_events > 0 || !record.spec.options.promotes() || record.spec.options.allow_empty {
             return Ok(());
         }
         match self.host.store.refuse_empty(self.name(record), record.generation) {
@@ -179,22 +179,7 @@ impl Attempts {
     }
 
     fn begin_again(&self, record: &RebuildRecord) -> Result<RebuildRecord, EventFailure> {
-        let start = AttemptStart {
-            target: record.target,
-            total_events: record.total_events,
-            chunk_size: record.chunk_size,
-            chunks_per_call: record.chunks_per_call,
-            priority: record.priority,
-            rate_limit: record.rate_limit,
-            promote: record.promote,
-            on_error: record.on_error,
-            allow_parked: record.allow_parked,
-            allow_empty: record.allow_empty,
-            accept_missing: record.accept_missing,
-            follow: record.follow,
-            known: None,
-        };
-        self.claim(record, &start)
+        self.claim(record, &AttemptStart::again(record))
     }
 
     fn claim(&self, record: &RebuildRecord, start: &AttemptStart) -> Result<RebuildRecord, EventFailure> {
@@ -260,17 +245,7 @@ impl Attempts {
         Ok(Some(AttemptStart {
             target: settled,
             total_events: now.passed() + now.checkpoint.missing + new,
-            chunk_size: now.chunk_size,
-            chunks_per_call: now.chunks_per_call,
-            priority: now.priority,
-            rate_limit: now.rate_limit,
-            promote: now.promote,
-            on_error: now.on_error,
-            allow_parked: now.allow_parked,
-            allow_empty: now.allow_empty,
-            accept_missing: now.accept_missing,
-            follow: true,
-            known: None,
+            ..AttemptStart::again(&now)
         }))
     }
 
@@ -290,7 +265,7 @@ impl Attempts {
 
     /// Whoever asked for something built apart waits for it, and is told.
     fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
-        if record.purpose != Purpose::Rebuild {
+        if record.spec.purpose != Purpose::Rebuild {
             return;
         }
         if self.effects(Input::EventFailed).contains(&Effect::Alert) {
@@ -306,7 +281,7 @@ impl Attempts {
     /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may
     /// refuse too (a full disk): then it still says `running`, and the next host to open it leaves the rebuild paused.
     fn lost(&self, record: &RebuildRecord, failure: EventFailure) {
-        if record.purpose == Purpose::Rebuild {
+        if record.spec.purpose == Purpose::Rebuild {
             self.host.note_lost(self.name(record), failure.clone());
         }
         self.give_up(record, failure);

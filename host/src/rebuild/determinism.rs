@@ -14,7 +14,7 @@ use crate::{
     limits,
     plugin::Plugin,
     source::Source,
-    store::{DataDir, NewRebuild, OnError, Priority, Purpose, RebuildRecord, Store, StoreError},
+    store::{DataDir, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Store, StoreError},
     vocabulary::{Matcher, Partitioning, Position, Status, now_ms},
 };
 use serde::Serialize;
@@ -241,8 +241,7 @@ impl<'a> Bench<'a> {
                 indexes: Vec::new(),
                 after: Position::START,
                 to,
-                chunk_size: size,
-                chunks_per_call: 1,
+                chunk_size: Some(size),
                 on_error: OnError::Park,
                 // Kept when the store is opened again; what is scratch is not.
                 purpose: Purpose::AsOf,
@@ -257,29 +256,25 @@ impl<'a> Bench<'a> {
         let matcher = Matcher::new(&description.event_types);
         let events = self.source.count(&matcher, Position::START, to)?;
         let middle = self.source.back(&matcher, to, events.div_ceil(2))?;
-        let new = NewRebuild {
+        let spec = RebuildSpec {
             source: self.source_name.clone(),
             source_identity: self.source.identity().to_owned(),
             after: Position::START,
             to: Some(to),
-            chunk_size: size,
-            chunks_per_call: 1,
-            priority: Priority::Low,
-            rate_limit: None,
-            promote: false,
             purpose: Purpose::Rebuild,
             label: None,
-            on_error: OnError::Park,
-            allow_parked: true,
-            allow_empty: false,
-            accept_missing: 0,
-            follow: false,
             segments: Vec::new(),
-            into: None,
-            indexes: Vec::new(),
+            options: RebuildOptions {
+                chunk_size: Some(size),
+                no_promote: true,
+                on_error: Some(OnError::Park),
+                allow_parked: true,
+                ..RebuildOptions::default()
+            },
         };
-        let half = NewRebuild { to: Some(middle), ..new.clone() };
+        let half = RebuildSpec { to: Some(middle), ..spec.clone() };
         let start = attempt_start(self.source.as_ref(), &description, &half, Position::START, 0)?;
+        let new = NewRebuild { spec, into: None, indexes: Vec::new() };
         let generation = self.store().create_generation(&name, new, now_ms())?.generation;
         let record = self.store().begin_attempt(&name, generation, &start)?;
         let source = self.source.clone();

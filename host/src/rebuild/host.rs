@@ -314,7 +314,7 @@ impl Host {
             if self.is_closing() {
                 return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
             }
-            let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.purpose);
+            let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.spec.purpose);
             work.running.insert(key.to_owned(), Running { stop, published: published.clone(), projection, purpose });
         }
         let spawned = std::thread::Builder::new()

@@ -2,9 +2,8 @@
 
 use super::{Answer, RebuildError, place, same_history, supervisor::Supervisor, trigger::Trigger};
 use crate::{
-    limits,
     source::Source,
-    store::{AttemptStart, NewRebuild, ProjectionRecord, Purpose, RebuildRecord, Segment},
+    store::{AttemptStart, NewRebuild, ProjectionRecord, Purpose, RebuildRecord, RebuildSpec, Segment},
     vocabulary::{Description, Matcher, Position, Status},
 };
 use std::sync::Arc;
@@ -48,7 +47,7 @@ impl Supervisor {
         }
         let into = into.map(str::to_owned);
         let (source_name, source, source_was) = match goes_on {
-            Some(record) => (record.source.clone(), self.host.source(&record.source)?, None),
+            Some(record) => (record.spec.source.clone(), self.host.source(&record.spec.source)?, None),
             None => self.remembered_source(name, trigger.source.as_deref(), trigger.restart)?,
         };
         let range = Range::find(source, &source_name, trigger.from.as_deref(), trigger.to.as_deref())?;
@@ -78,14 +77,18 @@ impl Supervisor {
     ) -> Result<Chosen, RebuildError> {
         let live = self.host.store.live_rebuild(name)?;
         let before = live.clone().or(self.host.store.latest_rebuild(name)?);
-        let remembered = before.as_ref().map_or("log", |record| record.source.as_str());
+        let remembered = before.as_ref().map_or("log", |record| record.spec.source.as_str());
         let source_name = named.unwrap_or(remembered).to_owned();
         let source = self.host.source(&source_name)?;
         let Some(live) = live else { return Ok((source_name, source, None)) };
         match same_history::why_other(source.as_ref(), &live)? {
             None => Ok((source_name, source, None)),
             Some(why) if named.is_some() || anew => {
-                let was = if live.source == source_name { format!("{} ({why})", live.source) } else { live.source };
+                let was = if live.spec.source == source_name {
+                    format!("{} ({why})", live.spec.source)
+                } else {
+                    live.spec.source
+                };
                 Ok((source_name, source, Some(was)))
             }
             Some(why) => Err(RebuildError::OtherHistory {
@@ -148,25 +151,17 @@ impl Prepared {
     }
 
     pub(super) fn new_rebuild(&self, segments: Vec<Segment>) -> NewRebuild {
-        let trigger = &self.trigger;
         NewRebuild {
-            source: self.source_name.clone(),
-            source_identity: self.source.identity().to_owned(),
-            after: self.after,
-            to: self.to,
-            chunk_size: chunk_size(&self.owner.description, trigger.chunk_size),
-            chunks_per_call: chunks_per_call(trigger.chunk_size),
-            priority: trigger.priority.unwrap_or_default(),
-            rate_limit: trigger.rate_limit,
-            promote: !trigger.no_promote,
-            purpose: Purpose::Rebuild,
-            label: None,
-            on_error: trigger.on_error.unwrap_or_default(),
-            allow_parked: trigger.allow_parked,
-            allow_empty: trigger.allow_empty,
-            accept_missing: trigger.accept.missing.unwrap_or_default(),
-            follow: trigger.follow,
-            segments,
+            spec: RebuildSpec {
+                source: self.source_name.clone(),
+                source_identity: self.source.identity().to_owned(),
+                after: self.after,
+                to: self.to,
+                purpose: Purpose::Rebuild,
+                label: None,
+                segments,
+                options: self.trigger.options.clone(),
+            },
             into: self.into.clone(),
             indexes: self.indexes.clone(),
         }
@@ -193,39 +188,28 @@ impl Prepared {
         let asked = &self.trigger;
         let lives = record.home.as_ref().map(|home| &home.into);
         let place = |to: Option<Position>| to.map_or_else(|| "the end of the history".to_owned(), |to| to.to_string());
-        let written = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         let differs = [
-            ("--source", asked.source.as_ref().is_some_and(|source| *source != record.source), record.source.clone()),
-            ("--from", asked.from.is_some() && self.after != record.after, format!("behind {}", record.after)),
-            ("--to", asked.to.is_some() && self.to != record.to, place(record.to)),
+            (
+                "--source",
+                asked.source.as_ref().is_some_and(|source| *source != record.spec.source),
+                record.spec.source.clone(),
+            ),
+            (
+                "--from",
+                asked.from.is_some() && self.after != record.spec.after,
+                format!("behind {}", record.spec.after),
+            ),
+            ("--to", asked.to.is_some() && self.to != record.spec.to, place(record.spec.to)),
             (
                 "--into",
                 asked.into.is_some() && self.into.as_ref() != lives,
                 lives.map_or(STORE, String::as_str).to_owned(),
             ),
-            (
-                "--chunk-size",
-                asked.chunk_size.is_some_and(|size| size != record.chunk_size),
-                record.chunk_size.to_string(),
-            ),
-            ("--priority", asked.priority.is_some_and(|other| other != record.priority), written(&record.priority)),
-            (
-                "--rate-limit",
-                asked.rate_limit.is_some() && asked.rate_limit != record.rate_limit,
-                record.rate_limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()),
-            ),
-            ("--on-error", asked.on_error.is_some_and(|other| other != record.on_error), written(&record.on_error)),
-            ("--no-promote", asked.no_promote && record.promote, "it promotes".to_owned()),
-            ("--allow-parked", asked.allow_parked && !record.allow_parked, "it may lack no event".to_owned()),
-            ("--allow-empty", asked.allow_empty && !record.allow_empty, "it replaces no rows by nothing".to_owned()),
-            (
-                "--accept-missing",
-                asked.accept.missing.is_some_and(|missing| missing != record.accept_missing),
-                record.accept_missing.to_string(),
-            ),
-            ("--follow", asked.follow && !record.follow, "it ends with its history".to_owned()),
         ];
-        differs.into_iter().find(|(_, differs, _)| *differs).map(|(option, _, runs_with)| (option, runs_with))
+        let differs = differs.into_iter().find(|(_, differs, _)| *differs);
+        differs
+            .map(|(option, _, runs_with)| (option, runs_with))
+            .or_else(|| record.spec.options.other_than(&asked.options, record.chunk_size))
     }
 
     /// What an attempt starts with: of a new rebuild, or of `record`, with what the trigger changes of it.
@@ -233,26 +217,18 @@ impl Prepared {
         let (source, description, trigger) = (self.source.as_ref(), &self.owner.description, &self.trigger);
         let Some(record) = record else {
             let new = self.new_rebuild(Vec::new());
-            return attempt_start(source, description, &new, new.after, 0);
+            return attempt_start(source, description, &new.spec, new.spec.after, 0);
         };
         let seen = same_history::check(source, record, Some(source.ceiling()?), &trigger.accept)?;
-        let changed = NewRebuild {
-            chunk_size: trigger.chunk_size.unwrap_or(record.chunk_size),
-            chunks_per_call: if trigger.chunk_size.is_some() { 1 } else { record.chunks_per_call },
-            priority: trigger.priority.unwrap_or(record.priority),
-            rate_limit: trigger.rate_limit.or(record.rate_limit),
-            promote: record.promote && !trigger.no_promote,
-            on_error: trigger.on_error.unwrap_or(record.on_error),
-            allow_parked: record.allow_parked || trigger.allow_parked,
-            allow_empty: record.allow_empty || trigger.allow_empty,
-            accept_missing: trigger.accept.missing.unwrap_or(record.accept_missing),
-            follow: record.follow || trigger.follow,
-            to: record.to,
-            ..self.new_rebuild(Vec::new())
-        };
+        let options = record.spec.options.with(&trigger.options);
+        let spec = RebuildSpec { options, ..record.spec.clone() };
         let done = record.passed() + record.checkpoint.missing;
-        let start = attempt_start(source, description, &changed, record.checkpoint.position, done)?;
-        Ok(AttemptStart { known: Some((source.identity().to_owned(), seen)), ..start })
+        let start = attempt_start(source, description, &spec, record.checkpoint.position, done)?;
+        Ok(AttemptStart {
+            chunk_size: spec.options.chunk_size.unwrap_or(record.chunk_size),
+            known: Some((source.identity().to_owned(), seen)),
+            ..start
+        })
     }
 }
 
@@ -260,38 +236,25 @@ impl Prepared {
 pub(super) fn attempt_start(
     source: &dyn Source,
     description: &Description,
-    wanted: &NewRebuild,
+    spec: &RebuildSpec,
     position: Position,
     done: u64,
 ) -> Result<AttemptStart, RebuildError> {
     let ceiling = source.ceiling()?;
     // A range that ends before it begins has nothing in it.
-    let target = wanted.to.map_or(ceiling, |to| to.min(ceiling)).max(position);
+    let target = spec.to.map_or(ceiling, |to| to.min(ceiling)).max(position);
     let matcher = Matcher::new(&description.event_types);
     Ok(AttemptStart {
         target,
         total_events: done + source.count(&matcher, position, target)?,
-        chunk_size: wanted.chunk_size.max(1),
-        chunks_per_call: wanted.chunks_per_call.max(1),
-        priority: wanted.priority,
-        rate_limit: wanted.rate_limit,
-        promote: wanted.promote,
-        on_error: wanted.on_error,
-        allow_parked: wanted.allow_parked,
-        allow_empty: wanted.allow_empty,
-        accept_missing: wanted.accept_missing,
-        follow: wanted.follow,
+        chunk_size: chunk_size(description, spec.options.chunk_size),
+        options: spec.options.clone(),
         known: None,
     })
 }
 
 pub(super) fn chunk_size(description: &Description, asked: Option<u32>) -> u32 {
     asked.or(description.chunk_size).unwrap_or_else(|| description.complexity.chunk_size()).max(1)
-}
-
-/// A chunk size that an operator asks for is that of a call, too.
-pub(super) fn chunks_per_call(asked: Option<u32>) -> u32 {
-    if asked.is_some() { 1 } else { limits::CHUNKS_PER_CALL }
 }
 
 /// Whether an unfinished rebuild can go on with a plugin of this description.

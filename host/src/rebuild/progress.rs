@@ -71,7 +71,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
     let done = checkpoint.events_processed + parked + record.discarded;
     let left = record.total_events.saturating_sub(done);
     let last_run = host.last_run(name).filter(|run| run.generation() == record.generation);
-    let contact = record.follow.then(|| match &running {
+    let contact = record.spec.options.follow.then(|| match &running {
         Some(published) => published.contact(),
         None => checkpoint.checkpointed_at,
     });
@@ -80,7 +80,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
     let hears = running.is_some()
         && waiting.is_none()
         && (left > 0 || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
-    let is_final = status == Status::Completed || (record.follow && record.caught_up && hears);
+    let is_final = status == Status::Completed || (record.spec.options.follow && record.caught_up && hears);
     Progress {
         projection_name: name.to_owned(),
         status,
@@ -89,7 +89,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
         generation: record.generation,
         live_generation: owner.live,
         live: live.as_ref().map(seen),
-        source: record.source.clone(),
+        source: record.spec.source.clone(),
         events_processed: checkpoint.events_processed,
         total_events: record.total_events,
         percent_complete: percent(done, record.total_events, is_final),
@@ -104,8 +104,8 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
         position: checkpoint.position,
         retries,
         parked,
-        allow_parked: record.allow_parked,
-        follow: record.follow.then(|| Lag {
+        allow_parked: record.spec.options.allow_parked,
+        follow: record.spec.options.follow.then(|| Lag {
             events: hears.then_some(left),
             ms: match left {
                 0 => hears.then_some(0),
@@ -133,8 +133,8 @@ fn seen(live: &RebuildRecord) -> LiveGeneration {
         position: live.checkpoint.position,
         events: live.checkpoint.events_processed,
         parked: live.parked,
-        follows: live.follow,
-        source: live.source.clone(),
+        follows: live.spec.options.follow,
+        source: live.spec.source.clone(),
     }
 }
 
@@ -153,7 +153,7 @@ fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: O
         (Status::Failed | Status::Paused, _) => {
             format!("its host ended in the middle of it: it goes on with the next `unspool serve`, or with {resume}")
         }
-        (Status::Completed, _) if parked > 0 && !record.allow_parked => format!(
+        (Status::Completed, _) if parked > 0 && !record.spec.options.allow_parked => format!(
             "see `unspool dead-letters list {name}`, and retry or discard them: readers were not switched; \
              `unspool model promote {name} {} --allow-parked` does so without these events",
             record.generation

@@ -64,7 +64,7 @@ impl Supervisor {
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
         let source = || {
-            let source = self.host.source(&record.source)?;
+            let source = self.host.source(&record.spec.source)?;
             refuse_other_history(source.as_ref(), &record, &Accept::default())?;
             Ok(source)
         };

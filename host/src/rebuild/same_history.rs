@@ -71,7 +71,7 @@ pub(super) fn check(
     end: Option<Position>,
     accept: &Accept,
 ) -> Result<Seen, Departure> {
-    if let Recognised::Other(why) | Recognised::Changed(why) = source.recognises(&record.source_identity)
+    if let Recognised::Other(why) | Recognised::Changed(why) = source.recognises(&record.spec.source_identity)
         && !accept.history
     {
         return Err(departed(record, &why, Remedy::Identity));
@@ -197,7 +197,7 @@ enum Remedy<'a> {
 }
 
 fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure {
-    let (id, source, name) = (record.checkpoint_id(), &record.source, &record.checkpoint.projection_name);
+    let (id, source, name) = (record.checkpoint_id(), &record.spec.source, &record.checkpoint.projection_name);
     let goes_on = matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
     let or = match remedy {
         Remedy::Identity if goes_on => format!(
@@ -225,7 +225,7 @@ pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<O
         Seen::Event(mark) => Some(source.at(mark.position)?.filter(|found| found.id == mark.id)),
         Seen::Nothing | Seen::Unknown => None,
     };
-    Ok(match (source.recognises(&record.source_identity), stands, &record.checkpoint.seen) {
+    Ok(match (source.recognises(&record.spec.source_identity), stands, &record.checkpoint.seen) {
         // A file that was appended to.
         (Recognised::Changed(_), Some(Some(found)), Seen::Event(mark)) if mark.is(&found) => None,
         (Recognised::Other(why) | Recognised::Changed(why), _, _) => Some(why),

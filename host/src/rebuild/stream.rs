@@ -69,9 +69,9 @@ impl Supervisor {
                 "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"
             )));
         }
-        let source = self.host.source(&record.source)?;
+        let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;
-        let (after, through) = (record.after, record.checkpoint.position);
+        let (after, through) = (record.spec.after, record.checkpoint.position);
         let mut ours = Replayed::default();
         redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours).map_err(
             |failure| RebuildError::Apart {
@@ -83,7 +83,7 @@ impl Supervisor {
         if events == 0 {
             return Err(RebuildError::NotFound(format!(
                 "{} has no event of stream {stream} that {name} handles",
-                record.source
+                record.spec.source
             )));
         }
         let mut stale = self.stale_rows(&record, source.as_ref(), stream, &plugin, &rows)?;
@@ -137,7 +137,7 @@ impl Supervisor {
         let parts: Vec<_> = record.ranges.iter().map(part).collect::<Result<_, RebuildError>>()?;
         let mut theirs = Replayed::default();
         // Where they failed, they left what they had touched until there.
-        if let Err(e) = redrive::replay_stream(source, stream, record.after, &parts, &mut theirs) {
+        if let Err(e) = redrive::replay_stream(source, stream, record.spec.after, &parts, &mut theirs) {
             tracing::debug!(stream, "the plugins before did not get through it either: {e}");
         }
         Ok(theirs.rows.into_keys().filter(|row| !rows.contains_key(row)).collect())

@@ -260,7 +260,7 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
 
 /// Whether a generation was being built apart when its host ended: nobody waits for it any more.
 fn is_litter(record: &RebuildRecord) -> bool {
-    match record.purpose {
+    match record.spec.purpose {
         Purpose::Rebuild => false,
         Purpose::Scratch => true,
         Purpose::AsOf => record.status() != Status::Completed,
@@ -275,7 +275,7 @@ fn settle_left_running(store: &Store, record: &RebuildRecord, alerts: &Alerts) -
     let (_, _, effects) = step(State::Present(record.status()), Input::HostLost).map_err(refused)?;
     debug_assert_eq!(effects, [Effect::Settle(Status::Paused)]);
     let settled = store.settle_interrupted(record, now_ms())?;
-    if settled.crashes >= limits::CRASHES && settled.purpose == Purpose::Rebuild {
+    if settled.crashes >= limits::CRASHES && settled.spec.purpose == Purpose::Rebuild {
         let failure = EventFailure::permanent(
             FailureKind::Other,
             format!(

@@ -170,9 +170,9 @@ impl Supervisor {
                     .to_owned(),
             ));
         }
-        let source = self.host.source(&record.source)?;
+        let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), record, &Accept::default())?;
-        let through = place::end(source.as_ref(), &record.source, to)?;
+        let through = place::end(source.as_ref(), &record.spec.source, to)?;
         if through > record.checkpoint.position {
             return Err(RebuildError::Usage(format!(
                 "{to} is at position {through}, beyond the checkpoint at {}; rewinding goes back",
@@ -191,19 +191,12 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
     let Some(record) = record else { return Trigger { name: name.to_owned(), ..Trigger::default() } };
     Trigger {
         name: name.to_owned(),
-        source: Some(record.source.clone()),
+        source: Some(record.spec.source.clone()),
         from: None,
         to: None,
         restart: true,
-        chunk_size: (record.chunks_per_call == 1).then_some(record.chunk_size),
-        priority: Some(record.priority),
-        rate_limit: record.rate_limit,
-        no_promote: !record.promote,
-        on_error: Some(record.on_error),
-        allow_parked: record.allow_parked,
-        allow_empty: record.allow_empty,
-        accept: Accept { missing: Some(record.accept_missing), ..Accept::default() },
-        follow: record.follow,
+        accept: Accept::default(),
+        options: record.spec.options.clone(),
         into: None,
     }
 }

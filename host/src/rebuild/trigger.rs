@@ -3,7 +3,7 @@
 use super::{Answer, Effect, Input, RebuildError, prepared::Prepared, same_history::Accept, supervisor::Supervisor};
 use crate::{
     crash,
-    store::{AttemptStart, OnError, Priority, RebuildRecord, Segment},
+    store::{AttemptStart, RebuildOptions, RebuildRecord, Segment},
     vocabulary::{Description, Position, Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
@@ -23,27 +23,12 @@ pub struct Trigger {
     pub to: Option<String>,
     /// Start anew, giving up what an unfinished rebuild has done.
     pub restart: bool,
-    /// Events per chunk; the projection's own where absent.
-    pub chunk_size: Option<u32>,
-    /// How much the rebuild yields; low where absent.
-    pub priority: Option<Priority>,
-    /// Events per second that it may handle at most; as many as it can where absent.
-    pub rate_limit: Option<u32>,
-    /// Leave readers where they are when it completes.
-    pub no_promote: bool,
-    /// What happens to events that cannot be handled; the rebuild stops where absent.
-    pub on_error: Option<OnError>,
-    /// Count the rebuild as done, and promote it, with parked events too.
-    pub allow_parked: bool,
-    /// Replace what readers see although the source has no event for it.
-    #[serde(default)]
-    pub allow_empty: bool,
     /// What an operator says of a history that is not quite what it was.
     #[serde(default)]
     pub accept: Accept,
-    /// Go on with new events once the end of the history is reached.
+    /// How it goes about it.
     #[serde(default)]
-    pub follow: bool,
+    pub options: RebuildOptions,
     /// Where its rows are to live: `postgres:` and a connection string, or `store`. Where `unspool.toml` says, or those of
     /// the latest rebuild live, where absent; an unfinished rebuild keeps its own.
     pub into: Option<String>,
@@ -161,14 +146,15 @@ impl Supervisor {
             left_out: prepared.source.left_out(after, start.target)?,
             chunk_size: start.chunk_size,
             plugin_digest: prepared.owner.digest().to_owned(),
-            promotes: start.promote,
+            promotes: start.options.promotes(),
         })
     }
 
     /// For who holds the command's turn.
     pub(super) fn resume_in_turn(&self, name: &str, accept: &Accept) -> Result<TriggerAnswer, RebuildError> {
-        let prepared =
-            self.prepare(&Trigger { name: name.to_owned(), accept: accept.clone(), ..Trigger::default() })?;
+        let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
+        let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
+        let prepared = self.prepare(&asked)?;
         let input = Input::Resume { same_shape: prepared.same_shape() };
         let (answer, effects) = self.host.decide(name, &prepared.latest, input)?;
         self.carry_out(&prepared, effects, answer, Vec::new())
@@ -185,7 +171,7 @@ impl Supervisor {
         let mut prepared = self.prepare(&Trigger { restart: true, ..trigger.clone() })?;
         prepared.owner.description = description.clone();
         if let Some(like) = like {
-            (prepared.after, prepared.to) = (like.after, like.to);
+            (prepared.after, prepared.to) = (like.spec.after, like.spec.to);
         }
         let start = prepared.start(None)?;
         self.refuse_empty(&prepared, &start)?;
@@ -260,7 +246,7 @@ impl Supervisor {
     /// What readers see is not replaced by what is built from nothing, unless that is asked for.
     fn refuse_empty(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
         let name = &prepared.name;
-        if start.total_events > 0 || !start.promote || start.allow_empty {
+        if start.total_events > 0 || !start.options.promotes() || start.options.allow_empty {
             return Ok(());
         }
         match self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0) {
@@ -272,7 +258,7 @@ impl Supervisor {
                 prepared.owner.description.event_types.join(", "),
                 live.checkpoint_id(),
                 live.passed(),
-                live.source
+                live.spec.source
             ))),
         }
     }

@@ -80,7 +80,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What does not answer is found out before the turn is taken, so that an operator's commands do not wait for it.
 fn resume(host: &Arc<Host>, record: &RebuildRecord) -> Result<(), RebuildError> {
-    host.source(&record.source)?;
+    host.source(&record.spec.source)?;
     host.store.reach_home(record)?;
     let supervisor = Supervisor { host: host.clone() };
     supervisor.resume(&record.checkpoint.projection_name).map(drop)

@@ -47,7 +47,7 @@ fn chunk_time(chunk_size: u32, rate_limit: Option<u32>) -> Duration {
 }
 
 fn verdict(record: &RebuildRecord, published: &Published) -> Verdict {
-    let chunk = chunk_time(record.chunk_size, record.rate_limit);
+    let chunk = chunk_time(record.chunk_size, record.spec.options.rate_limit);
     judge(published.position(), record.target, chunk, published.still_for())
 }
 

@@ -107,7 +107,7 @@ impl Store {
         after.parked = parked_after(&read, commit, record.parked)?;
         drop(read);
         follow(&mut after, commit);
-        let promote = after.is_ready() && !record.is_ready() && after.promote;
+        let promote = after.is_ready() && !record.is_ready() && after.spec.options.promotes();
         self.homes.open(&home.into)?.commit(&record, home, commit, promote)
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn advance(
     follow(&mut record, commit);
     write.open_table(REBUILDS)?.insert((projection, commit.generation), encode(&record)?.as_slice())?;
     // Once: whoever switches readers elsewhere afterwards means it.
-    if !(record.is_ready() && !was_ready && record.promote) {
+    if !(record.is_ready() && !was_ready && record.spec.options.promotes()) {
         return Ok(false);
     }
     match record.home {

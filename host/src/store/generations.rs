@@ -1,8 +1,8 @@
 //! The life of a generation, apart from its commits.
 
 use super::{
-    Generation, OnError, PROJECTIONS, Priority, ProjectionRecord, Purpose, REBUILDS, RebuildRecord, RowDigest, Segment,
-    Store, StoreError,
+    Generation, PROJECTIONS, ProjectionRecord, Purpose, REBUILDS, RebuildOptions, RebuildRecord, RebuildSpec,
+    RowDigest, Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode, encode,
     packed::Packing,
@@ -14,50 +14,18 @@ use crate::{
 };
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 
-/// What a new rebuild is told.
+/// A generation that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewRebuild {
-    /// See [`RebuildRecord::source`].
-    pub source: String,
-    /// See [`RebuildRecord::source_identity`].
-    pub source_identity: String,
-    /// See [`RebuildRecord::after`].
-    pub after: Position,
-    /// See [`RebuildRecord::to`].
-    pub to: Option<Position>,
-    /// See [`RebuildRecord::chunk_size`].
-    pub chunk_size: u32,
-    /// See [`RebuildRecord::chunks_per_call`].
-    pub chunks_per_call: u32,
-    /// See [`RebuildRecord::priority`].
-    pub priority: Priority,
-    /// See [`RebuildRecord::rate_limit`].
-    pub rate_limit: Option<u32>,
-    /// See [`RebuildRecord::promote`].
-    pub promote: bool,
-    /// See [`RebuildRecord::purpose`].
-    pub purpose: Purpose,
-    /// See [`RebuildRecord::label`].
-    pub label: Option<String>,
-    /// See [`RebuildRecord::on_error`].
-    pub on_error: OnError,
-    /// See [`RebuildRecord::allow_parked`].
-    pub allow_parked: bool,
-    /// See [`RebuildRecord::allow_empty`].
-    pub allow_empty: bool,
-    /// See [`RebuildRecord::accept_missing`].
-    pub accept_missing: u64,
-    /// See [`RebuildRecord::follow`].
-    pub follow: bool,
-    /// See [`RebuildRecord::segments`].
-    pub segments: Vec<Segment>,
+    /// What it is asked for.
+    pub spec: RebuildSpec,
     /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
     pub into: Option<String>,
     /// See [`Home::indexes`](super::Home::indexes).
     pub indexes: Vec<String>,
 }
 
-/// What is settled anew when an attempt begins.
+/// What is found anew when an attempt begins.
 #[derive(Debug, Clone)]
 pub struct AttemptStart {
     /// See [`RebuildRecord::target`].
@@ -66,26 +34,23 @@ pub struct AttemptStart {
     pub total_events: u64,
     /// See [`RebuildRecord::chunk_size`].
     pub chunk_size: u32,
-    /// See [`RebuildRecord::chunks_per_call`].
-    pub chunks_per_call: u32,
-    /// See [`RebuildRecord::priority`].
-    pub priority: Priority,
-    /// See [`RebuildRecord::rate_limit`].
-    pub rate_limit: Option<u32>,
-    /// See [`RebuildRecord::promote`].
-    pub promote: bool,
-    /// See [`RebuildRecord::on_error`].
-    pub on_error: OnError,
-    /// See [`RebuildRecord::allow_parked`].
-    pub allow_parked: bool,
-    /// See [`RebuildRecord::allow_empty`].
-    pub allow_empty: bool,
-    /// See [`RebuildRecord::accept_missing`].
-    pub accept_missing: u64,
-    /// See [`RebuildRecord::follow`].
-    pub follow: bool,
+    /// See [`RebuildSpec::options`].
+    pub options: RebuildOptions,
     /// The identity of the history as it is known now, and by what the checkpoint is; as they were where absent.
     pub known: Option<(String, Seen)>,
+}
+
+impl AttemptStart {
+    /// To where `record` goes already, as it does.
+    pub fn again(record: &RebuildRecord) -> AttemptStart {
+        AttemptStart {
+            target: record.target,
+            total_events: record.total_events,
+            chunk_size: record.chunk_size,
+            options: record.spec.options.clone(),
+            known: None,
+        }
+    }
 }
 
 /// A change that depends on what is stored reads it while it holds the only write lock.
@@ -130,7 +95,7 @@ impl Store {
     pub fn unfinished_histories(&self) -> Result<Vec<String>, StoreError> {
         let unfinished =
             |record: &RebuildRecord| matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
-        Ok(self.all_rebuilds()?.into_iter().filter(unfinished).map(|record| record.source_identity).collect())
+        Ok(self.all_rebuilds()?.into_iter().filter(unfinished).map(|record| record.spec.source_identity).collect())
     }
 
     /// Every generation of every projection.
@@ -185,7 +150,7 @@ impl Store {
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
         crash::point("create-generation.before");
         let home = self.prepare_home(projection, new.into.clone(), new.indexes.clone())?;
-        if new.purpose == Purpose::Rebuild {
+        if new.spec.purpose == Purpose::Rebuild {
             self.drop_unused_at_home(projection)?;
         }
         let free = new.into.as_deref().map(|into| self.free_number(projection, into)).transpose()?;
@@ -194,32 +159,16 @@ impl Store {
         owner.next_generation = owner.next_generation.max(free.unwrap_or_default());
         let record = RebuildRecord {
             generation: owner.next_generation,
-            source: new.source,
-            source_identity: new.source_identity,
             state_version: owner.description.version,
             tables: owner.description.tables.iter().map(|table| table.name.clone()).collect(),
-            after: new.after,
-            to: new.to,
-            target: new.after,
+            target: new.spec.after,
             total_events: 0,
-            chunk_size: new.chunk_size,
-            chunks_per_call: new.chunks_per_call,
-            priority: new.priority,
-            rate_limit: new.rate_limit,
-            promote: new.promote,
-            purpose: new.purpose,
-            label: new.label,
-            on_error: new.on_error,
-            allow_parked: new.allow_parked,
-            allow_empty: new.allow_empty,
-            accept_missing: new.accept_missing,
-            follow: new.follow,
+            chunk_size: new.spec.options.chunk_size.unwrap_or_default(),
             caught_up: false,
             parked: 0,
             discarded: 0,
-            segments: new.segments,
             crashes: 0,
-            crashed_at: new.after,
+            crashed_at: new.spec.after,
             stages: StageReport::default(),
             sealed: None,
             attempt: 0,
@@ -234,7 +183,7 @@ impl Store {
                 projection_name: projection.to_owned(),
                 last_event_id: None,
                 last_event_timestamp: None,
-                position: new.after,
+                position: new.spec.after,
                 seen: Seen::Nothing,
                 events_processed: 0,
                 missing: 0,
@@ -242,8 +191,9 @@ impl Store {
                 status: Status::Paused,
                 error: None,
             },
+            spec: new.spec,
         };
-        if record.purpose == Purpose::Rebuild {
+        if record.spec.purpose == Purpose::Rebuild {
             for old in rebuilds_in(&write, projection)? {
                 if is_unused(&owner, &old) {
                     drop_tables(&write, projection, &old)?;
@@ -279,17 +229,9 @@ impl Store {
             record.target = start.target;
             record.total_events = start.total_events;
             record.chunk_size = start.chunk_size;
-            record.chunks_per_call = start.chunks_per_call;
-            record.priority = start.priority;
-            record.rate_limit = start.rate_limit;
-            record.promote = start.promote;
-            record.on_error = start.on_error;
-            record.allow_parked = start.allow_parked;
-            record.allow_empty = start.allow_empty;
-            record.accept_missing = start.accept_missing;
-            record.follow = start.follow;
+            record.spec.options.clone_from(&start.options);
             if let Some((identity, seen)) = &start.known {
-                record.source_identity.clone_from(identity);
+                record.spec.source_identity.clone_from(identity);
                 record.checkpoint.seen = seen.clone();
             }
             record.ended_at = None;
@@ -484,7 +426,7 @@ impl Store {
 /// Whether a new rebuild takes its place.
 pub(super) fn is_unused(owner: &ProjectionRecord, record: &RebuildRecord) -> bool {
     let kept = [owner.live, owner.previous, owner.switching].contains(&Some(record.generation));
-    !kept && record.purpose == Purpose::Rebuild
+    !kept && record.spec.purpose == Purpose::Rebuild
 }
 
 // What a change depends on is read in the transaction that makes it: others change the same records meanwhile.
@@ -541,27 +483,17 @@ mod tests {
     use unspool_frame::{Complexity, Partitioning, TableDescription};
 
     fn new_scratch() -> NewRebuild {
-        NewRebuild {
+        let spec = RebuildSpec {
             source: "log".to_owned(),
             source_identity: "identity".to_owned(),
             after: Position::START,
             to: None,
-            chunk_size: 1,
-            chunks_per_call: 1,
-            priority: Priority::Low,
-            rate_limit: None,
-            promote: false,
             purpose: Purpose::Scratch,
             label: None,
-            on_error: OnError::Stop,
-            allow_parked: false,
-            allow_empty: false,
-            accept_missing: 0,
-            follow: false,
             segments: Vec::new(),
-            into: None,
-            indexes: Vec::new(),
-        }
+            options: RebuildOptions::default(),
+        };
+        NewRebuild { spec, into: None, indexes: Vec::new() }
     }
 
     /// Verifications and rebuilds make generations of one projection at the same time.

@@ -74,6 +74,6 @@ impl Store {
     /// When the store cannot be read.
     pub fn is_built_from_the_log(&self) -> Result<bool, StoreError> {
         let rebuilds = self.all_rebuilds()?;
-        Ok(rebuilds.iter().any(|record| record.source == "log" && record.checkpoint.position > Position::START))
+        Ok(rebuilds.iter().any(|record| record.spec.source == "log" && record.checkpoint.position > Position::START))
     }
 }

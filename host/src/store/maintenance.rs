@@ -1,7 +1,7 @@
 //! Backup, check and compaction of the store.
 
 use super::{
-    COMPONENTS, DataDir, FORMAT, Generation, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
+    COMPONENTS, DataDir, Generation, LAYOUT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
     Store, StoreError,
     commit::{parked_table, parked_table_name, row_table_name},
     decode,
@@ -193,7 +193,7 @@ fn check_generation(
     report.generations += 1;
     let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
     let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
-    let mut after = record.after;
+    let mut after = record.spec.after;
     for range in &record.ranges {
         if range.after != after {
             problem(format!("its receipt has a hole between {after} and {}", range.after));
@@ -264,11 +264,11 @@ pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
 
 fn open(dir: &DataDir) -> Result<Checked, DiskError> {
     let kept = dir.keeps(&dir.store_file())?.unwrap_or(false);
-    disk::open(&dir.store_file(), FORMAT, crate::limits::STORE_CACHE_BYTES, kept, |_| Ok(()))
+    disk::open(&dir.store_file(), &LAYOUT, crate::limits::STORE_CACHE_BYTES, kept)
 }
 
 fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
-    let copy = disk::open(file, FORMAT, crate::limits::STORE_CACHE_BYTES, false, |_| Ok(()))?;
+    let copy = disk::open(file, &LAYOUT, crate::limits::STORE_CACHE_BYTES, false)?;
     let write = copy.begin_write().map_err(DiskError::from)?;
     copy_table(read, &write, COMPONENTS)?;
     copy_table(read, &write, PROJECTIONS)?;

@@ -27,6 +27,8 @@ mod kept;
 mod location;
 mod maintenance;
 pub mod merged;
+mod migrate;
+mod options;
 mod packed;
 mod parked;
 mod readers;
@@ -42,20 +44,21 @@ pub use home::{Home, homely};
 pub use journal::Settled;
 pub use location::Adopted;
 pub use maintenance::{CheckReport, compact};
+pub use options::{RebuildOptions, RebuildSpec};
 pub use readers::Allow;
 pub use records::{
     BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
 };
 pub use rows::{Generation, RowSnapshot};
 
-use crate::disk::{self, Checked, DiskError};
+use crate::disk::{self, Checked, DiskError, Layout};
 use home::Homes;
 use redb::{TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{path::Path, sync::Arc};
 
-/// The version of the layout above. A store of a newer one is refused.
-const FORMAT: u32 = 1;
+/// The layout above. A store of an earlier one is migrated, of a newer one refused.
+const LAYOUT: Layout = Layout { format: 2, create: create_tables, migrate: migrate::migrate };
 
 const COMPONENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("components");
 const PROJECTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("projections");
@@ -77,10 +80,9 @@ impl Store {
     pub fn open(dir: &DataDir) -> Result<Store, StoreError> {
         let db = disk::open(
             &dir.store_file(),
-            FORMAT,
+            &LAYOUT,
             crate::limits::STORE_CACHE_BYTES,
             dir.keeps(&dir.store_file())?.unwrap_or(false),
-            create_tables,
         )?;
         let mut store = Store::over(db)?;
         store.location = Arc::new(store.find_location(dir)?);
@@ -93,7 +95,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_on(backend: impl disk::StorageBackend) -> Result<Store, StoreError> {
         let name = Path::new("the store's backend");
-        let db = disk::open_on(backend, name, FORMAT, crate::limits::STORE_CACHE_BYTES, create_tables)?;
+        let db = disk::open_on(backend, name, &LAYOUT, crate::limits::STORE_CACHE_BYTES)?;
         Store::over(db)
     }
 

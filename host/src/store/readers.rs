@@ -38,7 +38,7 @@ impl Store {
                 "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
             )));
         }
-        record.purpose = Purpose::Rebuild;
+        record.spec.purpose = Purpose::Rebuild;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
         let switching = switch_in(&write, projection, generation)?;
         let mut owner = owner_in(&write, projection)?;
@@ -104,7 +104,7 @@ impl Store {
         let mut record = record_in(&write, projection, generation)?;
         record.caught_up = true;
         write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
-        let ready = record.promote && (record.parked == 0 || record.allow_parked);
+        let ready = record.spec.options.promotes() && (record.parked == 0 || record.spec.options.allow_parked);
         let switching = ready && switch_in(&write, projection, generation)?;
         crash::point("caught-up.written");
         write.commit()?;
@@ -147,7 +147,7 @@ fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) -> Result<(
             "{} was built from no event: {} has none of its types in its range; readers see {}, which was built from {}, and \
              are not given empty tables unless --allow-empty says that this is meant",
             record.checkpoint_id(),
-            record.source,
+            record.spec.source,
             live.checkpoint_id(),
             live.passed()
         ))),

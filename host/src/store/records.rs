@@ -1,6 +1,6 @@
 //! The records of the control plane.
 
-use super::Home;
+use super::{Home, RebuildSpec};
 use crate::vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
 use serde::{Deserialize, Serialize};
 
@@ -65,49 +65,18 @@ pub enum Priority {
 pub struct RebuildRecord {
     /// The generation, counted from 1 within its projection.
     pub generation: u64,
-    /// Where the events come from, as `--source` names it.
-    pub source: String,
-    /// Which history that was (see `Source::identity`): a checkpoint holds for one history only.
-    pub source_identity: String,
+    /// What it was asked for.
+    pub spec: RebuildSpec,
     /// The version of the state's shape that its plugin declared.
     pub state_version: u32,
     /// Its tables, in the order of the description.
     pub tables: Vec<String>,
-    /// It begins behind this position.
-    pub after: Position,
-    /// It ends here, if it was told where to end.
-    pub to: Option<Position>,
-    /// Where this attempt ends: `to`, or the source's ceiling when the attempt began.
+    /// Where this attempt ends: where it was told to, or at the source's ceiling when the attempt began.
     pub target: Position,
-    /// Matching events from `after` to `target`.
+    /// Matching events from its beginning to `target`.
     pub total_events: u64,
     /// Events per chunk.
     pub chunk_size: u32,
-    /// Chunks that one call of the plugin may handle.
-    pub chunks_per_call: u32,
-    /// How much it yields.
-    pub priority: Priority,
-    /// Events per second that it may handle at most; as many as it can where absent.
-    pub rate_limit: Option<u32>,
-    /// Whether readers are switched to it when it completes.
-    pub promote: bool,
-    /// What it is built for.
-    pub purpose: Purpose,
-    /// What operators call it, where they gave it a name.
-    pub label: Option<String>,
-    /// What happens to events that cannot be handled.
-    pub on_error: OnError,
-    /// Whether it counts as done with parked events in it.
-    pub allow_parked: bool,
-    /// Whether it may take the place of rows although its history has no event for it.
-    #[serde(default)]
-    pub allow_empty: bool,
-    /// As many events may be missing at its end that were counted or handled before.
-    #[serde(default)]
-    pub accept_missing: u64,
-    /// Whether it goes on with new events once it has reached the end of its history.
-    #[serde(default)]
-    pub follow: bool,
     /// Whether it has reached the end of its history once, and readers have been given it.
     #[serde(default)]
     pub caught_up: bool,
@@ -115,8 +84,6 @@ pub struct RebuildRecord {
     pub parked: u64,
     /// Events that were parked and then forgotten: they are never applied.
     pub discarded: u64,
-    /// Parts that other plugins than the current one build, in order: after a swap that went back.
-    pub segments: Vec<Segment>,
     /// How often in a row a host ended in the middle of it without its checkpoint having moved in between.
     pub crashes: u32,
     /// Where its checkpoint stood when a host last ended in the middle of it.
@@ -164,7 +131,7 @@ impl RebuildRecord {
 
     /// Whether readers may be given it without asking again.
     pub(crate) fn is_ready(&self) -> bool {
-        self.status() == Status::Completed && (self.parked == 0 || self.allow_parked)
+        self.status() == Status::Completed && (self.parked == 0 || self.spec.options.allow_parked)
     }
 
     /// Whether it holds a whole history: up to its target, or to where it follows it from.

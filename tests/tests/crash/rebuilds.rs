@@ -14,9 +14,9 @@ fn a_rebuild_goes_on_from_its_checkpoint_wherever_it_was_killed() {
         ("begin-attempt.after", &SLOW, 0),
         // The record of the attempt; later on, that of the receipt.
         ("record.written:1", &SLOW, 0),
-        ("record.after:1", &SLOW, 0),
+        ("record.spec.after:1", &SLOW, 0),
         ("record.written:2", &FAST, ORDERS),
-        ("record.after:2", &FAST, ORDERS),
+        ("record.spec.after:2", &FAST, ORDERS),
         ("commit.before:1", &SLOW, 0),
         ("commit.before:3", &SLOW, 1),
         ("journal.written:1", &SLOW, 0),
@@ -101,7 +101,7 @@ fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     let orders = &*ORDERS_BUILT;
     let killed = orders.data.copy();
     die(&killed, "commit.after:2", SLOW);
-    for at in ["journal.recovered", "record.written", "record.after", "recover.settled"] {
+    for at in ["journal.recovered", "record.written", "record.spec.after", "recover.settled"] {
         let data = killed.copy();
         kill(&data, at, ["status", "order-summary"]);
         let found = orders.fits(&data, at);
@@ -150,21 +150,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
         // Also while the next attempt holds the claim.
         for _ in 0..2 {
             assert!(matches!(store.commit(std::slice::from_ref(&late)), Err(StoreError::Fenced { .. })));
-            let start = unspool::store::AttemptStart {
-                target: dead.target,
-                total_events: dead.total_events,
-                chunk_size: dead.chunk_size,
-                chunks_per_call: 1,
-                priority: dead.priority,
-                rate_limit: None,
-                promote: true,
-                on_error: dead.on_error,
-                allow_parked: false,
-                allow_empty: false,
-                accept_missing: 0,
-                follow: false,
-                known: None,
-            };
+            let start = unspool::store::AttemptStart::again(&dead);
             store.begin_attempt("order-summary", 2, &start).unwrap();
         }
     }
@@ -178,7 +164,7 @@ fn a_cancel_and_a_drop_have_happened_or_not() {
     let orders = &*ORDERS_BUILT;
     let paused = orders.data.copy();
     kill(&paused, "commit.after:2", SLOW);
-    for (at, expected) in [("record.written", "paused"), ("record.after", "cancelled")] {
+    for (at, expected) in [("record.written", "paused"), ("record.spec.after", "cancelled")] {
         let data = paused.copy();
         kill(&data, at, ["cancel", "order-summary"]);
         assert_eq!(orders.fits(&data, at)["status"], expected, "{at}");

@@ -229,7 +229,7 @@ fn a_record_of_an_earlier_release_is_gone_on_with_where_its_last_event_is_there(
         assert!(fields.remove("seen").is_some() && fields.remove("missing").is_some());
         store_file::change_record(&data, "faulty", 1, "/checkpoint", checkpoint);
         let identity = json!(format!("postgres-{:032x}", 7));
-        store_file::change_record(&data, "faulty", 1, "/sourceIdentity", identity);
+        store_file::change_record(&data, "faulty", 1, "/spec/sourceIdentity", identity);
     };
     make_old();
     let host = data.serve();

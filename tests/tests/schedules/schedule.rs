@@ -5,7 +5,7 @@ use crate::model::{Ask, Heard, Model};
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use unspool::{
     rebuild::{After, CancelAnswer, RebuildError, Trigger, TriggerAnswer},
-    store::{Allow, Priority, StoreError},
+    store::{Allow, Priority, RebuildOptions, StoreError},
     vocabulary::Status,
 };
 use unspool_tests::{
@@ -138,9 +138,12 @@ impl<'a> Schedule<'a> {
         let trigger = Trigger {
             name: name.to_owned(),
             restart: ask == Ask::Restart,
-            chunk_size: self.random.chance(7, 8).then(|| self.random_chunk_size()),
-            priority: Some(if self.random.chance(1, 8) { Priority::Low } else { Priority::Normal }),
-            rate_limit: Some(self.random.pick(&[2_000, 4_000, 10_000, u32::MAX])),
+            options: RebuildOptions {
+                chunk_size: self.random.chance(7, 8).then(|| self.random_chunk_size()),
+                priority: Some(if self.random.chance(1, 8) { Priority::Low } else { Priority::Normal }),
+                rate_limit: Some(self.random.pick(&[2_000, 4_000, 10_000, u32::MAX])),
+                ..RebuildOptions::default()
+            },
             ..Trigger::default()
         };
         let heard = self.asked(&trigger);
@@ -374,9 +377,12 @@ impl<'a> Schedule<'a> {
             }
             let trigger = Trigger {
                 name: name.to_owned(),
-                chunk_size: Some(self.random_chunk_size()),
-                priority: Some(Priority::Normal),
-                rate_limit: Some(u32::MAX),
+                options: RebuildOptions {
+                    chunk_size: Some(self.random_chunk_size()),
+                    priority: Some(Priority::Normal),
+                    rate_limit: Some(u32::MAX),
+                    ..RebuildOptions::default()
+                },
                 ..Trigger::default()
             };
             let heard = self.asked(&trigger);

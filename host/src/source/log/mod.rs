@@ -24,7 +24,7 @@ pub use import::{ImportProgress, ImportSummary};
 
 use super::{Located, Reader, Recognised, Source, SourceError};
 use crate::{
-    disk::{self, Checked, DiskError},
+    disk::{self, Checked, DiskError, Layout},
     limits,
     vocabulary::{Event, Mark, Matcher, Position},
 };
@@ -33,8 +33,8 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Wr
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
 
-/// The version of the layout above.
-const FORMAT: u32 = 1;
+/// The layout above. A log of another one is refused.
+const LAYOUT: Layout = Layout { format: 1, create: create_tables, migrate: |_, _| Ok(false) };
 
 const KINDS: TableDefinition<'_, &str, u32> = TableDefinition::new("kinds");
 const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
@@ -92,7 +92,7 @@ impl EventLog {
 
     /// Opens a log, or creates one that is not `kept`; `known` is its identity, where that is known from elsewhere.
     pub(super) fn open_as(path: &Path, name: &str, kept: bool, known: Option<&str>) -> Result<EventLog, DiskError> {
-        let db = disk::open(path, FORMAT, limits::LOG_CACHE_BYTES, kept, create_tables)?;
+        let db = disk::open(path, &LAYOUT, limits::LOG_CACHE_BYTES, kept)?;
         EventLog::over(db, path, name, known)
     }
 
@@ -110,7 +110,7 @@ impl EventLog {
     /// As [`EventLog::open`].
     pub fn open_on(backend: impl disk::StorageBackend, name: &str) -> Result<EventLog, DiskError> {
         let path = Path::new(name);
-        let db = disk::open_on(backend, path, FORMAT, limits::LOG_CACHE_BYTES, create_tables)?;
+        let db = disk::open_on(backend, path, &LAYOUT, limits::LOG_CACHE_BYTES)?;
         EventLog::over(db, path, name, None)
     }
 
