@@ -1,7 +1,7 @@
 //! Generations that are built apart from the rebuild that readers wait for: to be compared, or to be looked at.
 
 use super::{
-    Effect, RebuildError,
+    RebuildError,
     compare::{Comparison, compare},
     place,
     prepared::attempt_start,
@@ -326,7 +326,7 @@ impl Supervisor {
             return self.dropping(&created, Err(e));
         }
         self.host.wait_for_end(&key);
-        self.host.stop(&key, &[Effect::Stop(Status::Cancelled)]);
+        self.host.stop(&key, Status::Cancelled);
         let ended = self.host.store.rebuild(name, created.generation)?;
         if ended.status() == Status::Completed {
             return Ok(ended);

@@ -251,7 +251,7 @@ impl Attempts {
 
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.
     fn completed(&self, record: &RebuildRecord) {
-        self.effects(Input::TargetReached);
+        self.perform(record, Input::TargetReached, None);
         crash::point("seal.before");
         let name = self.name(record);
         let sealed = self.host.store.generation(name, record.generation).and_then(|generation| {
@@ -268,14 +268,25 @@ impl Attempts {
         if record.spec.purpose != Purpose::Rebuild {
             return;
         }
-        if self.effects(Input::EventFailed).contains(&Effect::Alert) {
-            let name = self.name(record);
-            self.host.alerts.failed(name, &record.checkpoint_id(), self.published.position(), failure);
-        }
+        self.perform(record, Input::EventFailed, Some(failure));
     }
 
-    fn effects(&self, news: Input) -> &'static [Effect] {
-        step(State::Present(Status::Running), news).map_or(&[], |(_, _, effects)| effects)
+    /// Performs what follows from the end of an attempt; whatever it is, the store has it already.
+    fn perform(&self, record: &RebuildRecord, news: Input, failure: Option<&EventFailure>) {
+        let effects = step(State::Present(Status::Running), news).map_or(&[][..], |(_, _, effects)| effects);
+        for effect in effects {
+            match (effect, failure) {
+                (Effect::Alert, Some(failure)) => {
+                    let (name, position) = (self.name(record), self.published.position());
+                    self.host.alerts.failed(name, &record.checkpoint_id(), position, failure);
+                }
+                (Effect::Alert, None) => {}
+                (
+                    Effect::Stop(_) | Effect::Settle(_) | Effect::Install | Effect::CreateGeneration | Effect::Begin,
+                    _,
+                ) => tracing::error!(projection = self.name(record), "{effect:?} does not follow from {news:?}"),
+            }
+        }
     }
 
     /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may

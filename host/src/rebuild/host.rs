@@ -224,17 +224,16 @@ impl Host {
         decided.map(|(_, answer, effects)| (answer, effects))
     }
 
-    /// Ends the running attempt where the effects say so, and waits until its end is durable. One that does not come to
-    /// its end within [`limits::STOP_WAIT`], because it waits for something that does not answer, is ended without it.
-    pub(super) fn stop(&self, key: &str, effects: &[Effect]) {
-        let Some(Effect::Stop(status)) = effects.first() else { return };
+    /// Ends the running attempt, and waits until its end is durable. One that does not come to its end within
+    /// [`limits::STOP_WAIT`], because it waits for something that does not answer, is ended without it.
+    pub(super) fn stop(&self, key: &str, status: Status) {
         match self.work().running.get(key) {
             None => return,
-            Some(running) if *status == Status::Cancelled => running.stop.cancel(),
+            Some(running) if status == Status::Cancelled => running.stop.cancel(),
             Some(running) => running.stop.pause(),
         }
         if self.wait_while(limits::STOP_WAIT, |work| work.running.contains_key(key)).running.contains_key(key) {
-            self.leave_behind(key, *status);
+            self.leave_behind(key, status);
         }
     }
 

@@ -23,6 +23,7 @@ mod compare;
 mod determinism;
 mod error;
 mod host;
+mod perform;
 mod place;
 mod prepared;
 mod progress;

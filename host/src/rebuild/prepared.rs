@@ -150,6 +150,11 @@ impl Prepared {
         self.latest.as_ref().is_none_or(|record| same_shape(record, &self.owner.description))
     }
 
+    /// Its source, and that of what readers see, where this is another history.
+    pub(super) fn came_from(&self) -> Option<(String, String)> {
+        self.source_was.clone().map(|was| (self.source_name.clone(), was))
+    }
+
     pub(super) fn new_rebuild(&self, segments: Vec<Segment>) -> NewRebuild {
         NewRebuild {
             spec: RebuildSpec {

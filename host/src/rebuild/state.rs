@@ -160,8 +160,15 @@ pub fn step(state: State, input: Input) -> Step {
         (Present(Running), Input::Swap { same_shape: true }) => {
             to(Running, Answer::Swapped, &[Effect::Stop(Paused), Effect::Install, Effect::Begin])
         }
-        (Present(Running), Input::SwapAnew) => to(Paused, Answer::Swapped, &[Effect::Stop(Paused), Effect::Install]),
-        (_, Input::Swap { .. } | Input::SwapAnew) => Ok((state, Answer::Swapped, &[Effect::Install])),
+        (Present(Running), Input::SwapAnew) => to(
+            Running,
+            Answer::Swapped,
+            &[Effect::Stop(Paused), Effect::Install, Effect::CreateGeneration, Effect::Begin],
+        ),
+        (_, Input::SwapAnew) => {
+            to(Running, Answer::Swapped, &[Effect::Install, Effect::CreateGeneration, Effect::Begin])
+        }
+        (_, Input::Swap { .. }) => Ok((state, Answer::Swapped, &[Effect::Install])),
 
         (Present(Running), Input::TargetReached) => to(Completed, Answer::Noted, &[]),
         (Present(Running), Input::EventFailed) => to(Failed, Answer::Noted, &[Effect::Alert]),
@@ -253,8 +260,8 @@ mod tests {
                 row
             }),
             (Input::SwapAnew, {
-                let mut row = STATES.map(swapped);
-                row[1] = ok(P, Swapped, &[Stop(P), Install]);
+                let mut row = STATES.map(|_| ok(R, Swapped, &[Install, CreateGeneration, Begin]));
+                row[1] = ok(R, Swapped, &[Stop(P), Install, CreateGeneration, Begin]);
                 row
             }),
             (Input::TargetReached, {

@@ -1,6 +1,6 @@
 //! Commands about rebuilds: carries out what the state machine says.
 
-use super::{Accept, Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, step};
+use super::{Accept, Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, perform::Means, step};
 use crate::{
     crash, limits,
     plugin::Engine,
@@ -127,16 +127,8 @@ impl Supervisor {
     /// When it is not running, or the store did not take its end.
     pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
         let _turn = self.host.command(name)?;
+        self.perform(name, Input::Pause, Means::default())?;
         let latest = self.host.store.latest_rebuild(name)?;
-        let (_, effects) = self.host.decide(name, &latest, Input::Pause)?;
-        self.host.stop(name, effects);
-        // It may have reached its end first: then there is nothing to pause, as the state machine says.
-        let latest = self.host.store.latest_rebuild(name)?;
-        if latest.as_ref().is_some_and(|record| record.status() == Status::Running) {
-            let why = self.host.lost(name).map_or_else(String::new, |failure| format!(": {failure}"));
-            return Err(std::io::Error::other(format!("the end of the rebuild of {name} is not durable{why}")).into());
-        }
-        self.host.decide(name, &latest, Input::Pause)?;
         // What the last host was ended in the middle of does not go on either, now that an operator has said so.
         if let Some(record) = latest.filter(|record| record.interrupted) {
             self.host.store.hold(name, record.generation)?;
@@ -151,21 +143,10 @@ impl Supervisor {
     pub fn cancel(&self, name: &str) -> Result<CancelAnswer, RebuildError> {
         let projection_name = name.to_owned();
         let _turn = self.host.command(name)?;
-        let latest = match self.host.store.latest_rebuild(name) {
-            Err(StoreError::NotFound(_)) => return Ok(CancelAnswer::NotFound { projection_name }),
-            latest => latest?,
+        let answer = match self.perform(name, Input::Cancel, Means::default()) {
+            Err(RebuildError::Store(StoreError::NotFound(_))) => Answer::NotFound,
+            performed => performed?.answer,
         };
-        let (mut answer, mut effects) = self.host.decide(name, &latest, Input::Cancel)?;
-        self.host.stop(name, effects);
-        let latest = self.host.store.latest_rebuild(name)?;
-        let ended = latest.as_ref().map(RebuildRecord::status);
-        if answer == Answer::Cancelled && ended != Some(Status::Cancelled) {
-            // It has come to another end first, which is given up where that is possible.
-            (answer, effects) = self.host.decide(name, &latest, Input::Cancel)?;
-        }
-        if let (Some(record), Some(Effect::Settle(status))) = (&latest, effects.first()) {
-            self.host.store.settle(name, record.generation, *status, None, now_ms())?;
-        }
         Ok(match answer {
             Answer::NotFound => CancelAnswer::NotFound { projection_name },
             Answer::Cancelled => CancelAnswer::Cancelled { projection_name },

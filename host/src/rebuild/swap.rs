@@ -1,15 +1,16 @@
 //! Putting plugins in place: a recorded decision.
 
 use super::{
-    Effect, Input, RebuildError, place,
-    prepared::same_shape,
+    Input, RebuildError,
+    perform::{Means, NewPlugin},
+    place,
+    prepared::{Prepared, same_shape},
     same_history::Accept,
     same_history::refuse_other_history,
     supervisor::Supervisor,
     trigger::{Trigger, TriggerAnswer},
 };
 use crate::{
-    crash,
     plugin::Plugin,
     store::{RebuildRecord, Segment},
     vocabulary::{Description, Status, now_ms},
@@ -98,26 +99,17 @@ impl Supervisor {
         let segments = self.segments(name, latest.as_ref(), after, fits)?;
         let anew = *after != After::Continue;
         let input = if anew { Input::SwapAnew } else { Input::Swap { same_shape: fits } };
-        let (_, effects) = self.host.decide(name, &latest, input)?;
         // Whatever can be refused of the new rebuild is refused before anything is changed.
         let prepared = match anew {
             true => Some(self.prepare_restart(&trigger_like(name, latest.as_ref()), latest.as_ref(), &description)?),
             false => None,
         };
-        self.host.stop(name, effects);
-        crash::point("swap.stopped");
-        self.host.store.install(&description, plugin.digest(), component, how, now_ms())?;
-        crash::point("swap.installed");
-        let latest = self.host.store.latest_rebuild(name)?;
-        let status = latest.as_ref().map(RebuildRecord::status);
-        let rebuild = if let Some(prepared) = prepared {
-            Some(self.restart_in_turn(prepared, segments)?)
-        } else if effects.contains(&Effect::Begin) && status == Some(Status::Paused) {
-            // Where it reached its end before it could be stopped, there is nothing left to go on with.
-            Some(self.resume_in_turn(name, &Accept::default())?)
-        } else {
-            None
-        };
+        let came_from = prepared.as_ref().and_then(Prepared::came_from);
+        let new = NewPlugin { plugin: &plugin, component, how };
+        let means = Means { plugin: Some(new), prepared, segments, ..Means::default() };
+        let begun = self.perform(name, input, means)?.begun;
+        let status = self.host.store.latest_rebuild(name)?.as_ref().map(RebuildRecord::status);
+        let rebuild = begun.map(|record| TriggerAnswer::begun(&record, !anew, came_from));
         let only_in =
             |these: &[String], those: &[String]| these.iter().filter(|x| !those.contains(x)).cloned().collect();
         let tables = |of: &Description| of.tables.iter().map(|table| table.name.clone()).collect::<Vec<_>>();

@@ -1,10 +1,12 @@
 //! Starting and resuming rebuilds.
 
-use super::{Answer, Effect, Input, RebuildError, prepared::Prepared, same_history::Accept, supervisor::Supervisor};
+use super::{
+    Answer, Effect, Input, RebuildError, perform::Means, prepared::Prepared, same_history::Accept,
+    supervisor::Supervisor,
+};
 use crate::{
-    crash,
-    store::{AttemptStart, RebuildOptions, RebuildRecord, Segment},
-    vocabulary::{Description, Position, Status, now_ms},
+    store::{AttemptStart, RebuildOptions, RebuildRecord},
+    vocabulary::{Description, Position, Status},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,6 +71,20 @@ pub enum TriggerAnswer {
     },
 }
 
+impl TriggerAnswer {
+    /// What is said of an attempt that has begun: of a generation that goes on, or of a new one. `came_from`: see
+    /// [`TriggerAnswer::Started`].
+    pub(super) fn begun(record: &RebuildRecord, resumed: bool, came_from: Option<(String, String)>) -> TriggerAnswer {
+        let (projection_name, checkpoint_id) = (record.checkpoint.projection_name.clone(), record.checkpoint_id());
+        if resumed || record.status() == Status::Completed {
+            let from_event_id = record.checkpoint.last_event_id.clone();
+            return TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id };
+        }
+        let (source, source_was) = came_from.unzip();
+        TriggerAnswer::Started { projection_name, checkpoint_id, source, source_was }
+    }
+}
+
 /// What a trigger would do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,9 +125,9 @@ impl Supervisor {
         let _turn = self.host.command(&trigger.name)?;
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
-        let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        let (answer, _) = self.host.decide(&prepared.name, &prepared.latest, input)?;
         prepared.refuse_other_options(answer)?;
-        self.carry_out(&prepared, effects, answer, Vec::new())
+        self.carry_out(input, prepared)
     }
 
     /// What [`Supervisor::trigger`] would do; nothing is changed.
@@ -155,9 +171,7 @@ impl Supervisor {
         let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
         let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
         let prepared = self.prepare(&asked)?;
-        let input = Input::Resume { same_shape: prepared.same_shape() };
-        let (answer, effects) = self.host.decide(name, &prepared.latest, input)?;
-        self.carry_out(&prepared, effects, answer, Vec::new())
+        self.carry_out(Input::Resume { same_shape: prepared.same_shape() }, prepared)
     }
 
     /// A new generation over the range of `like`, to be built by a plugin of this description; refused where that plugin's
@@ -178,73 +192,19 @@ impl Supervisor {
         Ok(prepared)
     }
 
-    /// Starts what was prepared by [`Supervisor::prepare_restart`], whose first parts earlier plugins build. For who holds the
-    /// command's turn.
-    pub(super) fn restart_in_turn(
-        &self,
-        mut prepared: Prepared,
-        segments: Vec<Segment>,
-    ) -> Result<TriggerAnswer, RebuildError> {
-        prepared.owner = self.host.store.projection(&prepared.name)?;
-        prepared.latest = self.host.store.latest_rebuild(&prepared.name)?;
-        let input = Input::Trigger { restart: true, same_shape: prepared.same_shape() };
-        let (answer, effects) = self.host.decide(&prepared.name, &prepared.latest, input)?;
-        self.carry_out(&prepared, effects, answer, segments)
-    }
-
-    fn carry_out(
-        &self,
-        prepared: &Prepared,
-        effects: &[Effect],
-        answer: Answer,
-        segments: Vec<Segment>,
-    ) -> Result<TriggerAnswer, RebuildError> {
-        let projection_name = prepared.name.clone();
-        if answer == Answer::AlreadyRunning {
-            let checkpoint_id = prepared.latest.as_ref().map_or_else(String::new, RebuildRecord::checkpoint_id);
-            return Ok(TriggerAnswer::AlreadyRunning { projection_name, checkpoint_id });
-        }
-        // Everything that can fail for reasons of the operator's comes before anything is changed.
-        let plugin = self.host.plugin(prepared.owner.digest())?;
-        let anew = effects.contains(&Effect::CreateGeneration);
-        let kept = prepared.latest.as_ref().filter(|_| !anew);
-        let start = prepared.start(kept)?;
-        if kept.is_none() {
-            self.refuse_empty(prepared, &start)?;
-        }
-        let generation = match kept {
-            Some(record) => record.generation,
-            None => {
-                self.host.store.create_generation(&prepared.name, prepared.new_rebuild(segments), now_ms())?.generation
-            }
-        };
-        let record = self.host.store.begin_attempt(&prepared.name, generation, &start)?;
-        crash::point("begin-attempt.after");
-        let (checkpoint_id, from_event_id) = (record.checkpoint_id(), record.checkpoint.last_event_id.clone());
-        if record.status() == Status::Completed {
-            // Its database had its last commit, and the store did not know.
-            return Ok(TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id });
-        }
-        if let Err(e) = self.host.begin(&prepared.name, record, prepared.source.clone(), plugin) {
-            self.host.store.settle(&prepared.name, generation, Status::Paused, None, now_ms())?;
-            return Err(e);
-        }
-        Ok(match answer {
-            Answer::Resumed => TriggerAnswer::Resumed { projection_name, checkpoint_id, from_event_id },
-            _ => {
-                let source = prepared.source_was.as_ref().map(|_| prepared.source_name.clone());
-                TriggerAnswer::Started {
-                    projection_name,
-                    checkpoint_id,
-                    source,
-                    source_was: prepared.source_was.clone(),
-                }
-            }
+    fn carry_out(&self, input: Input, prepared: Prepared) -> Result<TriggerAnswer, RebuildError> {
+        let name = prepared.name.clone();
+        let came_from = prepared.came_from();
+        let latest = prepared.latest.as_ref().map(RebuildRecord::checkpoint_id);
+        let performed = self.perform(&name, input, Means { prepared: Some(prepared), ..Means::default() })?;
+        Ok(match performed.begun {
+            Some(record) => TriggerAnswer::begun(&record, performed.answer == Answer::Resumed, came_from),
+            None => TriggerAnswer::AlreadyRunning { projection_name: name, checkpoint_id: latest.unwrap_or_default() },
         })
     }
 
     /// What readers see is not replaced by what is built from nothing, unless that is asked for.
-    fn refuse_empty(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
+    pub(super) fn refuse_empty(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
         let name = &prepared.name;
         if start.total_events > 0 || !start.options.promotes() || start.options.allow_empty {
             return Ok(());
