@@ -69,24 +69,8 @@ pub enum Command {
         /// The projection.
         name: String,
     },
-    /// Let a paused or failed rebuild go on from its checkpoint.
-    Resume {
-        /// The projection.
-        name: String,
-        /// Return at once; the host that runs, or a new one in the background, goes on.
-        #[arg(long)]
-        detach: bool,
-        /// Although the source's identity says that it is another history: after pg_upgrade, or a move. The event at the
-        /// checkpoint must be the one that was handled.
-        #[arg(long)]
-        accept_history: bool,
-        /// Although this event, up to which it was built, was deleted or changed: on purpose.
-        #[arg(long, value_name = "ID")]
-        accept_changed: Option<String>,
-        /// Although as many events are missing from the source that were counted, or handled, before.
-        #[arg(long, value_name = "N")]
-        accept_missing: Option<u64>,
-    },
+    /// Let paused and failed rebuilds go on from their checkpoints.
+    Resume(ResumeArgs),
     /// Give a rebuild up.
     Cancel {
         /// The projection.
@@ -107,9 +91,43 @@ pub enum Command {
         #[arg(long, hide = true)]
         until_idle: bool,
     },
+    /// Print what makes a shell complete commands and options.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command into a directory.
+    Man {
+        /// The directory; it is made where there is none.
+        dir: PathBuf,
+    },
     /// Compile the plugin on standard input, for another process of this program.
     #[command(hide = true, name = crate::plugin::COMPILE)]
     CompilePlugin,
+}
+
+/// `resume ...`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The projections.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub names: Vec<String>,
+    /// Every rebuild that is paused, interrupted or failed.
+    #[arg(long)]
+    pub all: bool,
+    /// Return at once; the host that runs, or a new one in the background, goes on.
+    #[arg(long)]
+    pub detach: bool,
+    /// Although the source's identity says that it is another history: after pg_upgrade, or a move. The event at the
+    /// checkpoint must be the one that was handled.
+    #[arg(long)]
+    pub accept_history: bool,
+    /// Although this event, up to which it was built, was deleted or changed: on purpose.
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    pub accept_changed: Option<String>,
+    /// Although as many events are missing from the source that were counted, or handled, before.
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub accept_missing: Option<u64>,
 }
 
 /// `events ...`

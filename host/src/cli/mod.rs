@@ -4,6 +4,7 @@ mod args;
 pub mod demo;
 mod export;
 mod import;
+mod manual;
 mod output;
 mod paths;
 mod plugins;
@@ -161,10 +162,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Status { name } => ask(cli, Request::Status { name: name.clone() }, output),
         Command::List { all } => ask(cli, Request::List { all: *all }, output),
         Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
-        Command::Resume { name, detach, accept_history, accept_changed, accept_missing } => {
-            let accept = Accept { history: *accept_history, changed: accept_changed.clone(), missing: *accept_missing };
-            rebuilds::resume(cli, name, accept, *detach, output)
-        }
+        Command::Resume(args) => rebuilds::resume(cli, args, output),
         Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Use::Change)?, name, output),
         Command::Model(ModelCommand::Export(args)) => export::export(&Session::open(cli, Use::Read)?, args, output),
         Command::Model(command) => ask(cli, model_request(command)?, output),
@@ -176,6 +174,8 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
         Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { dir } => manual::pages(dir, output),
         // Has its own way in: it answers another process, and nobody else.
         Command::CompilePlugin => Ok(0),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     FAILED, INTERRUPTED, NOT_POSSIBLE,
-    args::{Cli, RebuildArgs},
+    args::{Cli, RebuildArgs, ResumeArgs},
     output::Output,
     progress::Rebuilds,
     session::Session,
@@ -58,10 +58,17 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
     start_and_watch(&session, requests, args.detach, output)
 }
 
-/// Lets one rebuild go on, and shows its progress until it ends.
-pub(super) fn resume(cli: &Cli, name: &str, accept: Accept, detach: bool, output: &Output) -> Result<u8, ControlError> {
-    let session = if detach { detached(cli)? } else { Session::open(cli, Use::Change)? };
-    start_and_watch(&session, vec![Request::Resume { name: name.to_owned(), accept }], detach, output)
+/// Lets rebuilds go on, and shows their progress until they end.
+pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8, ControlError> {
+    let session = if args.detach { detached(cli)? } else { Session::open(cli, Use::Change)? };
+    let names = if args.all { unfinished(&session)? } else { args.names.clone() };
+    let accept = Accept {
+        history: args.accept_history,
+        changed: args.accept_changed.clone(),
+        missing: args.accept_missing,
+    };
+    let requests = names.into_iter().map(|name| Request::Resume { name, accept: accept.clone() }).collect();
+    start_and_watch(&session, requests, args.detach, output)
 }
 
 /// Waits for commands from other terminals.
@@ -94,6 +101,20 @@ fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
     })?;
     if names.is_empty() {
         return Err(ControlError::not_possible("no projection is installed: unspool plugin install FILE"));
+    }
+    Ok(names)
+}
+
+/// Every projection with a rebuild that can go on, for `resume --all`.
+fn unfinished(session: &Session) -> Result<Vec<String>, ControlError> {
+    let mut names = Vec::new();
+    session.ask(Request::List { all: false }, &mut |row| {
+        let can_go_on = matches!(row["status"].as_str(), Some("paused" | "failed"));
+        names.extend(row["projectionName"].as_str().filter(|_| can_go_on).map(str::to_owned));
+        true
+    })?;
+    if names.is_empty() {
+        return Err(ControlError::not_possible("there is nothing to resume: no rebuild is paused or failed"));
     }
     Ok(names)
 }

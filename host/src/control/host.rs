@@ -147,7 +147,7 @@ impl Host {
                 closing: closing.clone(),
                 ..Options::default()
             };
-            files.prune(&store.unfinished_histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
+            files.prune(&store.histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
             let log = log.clone().map_err(|e| SourceError::permanent(e.message));
             let sources = Sources::new(log, files.clone(), dir.path().to_owned());
             Ok(Supervisor::start(store.clone(), sources, engine, options)?)

@@ -88,14 +88,12 @@ impl Store {
         self.projection(projection)?.latest.map(|generation| self.rebuild(projection, generation)).transpose()
     }
 
-    /// The identities of the histories from which an unfinished rebuild reads.
+    /// The identities of the histories from which the generations that are kept were built.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn unfinished_histories(&self) -> Result<Vec<String>, StoreError> {
-        let unfinished =
-            |record: &RebuildRecord| matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
-        Ok(self.all_rebuilds()?.into_iter().filter(unfinished).map(|record| record.spec.source_identity).collect())
+    pub fn histories(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.all_rebuilds()?.into_iter().map(|record| record.spec.source_identity).collect())
     }
 
     /// Every generation of every projection.
