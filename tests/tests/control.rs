@@ -220,3 +220,44 @@ fn a_rebuild_is_committed_at_its_priority() {
         assert_eq!(rebuild.end().exit, Some(130));
     }
 }
+
+/// What was paused, and what failed, goes on by one command, which says where there is nothing of the kind.
+#[test]
+fn all_that_can_go_on_does_by_one_command() {
+    let data = Data::new(BINARY);
+    data.import(&data.file("mixed.ndjson", history::mixed(2_000, &[(1_500, "Error")])));
+    data.install(&plugin("faulty"));
+    data.run(["resume", "--all"]).refused(3, &["nothing to resume"]);
+    data.run(["rebuild", "faulty"]).refused(1, &["Error"]);
+    data.import(&data.file("orders.ndjson", history::orders(2_000, 3)));
+    data.install(&plugin("order-summary"));
+    let host = data.serve();
+    data.ok(["rebuild", "order-summary", "--rate-limit", "100", "--detach"]);
+    data.wait_for("order-summary", |status| processed(status) > 0);
+    data.ok(["pause", "order-summary"]);
+    data.ok(["rebuild", "order-summary", "--rate-limit", "1000000", "--no-promote", "--dry-run"]);
+    data.ok(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), plugin_with("faulty", &["fixed"]).as_os_str()]);
+    let resumed = data.list(["resume", "--all", "--detach"]);
+    let names: Vec<_> = resumed.iter().map(|answer| (&answer["projectionName"], &answer["status"])).collect();
+    assert_eq!(names, [(&json!("faulty"), &json!("resumed")), (&json!("order-summary"), &json!("resumed"))]);
+    data.wait_for("faulty", |status| status["status"] == "completed");
+    data.ok(["cancel", "order-summary"]);
+    data.run(["resume", "--all"]).refused(3, &["nothing to resume"]);
+    data.run(["resume", "faulty", "--all"]).refused(2, &["cannot be used with"]);
+    host.end();
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let data = Data::new(BINARY);
+    for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef unspool"), ("fish", "complete -c unspool")] {
+        let script = data.ok(["completions", shell]);
+        assert!(script.contains(word) && script.contains("dead-letters") && script.contains("rate-limit"), "{shell}");
+    }
+    let dir = data.scratch("man");
+    let written = data.json(["man".as_ref(), dir.as_os_str()]);
+    assert!(written["pages"].as_u64() > Some(20), "{written}");
+    let page = std::fs::read_to_string(dir.join("unspool-rebuild.1")).unwrap();
+    assert!(page.contains("rate") && page.contains("Events per second"), "{page}");
+    assert!(!data.path().exists(), "no data directory is made");
+}
