@@ -98,7 +98,7 @@ fn a_retry_takes_an_event_off_with_the_rows_it_changes() {
     unbroken.ok(retry);
     let digest = unbroken.digest("faulty");
     let cases = [
-        "record.spec.after",
+        "record.after",
         "commit.before:1",
         "commit.rows-written:2",
         "unpark.written:1",

@@ -35,7 +35,7 @@ fn what_is_built_apart_is_complete_or_gone() {
     let _count = Count;
     let orders = &*ORDERS_BUILT;
     let as_of = ["model", "as-of", "order-summary", "--to", "500", "--name", "early"];
-    for at in ["create-generation.after", "record.spec.after:1", "commit.rows-written", "commit.after", "seal.before"] {
+    for at in ["create-generation.after", "record.after:1", "commit.rows-written", "commit.after", "seal.before"] {
         let data = orders.data.copy();
         kill(&data, at, as_of);
         orders.fits(&data, at);
@@ -80,7 +80,7 @@ fn the_rows_of_one_stream_are_replaced_as_a_whole() {
     data.ok(["rebuild", "order-summary"]);
     let stream = orders.events[0]["stream"].as_str().unwrap();
     for at in [
-        "record.spec.after",
+        "record.after",
         "commit.rows-written",
         "commit.written",
         "commit.after",

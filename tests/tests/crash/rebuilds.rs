@@ -14,9 +14,9 @@ fn a_rebuild_goes_on_from_its_checkpoint_wherever_it_was_killed() {
         ("begin-attempt.after", &SLOW, 0),
         // The record of the attempt; later on, that of the receipt.
         ("record.written:1", &SLOW, 0),
-        ("record.spec.after:1", &SLOW, 0),
+        ("record.after:1", &SLOW, 0),
         ("record.written:2", &FAST, ORDERS),
-        ("record.spec.after:2", &FAST, ORDERS),
+        ("record.after:2", &FAST, ORDERS),
         ("commit.before:1", &SLOW, 0),
         ("commit.before:3", &SLOW, 1),
         ("journal.written:1", &SLOW, 0),
@@ -101,7 +101,7 @@ fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     let orders = &*ORDERS_BUILT;
     let killed = orders.data.copy();
     die(&killed, "commit.after:2", SLOW);
-    for at in ["journal.recovered", "record.written", "record.spec.after", "recover.settled"] {
+    for at in ["journal.recovered", "record.written", "record.after", "recover.settled"] {
         let data = killed.copy();
         kill(&data, at, ["status", "order-summary"]);
         let found = orders.fits(&data, at);
@@ -164,7 +164,7 @@ fn a_cancel_and_a_drop_have_happened_or_not() {
     let orders = &*ORDERS_BUILT;
     let paused = orders.data.copy();
     kill(&paused, "commit.after:2", SLOW);
-    for (at, expected) in [("record.written", "paused"), ("record.spec.after", "cancelled")] {
+    for (at, expected) in [("record.written", "paused"), ("record.after", "cancelled")] {
         let data = paused.copy();
         kill(&data, at, ["cancel", "order-summary"]);
         assert_eq!(orders.fits(&data, at)["status"], expected, "{at}");
