@@ -85,7 +85,10 @@ impl<'a> Handlers<'a> {
             tables: record.tables.clone(),
             into: record.home.as_ref().map(|home| home.into.clone()),
         };
-        let parking = Parking::load(&attempt.store, &generation, record.parked)?;
+        let parking = match attempt.retry {
+            Some(_) => Parking::again(),
+            None => Parking::load(&attempt.store, &generation, record.parked)?,
+        };
         let outgoing = Outgoing::new(attempt);
         let view = View::new(outgoing.overlay().clone(), attempt.store.clone(), generation)?;
         let member = attempt.committer.join(outgoing);
@@ -181,12 +184,16 @@ impl<'a> Handlers<'a> {
 
     /// What becomes of event number `index`, which cannot be handled.
     fn stop_or_park(&mut self, chunk: &Chunk, index: usize, mut failure: EventFailure) -> Result<(), Halt> {
-        if self.attempt.record.spec.options.on_error() == OnError::Stop || !can_park(&failure) {
+        let stops = self.attempt.record.spec.options.on_error() == OnError::Stop && self.attempt.retry.is_none();
+        if stops || !can_park(&failure) {
             if chunk.is_unreadable() {
                 failure.message +=
                     "; correct it there and resume, or rebuild with --on-error park, which sets it aside";
             }
             return Err(Halt::Failed(failure));
+        }
+        if let Some(retry) = &self.attempt.retry {
+            retry.failed(&failure);
         }
         tracing::warn!(projection = self.name(), "parked: {failure}");
         self.park(chunk, index, failure)
@@ -199,7 +206,10 @@ impl<'a> Handlers<'a> {
         let mut events = self.parking.waiting_through(position);
         events.push(parked);
         // The last event that was handled is still the one before.
-        let reached = Reached { position, events: 0, last: None, seen: chunk.mark(index) };
+        let reached = match self.attempt.retry {
+            Some(_) => self.retried(chunk, 0),
+            None => Reached { seen: chunk.mark(index), ..Reached::after(position, 0) },
+        };
         self.member.apply(Vec::new(), events, self.attempt.record.tables.len(), reached);
         Ok(())
     }
@@ -306,9 +316,19 @@ impl<'a> Handlers<'a> {
             false => end.clone(),
         });
         let seen = end.or_else(|| chunk.mark(handled.checked_sub(1)?));
-        let reached = Reached { position, events: handled as u64, last: chunk.last_of(handled), seen };
+        let reached = match self.attempt.retry {
+            Some(_) => self.retried(chunk, handled),
+            None => Reached { last: chunk.last_of(handled), seen, ..Reached::after(position, handled as u64) },
+        };
         let parked = self.parking.waiting_through(position);
         self.member.apply(outcome.writes, parked, self.attempt.record.tables.len(), reached);
+    }
+
+    /// The first `handled` events of a chunk of dead letters are none any more; the checkpoint stays.
+    fn retried(&self, chunk: &Chunk, handled: usize) -> Reached {
+        let letter = |index| Some((chunk.event(index)?.stream.to_owned(), chunk.position(index)));
+        let retried = (0..handled).filter_map(letter).collect();
+        Reached { retried, ..Reached::after(self.attempt.record.checkpoint.position, handled as u64) }
     }
 
     fn pause_before_try(&self, tries: u32) -> Result<(), Halt> {
@@ -334,7 +354,10 @@ impl<'a> Handlers<'a> {
             Halt::EndOfRange => tally::add_up(self.attempt, self.passed),
             halt => (self.attempt.record.checkpoint.missing, halt),
         };
+        let record = &self.attempt.record;
         let (status, error) = match &halt {
+            // What was built stays what it is, however many of its dead letters are handled.
+            _ if self.attempt.retry.is_some() => (record.status(), record.checkpoint.error.clone()),
             Halt::EndOfRange if self.attempt.completes => (Status::Completed, None),
             Halt::EndOfRange => (Status::Running, None),
             Halt::Stopped => (self.attempt.stop.status(), None),

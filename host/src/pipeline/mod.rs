@@ -7,6 +7,7 @@
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
 //! | sharing | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
 //! | overlay | `overlay.rs` | rows handled and not yet in their tables; later chunks read through it |
+//! | dead letters | `dead_letters.rs` | events that were set aside, as a source |
 //! | tally | `tally.rs` | whether what was counted is what was handled |
 //! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
 //!
@@ -17,6 +18,7 @@ mod call_size;
 mod chunk;
 mod committer;
 mod culprit;
+mod dead_letters;
 mod handlers;
 mod outgoing;
 #[doc(hidden)]
@@ -27,15 +29,15 @@ mod pool;
 mod published;
 mod queue;
 mod reader;
-pub mod redrive;
+pub mod replay;
 mod sharing;
 mod stages;
 mod tally;
 
 pub use committer::Committer;
+pub use dead_letters::{DeadLetters, Origin, Retry};
 pub use pool::InstancePool;
 pub use published::Published;
-pub use redrive::Redriven;
 pub use stages::Stages;
 pub use tally::{Part, Tally};
 
@@ -75,6 +77,8 @@ pub struct Attempt {
     pub completes: bool,
     /// The event at its target, where one stands there.
     pub end: Option<Mark>,
+    /// Where it handles dead letters of a generation that has been built.
+    pub retry: Option<Retry>,
     /// What must add up at its target; absent where another attempt goes on from there.
     pub tally: Option<Tally>,
 }

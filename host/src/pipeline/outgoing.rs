@@ -5,7 +5,7 @@ use super::{
     overlay::{Layer, Overlay, changes},
 };
 use crate::{
-    limits,
+    crash, limits,
     store::{Commit, Priority, RebuildRecord, RowChange, Settled, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Seen, Status},
 };
@@ -20,6 +20,8 @@ pub(super) struct Outgoing {
     /// The rebuild, as the attempt began.
     record: RebuildRecord,
     plugin_digest: String,
+    /// It takes dead letters off a generation that may be read.
+    retries: bool,
     published: Arc<Published>,
     state: Mutex<State>,
 }
@@ -61,6 +63,7 @@ impl Outgoing {
             overlay: Arc::default(),
             record: attempt.record.clone(),
             plugin_digest: attempt.plugin.digest().to_owned(),
+            retries: attempt.retry.is_some(),
             published: attempt.published.clone(),
             state: Mutex::new(State {
                 checkpoint: attempt.record.checkpoint.clone(),
@@ -165,7 +168,7 @@ impl Outgoing {
 
     /// Whether commits go to the journal: where nobody reads its tables, and they are in the store.
     fn journals(&self) -> bool {
-        self.record.home.is_none() && !self.record.is_ready()
+        self.record.home.is_none() && !self.record.is_ready() && !self.retries
     }
 }
 
@@ -280,13 +283,16 @@ impl<'a> Work<'a> {
             rows: std::mem::take(&mut self.rows),
             journal: self.journal,
             parked: self.layer.parked.clone(),
-            unparked: Vec::new(),
+            unparked: self.layer.reached.as_ref().map_or_else(Vec::new, |reached| reached.retried.clone()),
             discarded: 0,
             stages: self.outgoing.published.stages().report_with(self.row_count),
         }
     }
 
     pub(super) fn succeeded(&self, took: Duration) {
+        if self.outgoing.retries {
+            crash::point("retry.page");
+        }
         self.settles.iter().for_each(|layer| layer.mark_settled());
         self.outgoing.published.stages().committed(took, self.row_count);
         self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);

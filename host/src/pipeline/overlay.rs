@@ -54,12 +54,14 @@ pub struct Reached {
     pub(super) last: Option<LastEvent>,
     /// The last event that is known to stand there or before, whatever became of it.
     pub(super) seen: Option<Mark>,
+    /// Dead letters that have been handled: stream and position.
+    pub(super) retried: Vec<(String, Position)>,
 }
 
 impl Reached {
     /// Behind `events` events, the last of which stands at `position`.
     pub fn after(position: Position, events: u64) -> Reached {
-        Reached { position, events, last: None, seen: None }
+        Reached { position, events, last: None, seen: None, retried: Vec::new() }
     }
 }
 
@@ -146,8 +148,11 @@ impl Overlay {
         }
         open.since.get_or_insert_with(Instant::now);
         open.work += work;
-        let before = open.reached.take();
+        let mut before = open.reached.take();
+        let mut retried = before.as_mut().map_or_else(Vec::new, |before| std::mem::take(&mut before.retried));
+        retried.extend(reached.retried);
         open.reached = Some(Reached {
+            retried,
             events: reached.events + before.as_ref().map_or(0, |before| before.events),
             seen: reached.seen.or_else(|| before.as_ref().and_then(|before| before.seen.clone())),
             last: reached.last.or(before.and_then(|before| before.last)),

@@ -20,6 +20,8 @@ pub(super) struct Parking {
     /// Events of the chunk in hand that wait behind a parked one, and are not in the overlay yet. By position: streams are
     /// parked in the middle of a chunk, and their events then join others that have waited since its beginning.
     waiting: BTreeMap<Position, ParkedEvent>,
+    /// Whoever waits is parked already.
+    again: bool,
 }
 
 /// Whether an event with this failure can be set aside: its handler is at fault, or what stands in the source for this very
@@ -34,7 +36,12 @@ impl Parking {
     /// Goes on with what the generation has parked already.
     pub(super) fn load(store: &Store, generation: &Generation, parked: u64) -> Result<Parking, StoreError> {
         let streams = if parked == 0 { HashSet::new() } else { store.parked_streams(generation)? };
-        Ok(Parking { streams, parked, waiting: BTreeMap::new() })
+        Ok(Parking { streams, parked, waiting: BTreeMap::new(), again: false })
+    }
+
+    /// For events that are parked already.
+    pub(super) fn again() -> Parking {
+        Parking { streams: HashSet::new(), parked: 0, waiting: BTreeMap::new(), again: true }
     }
 
     /// The chunk without the events whose streams are parked; those wait from here on.
@@ -45,6 +52,7 @@ impl Parking {
         let mut rest = Chunk::new(chunk.through);
         for index in 0..chunk.len() {
             match chunk.event(index) {
+                Some(event) if self.streams.contains(event.stream) && self.again => {}
                 Some(event) if self.streams.contains(event.stream) => {
                     // What cannot be read says so even while it waits.
                     let waiting = parked_event(&chunk, index, event.stream, chunk.unreadable_failure());
@@ -139,7 +147,8 @@ mod tests {
     /// None may be left behind by a checkpoint that moves over it.
     #[test]
     fn waiting_events_go_with_the_checkpoint_that_moves_over_them() {
-        let mut parking = Parking { streams: HashSet::from(["early".to_owned()]), parked: 0, waiting: BTreeMap::new() };
+        let mut parking =
+            Parking { streams: HashSet::from(["early".to_owned()]), parked: 0, waiting: BTreeMap::new(), again: false };
         let all = chunk(&["fine", "bad", "bad", "fine", "bad", "early", "fine"]);
         let rest = parking.set_aside(all);
         assert_eq!(rest.len(), 6);
@@ -154,7 +163,8 @@ mod tests {
 
     #[test]
     fn an_empty_rest_still_carries_the_checkpoint() {
-        let mut parking = Parking { streams: HashSet::from(["s".to_owned()]), parked: 0, waiting: BTreeMap::new() };
+        let mut parking =
+            Parking { streams: HashSet::from(["s".to_owned()]), parked: 0, waiting: BTreeMap::new(), again: false };
         let mut all = chunk(&["s", "s"]);
         all.through = Position::number(9);
         let rest = parking.set_aside(all);
@@ -163,7 +173,8 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_what_is_parked() {
-        let mut parking = Parking { streams: HashSet::new(), parked: limits::PARKED_EVENTS, waiting: BTreeMap::new() };
+        let mut parking =
+            Parking { streams: HashSet::new(), parked: limits::PARKED_EVENTS, waiting: BTreeMap::new(), again: false };
         let refused = parking.park(&chunk(&["s"]), 0, failed("s")).unwrap_err();
         assert!(refused.message.contains("as many as may be"), "{refused}");
     }

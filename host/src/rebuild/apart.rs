@@ -5,7 +5,6 @@ use super::{
     compare::{Comparison, compare},
     place,
     prepared::attempt_start,
-    redrive,
     same_history::Accept,
     same_history::refuse_other_history,
     supervisor::Supervisor,
@@ -267,7 +266,7 @@ impl Supervisor {
                 if base.passed() + tried.passed() == 0 {
                     return Err(nothing_compared(name, &source_name));
                 }
-                redrive::run(&self.host.store, &candidate, &tried, &source)?;
+                self.retry_all(&candidate, &tried, &source)?;
                 let comparison = compare(&self.host.store, &self.generation_of(&tried)?, &self.generation_of(&base)?)?;
                 let left = self.host.store.rebuild(name, tried.generation)?.parked;
                 Ok(TrialReport {

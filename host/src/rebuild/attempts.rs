@@ -134,6 +134,7 @@ impl Attempts {
             stop: self.stop.clone(),
             published: self.published.clone(),
             completes: completes && !record_follows,
+            retry: None,
         };
         Ok((attempt, completes))
     }

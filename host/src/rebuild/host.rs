@@ -283,6 +283,46 @@ impl Host {
         self.ended.notify_all();
     }
 
+    /// Who makes the work of `record` durable: a database that is slow or away makes nobody else's commits wait.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn committer_for(&self, record: &RebuildRecord) -> std::io::Result<Committer> {
+        match &record.home {
+            Some(_) => Committer::start(self.store.clone()),
+            None => Ok(self.committer.clone()),
+        }
+    }
+
+    /// Works on something of `record` on this thread: `work` is ended like any attempt, where the host ends.
+    ///
+    /// # Errors
+    /// When the host is ending.
+    pub(super) fn work_on<T>(
+        self: &Arc<Host>,
+        key: String,
+        record: &RebuildRecord,
+        work: impl FnOnce(Stop, Arc<Published>) -> T,
+    ) -> Result<T, RebuildError> {
+        let (stop, published) = (Stop::default(), Arc::new(Published::new(record)));
+        let projection = record.checkpoint.projection_name.clone();
+        let running =
+            Running { stop: stop.clone(), published: published.clone(), projection, purpose: Purpose::Scratch };
+        self.enter(key.clone(), running)?;
+        let _leave = Leave { host: self.clone(), key, published: published.clone() };
+        Ok(work(stop, published))
+    }
+
+    /// Puts what runs on the list, unless the host ends.
+    fn enter(&self, key: String, running: Running) -> Result<(), RebuildError> {
+        let mut work = self.work();
+        if self.is_closing() {
+            return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
+        }
+        work.running.insert(key, running);
+        Ok(())
+    }
+
     /// Works on `record`, claimed already, on a thread of its own.
     pub(super) fn begin(
         self: &Arc<Host>,
@@ -294,11 +334,7 @@ impl Host {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), published.clone());
-        // A database that is slow or away makes nobody else's commits wait.
-        let committer = match &record.home {
-            Some(_) => Committer::start(self.store.clone())?,
-            None => self.committer.clone(),
-        };
+        let committer = self.committer_for(&record)?;
         let attempts = Attempts {
             host: self.clone(),
             source,
@@ -308,14 +344,8 @@ impl Host {
             committer,
         };
         // The entry comes first, so that the thread finds it when it ends.
-        {
-            let mut work = self.work();
-            if self.is_closing() {
-                return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
-            }
-            let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.spec.purpose);
-            work.running.insert(key.to_owned(), Running { stop, published: published.clone(), projection, purpose });
-        }
+        let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.spec.purpose);
+        self.enter(key.to_owned(), Running { stop, published: published.clone(), projection, purpose })?;
         let spawned = std::thread::Builder::new()
             .name(format!("rebuild {key}"))
             .stack_size(limits::HANDLER_THREAD_STACK_BYTES)

@@ -9,7 +9,8 @@
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
 //! | `determinism` | whether a plugin's rows depend on its events alone |
-//! | `redrive` | retrying and discarding parked events |
+//! | `dead_letters` | retrying and discarding parked events |
+//! | `perform` | the effects of what the state machine decides |
 //! | `stream` | rebuilding one stream |
 //! | `progress` | what operators see |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
@@ -20,6 +21,7 @@ mod alert;
 mod apart;
 mod attempts;
 mod compare;
+mod dead_letters;
 mod determinism;
 mod error;
 mod host;
@@ -27,7 +29,6 @@ mod perform;
 mod place;
 mod prepared;
 mod progress;
-mod redrive;
 mod same_history;
 mod state;
 mod stream;
@@ -39,9 +40,9 @@ mod watchdog;
 
 pub use apart::{TrialReport, VerifyReport};
 pub use compare::{Comparison, FieldDifference, RowDifference};
+pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
-pub use redrive::RetryReport;
 pub use same_history::Accept;
 pub use state::{Answer, Effect, Input, Refusal, State, step};
 pub use stream::StreamReport;

@@ -7,7 +7,7 @@ use super::{
 use crate::store::{RowSnapshot, StoreError};
 use crate::{
     crash, limits,
-    pipeline::redrive::{self, Changes, Replayed},
+    pipeline::replay::{self, Changes, Replayed},
     plugin::Plugin,
     source::Source,
     store::{BuiltRange, RebuildRecord},
@@ -73,7 +73,7 @@ impl Supervisor {
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;
         let (after, through) = (record.spec.after, record.checkpoint.position);
         let mut ours = Replayed::default();
-        redrive::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours).map_err(
+        replay::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours).map_err(
             |failure| RebuildError::Apart {
                 message: format!("stream {stream} of {name}: {failure}"),
                 failure: Some(Box::new(failure)),
@@ -107,7 +107,7 @@ impl Supervisor {
         }
         let claimed = self.host.store.claim(name, live.number)?;
         let removed = stale.len() as u64;
-        redrive::replace_rows(&self.host.store, &claimed, plugin.digest(), &rows, stale)?;
+        replay::replace_rows(&self.host.store, &claimed, plugin.digest(), &rows, stale)?;
         crash::point("stream.replaced");
         self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
         Ok(StreamReport {
@@ -137,7 +137,7 @@ impl Supervisor {
         let parts: Vec<_> = record.ranges.iter().map(part).collect::<Result<_, RebuildError>>()?;
         let mut theirs = Replayed::default();
         // Where they failed, they left what they had touched until there.
-        if let Err(e) = redrive::replay_stream(source, stream, record.spec.after, &parts, &mut theirs) {
+        if let Err(e) = replay::replay_stream(source, stream, record.spec.after, &parts, &mut theirs) {
             tracing::debug!(stream, "the plugins before did not get through it either: {e}");
         }
         Ok(theirs.rows.into_keys().filter(|row| !rows.contains_key(row)).collect())

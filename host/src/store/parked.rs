@@ -45,6 +45,51 @@ impl Store {
         Ok(page)
     }
 
+    /// Where the parked events of a generation stand: position and stream, in no order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn parked_keys(&self, generation: &Generation) -> Result<Vec<(Position, String)>, StoreError> {
+        let name = parked_table_name(&generation.projection, generation.number);
+        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(e) => return Err(e.into()),
+        };
+        let mut keys = Vec::new();
+        for entry in table.range::<(&str, u64, u64)>(..)? {
+            let key = entry?.0;
+            let (stream, major, minor) = key.value();
+            keys.push((Position { major, minor }, stream.to_owned()));
+        }
+        Ok(keys)
+    }
+
+    /// The parked events at `keys`, as far as they are there still: up to about `max_bytes`, but at least one; and how many of the keys
+    /// that were.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn parked_at(
+        &self,
+        generation: &Generation,
+        keys: &[&(Position, String)],
+        max_bytes: usize,
+    ) -> Result<(Vec<ParkedEvent>, usize), StoreError> {
+        let name = parked_table_name(&generation.projection, generation.number);
+        let table = self.db.begin_read()?.open_table(parked_table(&name))?;
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for (number, (position, stream)) in keys.iter().enumerate() {
+            let Some(value) = table.get((stream.as_str(), position.major, position.minor))? else { continue };
+            bytes += value.value().len();
+            if bytes > max_bytes && !events.is_empty() {
+                return Ok((events, number));
+            }
+            events.push(decode(&name, value.value())?);
+        }
+        Ok((events, keys.len()))
+    }
+
     /// The streams that have parked events in a generation.
     ///
     /// # Errors

@@ -79,14 +79,9 @@ fn the_rows_of_one_stream_are_replaced_as_a_whole() {
     let data = orders.data.copy();
     data.ok(["rebuild", "order-summary"]);
     let stream = orders.events[0]["stream"].as_str().unwrap();
-    for at in [
-        "record.after",
-        "commit.rows-written",
-        "commit.written",
-        "commit.after",
-        "stream.replaced",
-        "record.written:2",
-    ] {
+    for at in
+        ["record.after", "commit.rows-written", "commit.written", "commit.after", "stream.replaced", "record.written:2"]
+    {
         let data = data.copy();
         kill(&data, at, ["rebuild", "order-summary", "--stream", stream]);
         assert_eq!(data.rows("order-summary/orders"), orders.all, "{at}");

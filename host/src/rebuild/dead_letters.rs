@@ -1,4 +1,4 @@
-//! Retrying parked events: each stream from its first parked event on, in order, until one fails again.
+//! Retrying parked events, in the order of their history: each stream until one of its events fails again.
 
 use super::{
     RebuildError, Refusal, prepared::same_shape, same_history::Accept, same_history::refuse_other_history,
@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     crash, limits,
-    pipeline::{Redriven, redrive},
+    pipeline::{self, Attempt, DeadLetters, Ended, Origin, Retry, replay},
     plugin::Plugin,
-    source::Source,
-    store::{Generation, ParkedEvent, RebuildRecord, Store},
-    vocabulary::{EventFailure, Partitioning, Position, Status},
+    source::{Source, SourceError},
+    store::{Generation, ParkedEvent, RebuildRecord},
+    vocabulary::{EventFailure, Matcher, Partitioning, Position, Status},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -32,9 +32,6 @@ pub struct RetryReport {
     /// Why, for the first streams that stopped again.
     pub failures: Vec<EventFailure>,
 }
-
-/// Failures that a report shows.
-const SHOWN: usize = 10;
 
 impl Supervisor {
     /// Handles the parked events of the latest rebuild of `name` with the plugin in place; of one `stream` alone, where
@@ -63,13 +60,14 @@ impl Supervisor {
         let claimed = self.host.store.claim(name, record.generation)?;
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
-        let source = || {
-            let source = self.host.source(&record.spec.source)?;
-            refuse_other_history(source.as_ref(), &record, &Accept::default())?;
+        let (host, built) = (self.host.clone(), record.clone());
+        let origin: Origin = Arc::new(move || {
+            let source = host.sources.open(&built.spec.source)?;
+            let same = refuse_other_history(source.as_ref(), &built, &Accept::default());
+            same.map_err(|e| SourceError::permanent(e.to_string()))?;
             Ok(source)
-        };
-        let redrive = Redrive { store: &self.host.store, plugin: &plugin, record: &claimed, source: &source };
-        redrive.run(&generation, stream, &mut report)?;
+        });
+        self.handle_again(&generation, stream, &claimed, &plugin, origin, &mut report)?;
         self.seal_again(name, record.generation, &generation, &mut report)?;
         Ok(report)
     }
@@ -100,7 +98,7 @@ impl Supervisor {
             }
             report.discarded += page.len() as u64;
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
-            redrive::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
+            replay::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
             crash::point("discard.page");
         }
         self.seal_again(name, record.generation, &generation, &mut report)?;
@@ -150,64 +148,72 @@ impl Supervisor {
     }
 }
 
-/// Retries everything that `record`, built from `source`, has parked, in whatever order.
-pub(super) fn run(
-    store: &Store,
-    plugin: &Plugin,
-    record: &RebuildRecord,
-    source: &Arc<dyn Source>,
-) -> Result<RetryReport, RebuildError> {
-    let name = &record.checkpoint.projection_name;
-    let generation = store.generation(name, record.generation)?;
-    let claimed = store.claim(name, record.generation)?;
-    let mut report = RetryReport::default();
-    let redrive = Redrive { store, plugin, record: &claimed, source: &|| Ok(source.clone()) };
-    redrive.run(&generation, None, &mut report)?;
-    Ok(report)
-}
+impl Supervisor {
+    /// Retries everything that `record`, built from `source`, has parked, in whatever order.
+    pub(super) fn retry_all(
+        &self,
+        plugin: &Plugin,
+        record: &RebuildRecord,
+        source: &Arc<dyn Source>,
+    ) -> Result<RetryReport, RebuildError> {
+        let name = &record.checkpoint.projection_name;
+        let generation = self.host.store.generation(name, record.generation)?;
+        let claimed = self.host.store.claim(name, record.generation)?;
+        let mut report = RetryReport::default();
+        let source = source.clone();
+        let origin: Origin = Arc::new(move || Ok(source.clone()));
+        self.handle_again(&generation, None, &claimed, plugin, origin, &mut report)?;
+        Ok(report)
+    }
 
-/// What parked events are retried with.
-struct Redrive<'a> {
-    store: &'a Store,
-    plugin: &'a Plugin,
-    record: &'a RebuildRecord,
-    /// Opens their source, where one has to be read again.
-    source: &'a dyn Fn() -> Result<Arc<dyn Source>, RebuildError>,
-}
-
-impl Redrive<'_> {
-    /// Goes from stream to stream, and within each through its events in order, a page at a time.
-    fn run(&self, generation: &Generation, only: Option<&str>, report: &mut RetryReport) -> Result<(), RebuildError> {
-        let Redrive { store, plugin, record, .. } = self;
-        let mut streams: Vec<String> = store.parked_streams(generation)?.into_iter().collect();
-        streams.sort_unstable();
-        let mut source = None;
-        for stream in streams.iter().filter(|stream| only.is_none_or(|only| only == *stream)) {
-            loop {
-                let from = Some((stream.as_str(), Position::START));
-                let mut page = store.parked(generation, from, limits::RETRY_EVENTS, limits::CHUNK_BYTES)?;
-                page.retain(|event| event.stream == *stream);
-                if page.is_empty() {
-                    break;
-                }
-                if page.iter().any(|event| event.unreadable) {
-                    let source: &Arc<dyn Source> = match &source {
-                        Some(source) => source,
-                        None => source.insert((self.source)()?),
-                    };
-                    redrive::read_again(source.as_ref(), &record.checkpoint.projection_name, &mut page)?;
-                }
-                let Redriven { handled, failure } = redrive::page(store, plugin, record, generation, &page)?;
-                crash::point("retry.page");
-                report.handled += handled as u64;
-                if let Some(failure) = failure {
-                    if report.failures.len() < SHOWN {
-                        report.failures.push(failure);
-                    }
-                    break;
-                }
-            }
+    /// Handles the dead letters of a generation, of one stream `only` where that is given: an attempt like any other.
+    fn handle_again(
+        &self,
+        generation: &Generation,
+        only: Option<&str>,
+        claimed: &RebuildRecord,
+        plugin: &Plugin,
+        origin: Origin,
+        report: &mut RetryReport,
+    ) -> Result<(), RebuildError> {
+        let store = &self.host.store;
+        let letters = DeadLetters::new(store, generation, only, origin)?;
+        let retry = Retry::default();
+        let key = format!("{}, its dead letters", claimed.checkpoint_id());
+        let committer = self.host.committer_for(claimed)?;
+        let ended = self.host.work_on(key, claimed, |stop, published| {
+            pipeline::run(Attempt {
+                record: claimed.clone(),
+                source: Arc::new(letters),
+                matcher: Matcher::All,
+                plugin: plugin.clone(),
+                store: store.clone(),
+                committer,
+                pool: self.host.pool.clone(),
+                stop,
+                published,
+                completes: false,
+                end: None,
+                retry: Some(retry.clone()),
+                tally: None,
+            })
+        })?;
+        let now = store.rebuild(&generation.projection, generation.number)?;
+        report.handled += claimed.parked - now.parked;
+        report.failures = retry.failures();
+        let name = &generation.projection;
+        let stopped = |failure: Option<EventFailure>| RebuildError::Apart {
+            message: format!(
+                "not all dead letters of {name} were tried: {}; {} were handled before, and are none any more",
+                failure.as_ref().map_or_else(|| "the host ends".to_owned(), ToString::to_string),
+                report.handled
+            ),
+            failure: failure.map(Box::new),
+        };
+        match ended {
+            Ended::Completed => Ok(()),
+            Ended::Stopped(_) => Err(stopped(None)),
+            Ended::Failed(failure) | Ended::Interrupted(failure) | Ended::Lost(failure) => Err(stopped(Some(failure))),
         }
-        Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! Handling events outside a rebuild's flow: parked ones that are retried, and the events of one stream.
+//! The events of one stream, replayed by themselves; and what changes a generation whose checkpoint stays where it is.
 
 use super::chunk::Chunk;
 use crate::{
     limits,
     plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
     source::{Source, SourceError},
-    store::{Commit, Generation, ParkedEvent, RebuildRecord, RowChange, RowSnapshot, Store, StoreError, merged},
+    store::{Commit, RebuildRecord, RowChange, Store, StoreError, merged},
     vocabulary::{BlockEvent, EventFailure, FailureKind, Matcher, Position, now_ms},
 };
 use bytes::Bytes;
@@ -14,85 +14,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
-/// What became of a page of parked events.
-#[derive(Debug)]
-pub struct Redriven {
-    /// How many from its start have been handled; they are no longer parked.
-    pub handled: usize,
-    /// Why the next one could not be.
-    pub failure: Option<EventFailure>,
-}
-
 /// Changed rows, by table and key; `None` where a row is deleted.
 pub type Changes = BTreeMap<(usize, Bytes), Option<Bytes>>;
-
-/// Handles a page of parked events of one stream, in order, and commits rows and parked events together.
-///
-/// # Errors
-/// When the store refuses, or `record` is no longer the one that may commit.
-pub fn page(
-    store: &Store,
-    plugin: &Plugin,
-    record: &RebuildRecord,
-    generation: &Generation,
-    page: &[ParkedEvent],
-) -> Result<Redriven, StoreError> {
-    let mut chunk = Chunk::new(record.checkpoint.position);
-    let readable = page.iter().take_while(|event| !event.unreadable);
-    readable.for_each(|event| chunk.push(&event.event, event.position));
-    let rows = Rows::over(Some(store.rows(generation)?));
-    let (handled, failure) = handle(plugin, &chunk, &rows);
-    let failure = failure.or_else(|| page.get(handled)?.failure.clone().filter(|_| handled == chunk.len()));
-    let mut commit = empty_commit(store, record, plugin.digest())?;
-    commit.checkpoint.events_processed += handled as u64;
-    commit.rows = sorted(&rows.changes(), record.tables.len());
-    commit.unparked = page[..handled].iter().map(|event| (event.stream.clone(), event.position)).collect();
-    let again = page.get(handled).filter(|_| failure.is_some());
-    commit.parked = again.map(|event| ParkedEvent { failure: failure.clone(), ..event.clone() }).into_iter().collect();
-    store.commit(&[commit])?;
-    Ok(Redriven { handled, failure })
-}
-
-/// Reads the events of a page again that their source could not read, up to the first that it still cannot: it may have been
-/// corrected there.
-///
-/// # Errors
-/// When the source cannot be read at all.
-pub fn read_again(source: &dyn Source, name: &str, page: &mut [ParkedEvent]) -> Result<(), SourceError> {
-    for parked in page.iter_mut().filter(|parked| parked.unreadable) {
-        let id = unspool_frame::Event::decode(&mut &parked.event[..]).map(|event| event.id.to_owned());
-        let mut reader = source.read(&Matcher::All, parked.position.before(), parked.position)?;
-        let mut found = None;
-        while let Some(block) = reader.next()? {
-            for event in block.events().filter(|event| event.position == parked.position) {
-                let read = unspool_frame::Event::decode(&mut &event.frame[..]).ok();
-                let same = read.is_some_and(|read| Ok(read.id) == id.as_deref() && read.stream == parked.stream);
-                found = Some((same, Bytes::copy_from_slice(event.frame), event.unreadable.map(str::to_owned)));
-            }
-        }
-        let why = match found {
-            Some((true, event, None)) => {
-                (parked.event, parked.failure, parked.unreadable) = (event, None, false);
-                continue;
-            }
-            Some((true, event, Some(why))) => {
-                parked.event = event;
-                why
-            }
-            Some((false, ..)) => format!("another event stands in its place now; {}", forget(name, &parked.stream)),
-            None => format!("its source does not have it any more; {}", forget(name, &parked.stream)),
-        };
-        if let Some(failure) = &mut parked.failure {
-            failure.message = why;
-        }
-        break;
-    }
-    Ok(())
-}
-
-fn forget(name: &str, stream: &str) -> String {
-    format!("`unspool dead-letters discard {name} --stream '{stream}'` forgets what is parked of its stream")
-}
 
 /// Takes events off the parked ones without handling them.
 ///
@@ -138,7 +61,7 @@ pub fn replay_stream(
     parts: &[Part],
     replayed: &mut Replayed,
 ) -> Result<(), EventFailure> {
-    let rows = Rows::over(None);
+    let rows = Rows::default();
     let mut from = after;
     let mut done = Ok(());
     for (plugin, through) in parts {
@@ -146,7 +69,7 @@ pub fn replay_stream(
         from = *through;
     }
     replayed.rows = rows.changes().clone();
-    let sought = std::mem::take(&mut *rows.looked());
+    let sought = std::mem::take(&mut *rows.sought());
     (replayed.missed, replayed.scanned) = (sought.rows, sought.scans);
     done
 }
@@ -287,16 +210,14 @@ fn accept(
     (handled, outcome.failure.and_then(|failure| blame(first + handled, failure)))
 }
 
-/// A snapshot, or nothing, with what has been changed since over it.
-#[derive(Clone)]
+/// No rows to begin with, and what has been changed since.
+#[derive(Clone, Default)]
 struct Rows {
     changes: Arc<Mutex<Changes>>,
-    snapshot: Arc<Option<RowSnapshot>>,
-    /// What was looked for where there is no snapshot.
-    looked: Arc<Mutex<Sought>>,
+    sought: Arc<Mutex<Sought>>,
 }
 
-/// Rows, by table and key, and prefixes by which tables were scanned.
+/// What was looked for: rows, by table and key, and prefixes by which tables were scanned.
 #[derive(Default)]
 struct Sought {
     rows: BTreeSet<(usize, Bytes)>,
@@ -304,16 +225,12 @@ struct Sought {
 }
 
 impl Rows {
-    fn over(snapshot: Option<RowSnapshot>) -> Rows {
-        Rows { changes: Arc::default(), snapshot: Arc::new(snapshot), looked: Arc::default() }
-    }
-
     fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked(&self) -> MutexGuard<'_, Sought> {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sought(&self) -> MutexGuard<'_, Sought> {
+        self.sought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apply(&self, writes: Vec<RowWrite>) {
@@ -326,16 +243,12 @@ impl Rows {
 
 impl ReadRows for Rows {
     fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
-        if let Some(known) = self.changes().get(&(table, Bytes::copy_from_slice(key.as_bytes()))) {
+        let row = (table, Bytes::copy_from_slice(key.as_bytes()));
+        if let Some(known) = self.changes().get(&row) {
             return Ok(known.clone());
         }
-        match &*self.snapshot {
-            Some(snapshot) => snapshot.get(table, key).map_err(unreadable),
-            None => {
-                self.looked().rows.insert((table, Bytes::copy_from_slice(key.as_bytes())));
-                Ok(None)
-            }
-        }
+        self.sought().rows.insert(row);
+        Ok(None)
     }
 
     fn scan(
@@ -346,15 +259,10 @@ impl ReadRows for Rows {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        if self.snapshot.is_none() {
-            self.looked().scans.insert((table, prefix.to_owned()));
-        }
+        self.sought().scans.insert((table, prefix.to_owned()));
         merged::scan(
             merged::Range { prefix, after, limit, max_bytes },
-            |after| match &*self.snapshot {
-                Some(snapshot) => snapshot.scan(table, prefix, after, limit, max_bytes).map_err(unreadable),
-                None => Ok(Vec::new()),
-            },
+            |_| Ok(Vec::new()),
             |within| {
                 let changes = self.changes();
                 let rows = changes.iter().filter(|((changed, _), _)| *changed == table);
@@ -363,8 +271,4 @@ impl ReadRows for Rows {
             },
         )
     }
-}
-
-fn unreadable(error: StoreError) -> EventFailure {
-    EventFailure::permanent(FailureKind::Store, error.to_string())
 }
