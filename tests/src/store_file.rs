@@ -78,3 +78,13 @@ pub fn change_record(data: &Data, projection: &str, generation: u64, pointer: &s
     }
     write.commit().expect("a commit");
 }
+
+/// Changes the version of the layout that the store says it has.
+pub fn set_format(data: &Data, format: u32) {
+    let store = open(data);
+    let write = store.begin_write().expect("a transaction");
+    let meta: TableDefinition<'_, &str, Bytes> = TableDefinition::new("meta");
+    let format = format.to_le_bytes();
+    drop(write.open_table(meta).expect("the table").insert("format", format.as_slice()).expect("a format"));
+    write.commit().expect("a commit");
+}

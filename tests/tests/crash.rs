@@ -6,6 +6,8 @@
 
 #[path = "crash/files.rs"]
 mod files;
+#[path = "crash/layouts.rs"]
+mod layouts;
 #[path = "crash/orders.rs"]
 mod orders;
 #[path = "crash/parked.rs"]
