@@ -157,8 +157,11 @@ pub const IMPORT_ROUND_EVENTS: usize = 1 << 16;
 /// See [`IMPORT_ROUND_EVENTS`].
 pub const IMPORT_ROUND_BYTES: usize = 32 << 20;
 
-/// Events that an import's parser hands over at once.
+/// Events that an import's parser hands over at once, and their bytes. As many bytes as a round has may wait while one is
+/// stored.
 pub const IMPORT_HANDOVER_EVENTS: usize = 2048;
+/// See [`IMPORT_HANDOVER_EVENTS`].
+pub const IMPORT_HANDOVER_BYTES: usize = 1 << 20;
 
 /// Blocks of the log that a reader passes over, because nothing in them matches, before it says how far it is.
 pub const BLOCKS_PASSED_OVER: usize = 1024;

@@ -191,11 +191,45 @@ fn bad_lines_are_set_aside_counted_and_imported_when_they_are_mended() {
     fs::remove_file(&aside).unwrap();
     let done = data.json(import(&data.file("good.ndjson", &good)));
     assert_eq!(done, json!({ "read": 3, "added": 0, "duplicates": 3, "skipped": 0 }));
+    // Again, with what the file has: it is all of these together.
+    let done = data.json(import(&file));
+    assert_eq!(done, json!({ "read": 7, "added": 0, "duplicates": 3, "skipped": 4 }));
+    fs::remove_file(&aside).unwrap();
     assert!(!aside.exists());
     let mended = data.file("mended.ndjson", untimed);
     let done = data.json(["events", "import", mended.to_str().unwrap(), "--without-time", "2024-01-01T00:00:00Z"]);
     assert_eq!(done["added"], 1);
     assert_eq!(data.json(["events", "show", "x"])["timestamp"], 1_704_067_200_000_i64);
+}
+
+/// The limit of a file's size stands for a full disk: the log's file is smaller, what is set aside is not.
+#[test]
+fn a_disk_that_is_full_of_bad_lines_is_told_of_their_file() {
+    let data = Data::new(BINARY);
+    let good = history::of_types(["A"]);
+    data.import(&data.file("none.ndjson", ""));
+    let bad = format!("{{\"id\":\"{}\"}}\n", "x".repeat(1 << 20)).repeat(24);
+    let file = data.file("some.ndjson", [&good[..], bad.as_bytes()].concat());
+    let aside = data.scratch("bad.ndjson");
+    let script = "trap '' XFSZ; ulimit -f 16384; exec \"$@\"";
+    let import =
+        data.command(["events", "import", file.to_str().unwrap(), "--skip-bad-lines", aside.to_str().unwrap()]);
+    let limited = |script: &str| -> Answer {
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "limited"]).arg(import.get_program()).args(import.get_args());
+        command.stdin(Stdio::null()).output().unwrap().into()
+    };
+    let answer = limited(script);
+    answer.refused(1, &["bad.ndjson: the lines that are set aside cannot be written: File too large"]);
+    assert!(!answer.stderr.contains("some.ndjson"), "{answer:#?}");
+    assert_eq!(data.json(["events", "stats"])["events"], 0);
+    let left: Vec<_> = fs::read_dir(aside.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("draft") && name != "bad.ndjson"), "{left:?}");
+    assert_eq!(limited("exec \"$@\"").exit, Some(0));
+    assert_eq!(fs::metadata(&aside).unwrap().len(), bad.len() as u64);
+    let nowhere = data.scratch("nowhere/bad.ndjson");
+    data.run(["events", "import", file.to_str().unwrap(), "--skip-bad-lines", nowhere.to_str().unwrap()])
+        .refused(2, &["nowhere: there is no such folder"]);
 }
 
 #[test]

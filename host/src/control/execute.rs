@@ -1,6 +1,6 @@
 //! Carries out requests.
 
-use super::{ControlError, Host, Import, Request, Sink};
+use super::{ControlError, ErrorKind, Host, Import, Request, Sink};
 use crate::{
     rebuild::{After, RebuildError},
     source::event_file::{Aside, EventFile, EventFileError},
@@ -117,7 +117,10 @@ impl Host {
         let summary = self.log()?.import(&mut events, &mut |progress| {
             sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
         });
-        value(summary.map_err(|e| ControlError::refused(e.to_string()))?)
+        value(summary.map_err(|e| match e.disk {
+            true => ControlError::failed(e.message).of_kind(ErrorKind::Store),
+            false => ControlError::refused(e.message),
+        })?)
     }
 
     fn show_event(&self, id: &str) -> Answer {

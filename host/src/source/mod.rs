@@ -3,8 +3,10 @@
 pub mod event_file;
 pub mod file;
 pub mod log;
+mod moment;
 pub mod postgres;
 mod sources;
+mod unit;
 
 pub use sources::Sources;
 
@@ -134,7 +136,9 @@ pub struct SourceError {
 
 impl From<event_file::EventFileError> for SourceError {
     fn from(error: event_file::EventFileError) -> SourceError {
-        SourceError::permanent(error.to_string())
+        // The bad lines are written on this side.
+        let disk = matches!(error.reason, event_file::Reason::Unwritable(_));
+        SourceError { disk, ..SourceError::permanent(error.to_string()) }
     }
 }
 

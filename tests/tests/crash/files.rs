@@ -111,6 +111,33 @@ fn a_file_is_imported_whole_or_not_at_all() {
     }
 }
 
+/// What is set aside has its name once all else is in the log; before that it can be made again.
+#[test]
+fn bad_lines_have_their_file_behind_the_import() {
+    let _count = Count;
+    let bad = "hello\n";
+    let lines = [history::of_types(["Fine"; 10]), bad.into()].concat();
+    for at in ["import.round", "import.before-commit", "import.after-commit", "import.aside-published"] {
+        let data = Data::new(BINARY);
+        data.import(&data.file("none.ndjson", ""));
+        let (file, aside) = (data.file("some.ndjson", &lines), data.scratch("bad.ndjson"));
+        let import =
+            strings(&["events", "import", file.to_str().unwrap(), "--skip-bad-lines", aside.to_str().unwrap()]);
+        kill(&data, at, &import);
+        let there = data.json(["events", "stats"])["events"] == 10;
+        if aside.exists() {
+            assert!(there, "{at}");
+            data.run(&import).refused(2, &["is there already"]);
+        } else {
+            let (added, duplicates) = if there { (0, 10) } else { (10, 0) };
+            let done = json!({ "read": 11, "added": added, "duplicates": duplicates, "skipped": 1 });
+            assert_eq!(data.json(&import), done, "{at}");
+        }
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), bad, "{at}");
+        assert_eq!(data.json(["events", "stats"])["events"], 10, "{at}");
+    }
+}
+
 #[test]
 fn the_index_of_a_file_is_complete_or_made_again() {
     let _count = Count;

@@ -57,6 +57,9 @@ pub enum Reason {
     /// The system refuses to open or read it, for the reason named.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+    /// The system refuses to write what is set aside of it, for the reason named.
+    #[error("the lines that are set aside cannot be written: {0}")]
+    Unwritable(String),
     /// It was compressed as named, and its end is missing.
     #[error("the file is truncated: its {0} data end too early; fetch it again")]
     Truncated(String),
@@ -118,6 +121,9 @@ pub enum Reason {
     /// What stands there is not MessagePack that events are made of.
     #[error("not an event in MessagePack: {0}")]
     NotMessagePack(DocumentError),
+    /// What is wrong with something in MessagePack of which the end cannot be told.
+    #[error("{0}; where it ends cannot be told, so that nothing behind it can be read: it cannot be set aside")]
+    Endless(Box<Reason>),
     /// The event is larger than any may be.
     #[error(
         "the event has more than {} bytes; keep large content elsewhere, and a reference to it in the event",
@@ -164,6 +170,17 @@ pub enum Reason {
         /// What it may hold.
         expected: String,
         /// What it holds.
+        found: String,
+    },
+    /// A number that may be a time in seconds as well as in milliseconds.
+    #[error(
+        "field \"{field}\": {found} may count seconds, and is taken for milliseconds only where that is said: \
+         --map time={field}:s, or :ms"
+    )]
+    Unsaid {
+        /// The field's name, shortened.
+        field: String,
+        /// The number.
         found: String,
     },
     /// A number that is a time outside of the years 0 to 9999.
@@ -218,6 +235,11 @@ fn for_numbers(problem: &DocumentError) -> &'static str {
 }
 
 impl Reason {
+    /// The reason that what is set aside cannot be written.
+    pub(super) fn unwritable(problem: impl fmt::Display) -> Reason {
+        Reason::Unwritable(problem.to_string())
+    }
+
     /// Whether one event, or one line, is to blame, and not the file as a whole.
     pub(super) fn is_of_one(&self) -> bool {
         !matches!(
@@ -225,6 +247,7 @@ impl Reason {
             Reason::Missing
                 | Reason::Directory
                 | Reason::Unreadable(_)
+                | Reason::Unwritable(_)
                 | Reason::Truncated(_)
                 | Reason::Corrupt { .. }
                 | Reason::OtherFormat(_)
@@ -248,7 +271,7 @@ impl From<&str> for Reason {
 }
 
 /// The first characters of what a message quotes.
-pub(super) fn shortened(text: &str) -> String {
+pub(in crate::source) fn shortened(text: &str) -> String {
     const CHARS: usize = 80;
     match text.char_indices().nth(CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -3,7 +3,7 @@
 use super::field::{FieldValue, Fields};
 use super::mapping::PARTS;
 use super::ours;
-use super::time::Moment;
+use crate::source::moment::Moment;
 
 /// The names that fields have elsewhere, by part of the event, the likelier first; compared without case and underscores.
 const NAMES: [&[&str]; 8] = [

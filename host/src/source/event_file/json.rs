@@ -2,6 +2,7 @@
 //! separators, or the brackets and commas of an array around them. An object may take several lines.
 
 use super::Reason;
+use super::brackets::Brackets;
 use super::compression::Input;
 use super::error::shortened;
 use super::field::{Field, FieldValue, Fields, Given};
@@ -22,7 +23,7 @@ const PIECE_BYTES: usize = 1 << 20;
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What stands before each text of a JSON text sequence (RFC 7464).
-const RECORD_SEPARATOR: u8 = 0x1e;
+pub(super) const RECORD_SEPARATOR: u8 = 0x1e;
 
 /// The events of a file.
 pub(super) struct JsonEvents {
@@ -40,7 +41,7 @@ pub(super) struct JsonEvents {
     array: Option<OpenArray>,
     /// The line that the last event, or the last error, is in.
     place: u64,
-    /// The last event, as it stands in the buffer; empty where no whole event could be made out.
+    /// The last event, as it stands in the buffer; empty where it is not known where it ends.
     last: std::ops::Range<usize>,
 }
 
@@ -57,6 +58,21 @@ enum InArray {
     CommaOrEnd,
     /// Behind something that was set aside, in which there may have been a comma.
     Anything,
+}
+
+/// Where something ends that is set aside.
+enum End {
+    /// Before this byte, counted from its first one.
+    At(usize),
+    /// Where its line does.
+    Line,
+    /// Where its brackets say so, or its line ends; it is too large to look for that first.
+    Within(Brackets),
+}
+
+/// Whether a byte stands between lines, or between texts of a sequence.
+fn ends_line(byte: &u8) -> bool {
+    matches!(*byte, b'\n' | RECORD_SEPARATOR)
 }
 
 impl JsonEvents {
@@ -125,26 +141,80 @@ impl JsonEvents {
         }
     }
 
-    /// Writes what the last error is about to `out`, and goes on behind it: the event, or the rest of its line.
+    /// Writes what the last error is about to `out`, and goes on behind it.
     pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
-        let refuse = |e: std::io::Error| Reason::Unreadable(format!("what is set aside cannot be written: {e}"));
-        let whole = !self.last.is_empty();
+        let mut end = if self.last.is_empty() { self.extent()? } else { End::At(self.last.len()) };
         loop {
             let rest = &self.buffer[self.at..];
-            let line = || rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-            let end = if whole { self.last.len() } else { line() };
-            out.write_all(&rest[..end]).map_err(refuse)?;
-            let ended = whole || end < rest.len() || self.at_end;
-            self.pass(self.at + end);
-            if ended {
+            let line = rest.iter().position(ends_line);
+            let ended = match &mut end {
+                End::At(end) => Some(*end),
+                End::Line => line,
+                End::Within(brackets) => match brackets.look(&rest[..line.unwrap_or(rest.len())]) {
+                    Seen::End(end) => Some(end),
+                    Seen::Open | Seen::Wrong(_) => line,
+                },
+            };
+            let len = ended.unwrap_or(rest.len());
+            out.write_all(&rest[..len]).map_err(Reason::unwritable)?;
+            self.pass(self.at + len);
+            if ended.is_some() || self.at_end {
                 break;
             }
             self.fill()?;
         }
-        out.write_all(b"\n").map_err(refuse)?;
+        out.write_all(b"\n").map_err(Reason::unwritable)?;
         self.last = self.at..self.at;
         self.expect(InArray::Anything);
         Ok(())
+    }
+
+    /// Where that ends which the last error is about, and of which the parser could not tell. Nothing that is good may go with
+    /// it, and nothing within it may be taken for an event.
+    fn extent(&mut self) -> Result<End, Reason> {
+        let in_array = self.array.is_some();
+        match self.buffer.get(self.at) {
+            Some(b'{') => {}
+            Some(b'[' | b'"') if in_array => {}
+            _ => return Ok(self.end_of_other()),
+        }
+        let (mut brackets, mut looked) = (Brackets::new(self.column), 0);
+        loop {
+            match brackets.look(&self.buffer[self.at + looked..]) {
+                Seen::End(end) => return Ok(End::At(looked + end)),
+                Seen::Wrong(_) => break,
+                Seen::Open => looked = self.buffer.len() - self.at,
+            }
+            if looked > limits::EVENT_BYTES {
+                return Ok(End::Within(Brackets::new(self.column)));
+            }
+            if self.at_end {
+                break;
+            }
+            self.fill()?;
+        }
+        Ok(brackets.end_of_array().filter(|_| in_array).map_or(End::Line, End::At))
+    }
+
+    /// The same of what is neither an object nor, in an array, an array or text.
+    fn end_of_other(&self) -> End {
+        let rest = &self.buffer[self.at..];
+        let line = rest.iter().position(ends_line).unwrap_or(rest.len());
+        let line = &rest[..line];
+        // A comma too many between two events.
+        if line.starts_with(b",") && (self.array.is_some() || self.column > 0) {
+            return End::At(1);
+        }
+        if self.array.is_some() {
+            let end = line.iter().position(|byte| matches!(byte, b',' | b']' | b'{' | b'[' | b'"'));
+            return end.filter(|end| matches!(line[*end], b',' | b']')).map_or(End::Line, End::At);
+        }
+        // A value that is no event, and behind it another object. Anything else may be the rest of one.
+        let text = line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let is_value = matches!(values.next(), Some(Ok(_)));
+        let end = values.byte_offset();
+        if is_value && text[end..].trim_start().starts_with('{') { End::At(end) } else { End::Line }
     }
 
     fn expect(&mut self, expects: InArray) {
@@ -216,9 +286,8 @@ impl JsonEvents {
             };
             if let Ok(fields) = fields(text) {
                 let end = self.at + text.len();
-                let event = fields.event(reading);
                 self.last = self.at..end;
-                let event = event?;
+                let event = fields.event(reading)?;
                 (self.column, self.at) = (self.column + text.len(), end);
                 return Ok(event);
             }
@@ -227,6 +296,7 @@ impl JsonEvents {
         self.one_line = false;
         let len = self.end()?;
         let end = self.at + len;
+        self.last = self.at..end;
         let text = match std::str::from_utf8(&self.buffer[self.at..end]) {
             Ok(text) => text,
             Err(error) => return Err(self.not_utf8(error.valid_up_to())),
@@ -238,9 +308,7 @@ impl JsonEvents {
                 return Err(problem(&error, text, self.column));
             }
         };
-        let event = fields.event(reading);
-        self.last = self.at..end;
-        let event = event?;
+        let event = fields.event(reading)?;
         self.pass(end);
         Ok(event)
     }
@@ -250,7 +318,10 @@ impl JsonEvents {
         let (mut skeleton, mut looked) = (Skeleton::default(), 0);
         loop {
             match skeleton.look(&self.buffer[self.at + looked..]) {
-                Seen::End(end) if looked + end > limits::EVENT_BYTES => return Err(Reason::TooLarge),
+                Seen::End(end) if looked + end > limits::EVENT_BYTES => {
+                    self.last = self.at..self.at + looked + end;
+                    return Err(Reason::TooLarge);
+                }
                 Seen::End(end) => return Ok(looked + end),
                 Seen::Wrong(at) => return Err(self.wrong(looked + at)),
                 Seen::Open => looked = self.buffer.len() - self.at,

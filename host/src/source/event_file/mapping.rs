@@ -80,7 +80,7 @@ fn take(part: usize, text: &str) -> Result<Take, String> {
         Some((field, form)) => (field, Some(form)),
         None => (text, None),
     };
-    let time = |form: &str| TimeForm::NAMES.iter().find(|(name, _)| *name == form).map(|(_, form)| Form::Time(*form));
+    let time = |form: &str| TimeForm::named(form).map(Form::Time);
     let form = match (form, part) {
         (None, _) => None,
         (Some("json"), DATA | METADATA) => Some(Form::Json),

@@ -20,7 +20,7 @@ pub(super) struct MessagePackStream {
     number: u64,
     /// How many elements the array around the next event still has.
     in_array: u32,
-    /// How many bytes the last event has; none where none could be made out.
+    /// How many bytes the last event has; none where that is not known.
     last: usize,
 }
 
@@ -80,14 +80,25 @@ impl MessagePackStream {
         }
     }
 
-    /// Writes the event that was refused last to `out`, and goes on behind it. Where no event could be made out, nothing can:
-    /// the stream has no other marks.
-    pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
-        if self.last == 0 {
-            return Err(Reason::Refused("nothing behind it can be read: it does not end as events do".to_owned()));
+    /// Whether it can be told where that ends which was refused last: where it is one value. The stream has no other marks.
+    pub(super) fn has_end(&mut self) -> Result<bool, Reason> {
+        while self.last == 0 {
+            let mut rest = &self.buffer[self.read..];
+            match split_document(&mut rest) {
+                Ok(value) => self.last = value.len(),
+                Err(DocumentError::Truncated { .. }) if !self.at_end => match self.read_on() {
+                    Err(Reason::TooLarge) => return Ok(false),
+                    read => read?,
+                },
+                Err(_) => return Ok(false),
+            }
         }
-        let refuse = |e: std::io::Error| Reason::Unreadable(format!("what is set aside cannot be written: {e}"));
-        out.write_all(&self.buffer[self.read..self.read + self.last]).map_err(refuse)?;
+        Ok(true)
+    }
+
+    /// Writes what was refused last to `out`, and goes on behind it.
+    pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
+        out.write_all(&self.buffer[self.read..self.read + self.last]).map_err(Reason::unwritable)?;
         self.read += std::mem::take(&mut self.last);
         self.in_array = self.in_array.saturating_sub(1);
         Ok(())

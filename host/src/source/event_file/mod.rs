@@ -11,7 +11,7 @@
 //! | field | holds | absent or null |
 //! |---|---|---|
 //! | `id`, `stream`, `type` | text: not empty, no NUL, at most [`crate::limits::NAME_BYTES`] bytes | refused |
-//! | `timestamp` | milliseconds since 1970 as an integer, or RFC 3339 text; from the year 0 to 9999 | refused, or as [`FileOptions`] say |
+//! | `timestamp` | milliseconds since 1970 as an integer, or RFC 3339 text; from the year 0 to 9999; no number that may count seconds | refused, or as [`FileOptions`] say |
 //! | `data`, `metadata` | a document (see [`crate::vocabulary::canonical`]) | nil |
 //! | `schemaVersion` | an integer from 1 to 2^32 - 1 | 1 |
 //! | `position` | an integer from 1 to 2^64 - 1 | the importer assigns it |
@@ -27,12 +27,13 @@
 //! | `data`, or `data_base64` | the data; the second as binary |
 //! | all others, null excepted | entries of the metadata, which is always a map |
 //!
-//! Times are rounded down to milliseconds. Where that loses something, the time as it is written is kept as `time` in the
-//! metadata, unless these are no map or have a `time` of their own; it does not make another event.
+//! Times are rounded down to milliseconds. Where that loses something, the time as it is written, a number to the nanosecond, is kept as
+//! `time` in the metadata, unless these are no map or have a `time` of their own; it does not make another event.
 //!
 //! The order of positions, ids that stand twice and the like concern the log: see [`super::log`].
 
 mod aside;
+mod brackets;
 mod cloud_event;
 mod compression;
 mod error;
@@ -47,7 +48,8 @@ mod skeleton;
 mod time;
 
 pub(super) use cloud_event::source_of;
-pub(super) use time::{Moment, without_time};
+pub(super) use error::shortened;
+pub(super) use time::without_time;
 
 #[cfg(test)]
 mod tests;
@@ -190,7 +192,12 @@ impl Iterator for EventFile {
         let event = loop {
             match (self.events.next_event(&mut self.reading), &self.aside) {
                 (Err(reason), Some(aside)) if reason.is_of_one() => {
-                    if let Err(reason) = aside.put_with(|out| self.events.set_aside(out)) {
+                    let passed = match self.events.has_end() {
+                        Ok(true) => aside.put_with(|out| self.events.set_aside(out)),
+                        Ok(false) => Err(Reason::Endless(Box::new(reason))),
+                        Err(reason) => Err(reason),
+                    };
+                    if let Err(reason) = passed {
                         break Err(reason);
                     }
                 }
@@ -206,10 +213,11 @@ impl Iterator for EventFile {
                 let raw = self.aside.is_some().then(|| self.events.raw());
                 Some(Ok(FileEvent { event, position, place, cloud, without_time, raw }))
             }
-            Err(reason) => {
-                let place = Some(place).filter(|_| !matches!(reason, Reason::Unmatched { .. }));
-                Some(Err(EventFileError::at(&self.name, place, reason)))
-            }
+            Err(reason) => Some(Err(match (&self.aside, &reason) {
+                (Some(aside), Reason::Unwritable(_)) => aside.at_fault(reason),
+                (_, Reason::Unmatched { .. }) => EventFileError::at(&self.name, None, reason),
+                _ => EventFileError::at(&self.name, Some(place), reason),
+            })),
         }
     }
 }
@@ -226,6 +234,14 @@ impl Events {
         match self {
             Events::Json(events) => events.next_event(reading),
             Events::MessagePack(stream) => stream.next_event(reading),
+        }
+    }
+
+    /// Whether it can be told where that ends which the last error is about.
+    fn has_end(&mut self) -> Result<bool, Reason> {
+        match self {
+            Events::Json(_) => Ok(true),
+            Events::MessagePack(stream) => stream.has_end(),
         }
     }
 

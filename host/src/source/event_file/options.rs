@@ -3,7 +3,8 @@
 use super::Reason;
 use super::field::{Fields, Given};
 use super::mapping::Mapping;
-use super::time::{Moment, Time, with_time};
+use super::time::{Time, with_time};
+use crate::source::moment::Moment;
 use crate::vocabulary::Numbers;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -65,14 +66,7 @@ impl FileOptions {
         match name {
             "map" => self.map = Some(value.parse()?),
             "without_time" => self.without_time = Some(value.parse()?),
-            "numbers" => {
-                self.numbers = match value {
-                    "exact" => Numbers::Exact,
-                    "text" => Numbers::Text,
-                    "round" => Numbers::Round,
-                    _ => return Err(format!("numbers={value} is not known; it is exact, text or round")),
-                }
-            }
+            "numbers" => self.numbers = value.parse()?,
             _ => return Err(format!("an event file has no option {name}; it has: {}", OPTIONS.join(", "))),
         }
         Ok(())
@@ -97,10 +91,8 @@ impl fmt::Display for FileOptions {
         let mut parts = Vec::new();
         parts.extend(self.map.as_ref().map(|map| format!("map={map}")));
         parts.extend(self.without_time.as_ref().map(|time| format!("without_time={time}")));
-        match self.numbers {
-            Numbers::Exact => {}
-            Numbers::Text => parts.push("numbers=text".to_owned()),
-            Numbers::Round => parts.push("numbers=round".to_owned()),
+        if self.numbers != Numbers::default() {
+            parts.push(format!("numbers={}", self.numbers));
         }
         f.write_str(&parts.join("&"))
     }

@@ -1,7 +1,7 @@
 //! Where a JSON object ends, however many lines it takes.
 
 /// Levels of nesting that the parser of events bears; see `serde_json`.
-const DEPTH: usize = 127;
+pub(super) const DEPTH: usize = 127;
 
 /// Looks at an object byte by byte, as it comes: brackets, strings, commas and colons, in their right order. What stands between
 /// them is for the parser, once the object is whole; so an object that has no end is noticed where the next one begins.

@@ -2,7 +2,7 @@
 
 use super::{columns::Kind, settings::Settings};
 use crate::{
-    source::SourceError,
+    source::{SourceError, unit::Unit},
     vocabulary::{Matcher, Numbers, Position},
 };
 use postgres::types::Type;
@@ -20,15 +20,6 @@ pub enum Ordering {
     Transaction,
     /// Positions are taken in any order: nothing above a hole is settled that an open transaction may still fill.
     Gaps,
-}
-
-/// What a number that stands for a time counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
-    Seconds,
-    Milliseconds,
-    Microseconds,
-    Nanoseconds,
 }
 
 /// What becomes of a payload that is a text which holds a JSON object or array.

@@ -33,7 +33,7 @@ use crate::{
 use ceiling::{End, Settled};
 use columns::Kind;
 use identity::Identity;
-use layout::{Layout, Unit, of_types};
+use layout::{Layout, of_types};
 use postgres::{error::SqlState, types::Type};
 use postgres_protocol::escape::escape_literal;
 use session::{Row, Session};
@@ -223,16 +223,8 @@ impl Source for PostgresSource {
                 format!("{time} >= (to_timestamp({behind}::float8 / 1000) AT TIME ZONE 'UTC')")
             }
             (Some(&(Type::INT2 | Type::INT4 | Type::INT8)), None) => format!("{time} >= {behind}"),
-            (_, Some(unit)) => {
-                let milliseconds = match unit {
-                    Unit::Seconds => "1000",
-                    Unit::Milliseconds => "1",
-                    Unit::Microseconds => "0.001",
-                    Unit::Nanoseconds => "0.000001",
-                };
-                // By way of text, which has all digits of a float.
-                format!("({time})::text::numeric * {milliseconds} >= {behind}")
-            }
+            // By way of text, which has all digits of a float.
+            (_, Some(unit)) => format!("({time})::text::numeric * 1e{} >= {behind}", unit.places()),
             _ => format!("({time})::timestamptz >= to_timestamp({behind}::float8 / 1000)"),
         };
         let first =

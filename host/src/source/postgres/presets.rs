@@ -2,11 +2,14 @@
 
 use super::{
     failed,
-    layout::{Layout, Nested, Ordering, Unit, identifier},
+    layout::{Layout, Nested, Ordering, identifier},
     session::Session,
     settings::Settings,
 };
-use crate::{source::SourceError, vocabulary::Numbers};
+use crate::{
+    source::{SourceError, unit::Unit},
+    vocabulary::Numbers,
+};
 use postgres_protocol::escape::escape_literal;
 
 /// Makes the layout for a database, which it may look at.
@@ -50,12 +53,9 @@ pub(super) fn reading(settings: &Settings, layout: &mut Layout) -> Result<(), So
             return refuse("shift", text, "a whole number from 1 on, for stores whose positions are one number");
         }
     }
-    layout.numbers = match settings.option("numbers") {
-        None | Some("exact") => Numbers::Exact,
-        Some("text") => Numbers::Text,
-        Some("round") => Numbers::Round,
-        Some(other) => return refuse("numbers", other, "exact, text or round"),
-    };
+    if let Some(text) = settings.option("numbers") {
+        layout.numbers = text.parse().map_err(|e| SourceError::permanent(format!("{}: {e}", settings.name)))?;
+    }
     match settings.option("nested") {
         None => {}
         Some("read") => layout.nested = Nested::Read,
@@ -154,15 +154,7 @@ fn generic(settings: &Settings, _: &mut Session) -> Result<Layout, SourceError> 
     let (time, unit) = match settings.option("time") {
         None | Some("none") => (None, None),
         Some(text) => {
-            let units = [
-                ("s", Unit::Seconds),
-                ("ms", Unit::Milliseconds),
-                ("us", Unit::Microseconds),
-                ("ns", Unit::Nanoseconds),
-            ];
-            let with_unit = text.rsplit_once(':').and_then(|(column, unit)| {
-                units.iter().find(|(name, _)| *name == unit).map(|(_, unit)| (column, Some(*unit)))
-            });
+            let with_unit = text.rsplit_once(':').and_then(|(column, unit)| Some((column, Some(Unit::named(unit)?))));
             let (column, unit) = with_unit.unwrap_or((text, None));
             (Some(identifier(column)), unit)
         }

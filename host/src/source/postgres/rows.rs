@@ -106,22 +106,15 @@ impl Rows {
     }
 
     /// What there is of an event that cannot be read.
-    fn unreadable<'a>(
-        &self,
-        values: &[Option<&'a [u8]>; COLUMNS],
-        position: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Reason> {
+    fn unreadable(&self, values: &[Option<&[u8]>; COLUMNS], position: u64, out: &mut Vec<u8>) -> Result<(), Reason> {
         let [_, _, id, stream, kind, data, metadata, time, schema_version] = *values;
-        let large = values.iter().flatten().map(|value| value.len()).sum::<usize>() > limits::EVENT_BYTES;
-        let most = if large { limits::UNREADABLE_BYTES } else { usize::MAX };
-        let kept = |value: Option<&'a [u8]>| value.map(|value| &value[..value.len().min(most)]);
+        let most = if size(values) > limits::EVENT_BYTES { limits::UNREADABLE_BYTES } else { usize::MAX };
         let is_text = !matches!(self.time, Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE);
         let parts = [
-            ("payload", kept(data)),
-            ("metadata", kept(metadata)),
-            ("time", kept(time.filter(|_| is_text))),
-            ("schemaVersion", kept(schema_version)),
+            ("payload", data),
+            ("metadata", metadata),
+            ("time", time.filter(|_| is_text)),
+            ("schemaVersion", schema_version),
         ];
         let event = unspool_frame::Event {
             position,
@@ -130,7 +123,7 @@ impl Rows {
             kind: name(kind, "type").unwrap_or_default(),
             timestamp: 0,
             schema_version: 1,
-            data: &raw_document(&parts),
+            data: &raw_document(&parts, most),
             metadata: &NIL,
         };
         event.encode(out);
@@ -174,8 +167,9 @@ impl Rows {
 
     fn event(&self, values: &[Option<&[u8]>; COLUMNS], position: u64, out: &mut Vec<u8>) -> Result<(), Reason> {
         let [_, _, id, stream, kind, data, metadata, time, schema_version] = *values;
-        if values.iter().flatten().map(|value| value.len()).sum::<usize>() > limits::EVENT_BYTES {
-            return Err(format!("it has more than {} bytes", limits::EVENT_BYTES));
+        let bytes = size(values);
+        if bytes > limits::EVENT_BYTES {
+            return Err(format!("it has {bytes} bytes; {} are allowed", limits::EVENT_BYTES));
         }
         let data = self.json(data, "payload")?;
         let metadata = self.json(metadata, "metadata")?;
@@ -262,6 +256,11 @@ impl Rows {
             other => format!("its {what}: {other}"),
         })
     }
+}
+
+/// Bytes of a row's values.
+fn size(values: &[Option<&[u8]>; COLUMNS]) -> usize {
+    values.iter().flatten().map(|value| value.len()).sum()
 }
 
 /// How UTF-8 begins where somebody marks it.

@@ -1,7 +1,7 @@
 //! The times of events, out of whatever columns have: milliseconds since 1970, rounded down.
 
-use super::layout::Unit;
-use crate::source::event_file::Moment;
+use crate::source::moment::{MILLISECONDS, Moment};
+use crate::source::unit::{Unit, may_count_seconds, scaled};
 
 /// Why a value is no time.
 type Reason = String;
@@ -9,12 +9,8 @@ type Reason = String;
 /// Microseconds from 1970 to 2000, from which PostgreSQL counts.
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
-/// The milliseconds up to the end of the year 9999, as far back as PostgreSQL goes.
-const MILLISECONDS: std::ops::RangeInclusive<i64> = -210_866_803_200_000..=253_402_300_799_999;
-
-/// Numbers of less than this are taken for milliseconds only where somebody said so: they would be times before March 1973,
-/// and are seconds more often.
-const UNSAID: i64 = 100_000_000_000;
+/// As far back as PostgreSQL goes, in milliseconds: 4714 before our era.
+const EARLIEST: i64 = -210_866_803_200_000;
 
 /// A `timestamp` or `timestamptz` as the server sends it.
 pub(super) fn of_timestamp(raw: &[u8]) -> Result<i64, Reason> {
@@ -33,39 +29,19 @@ pub(super) fn of_text(text: &str) -> Result<i64, Reason> {
 /// A number that counts `unit` since 1970; milliseconds where nobody said what, and it looks like them.
 pub(super) fn of_number(text: &str, unit: Option<Unit>) -> Result<i64, Reason> {
     let time = format!("its time {text}");
-    let remedy = "; say what it counts, as in time=COLUMN:s, or :ms, :us, :ns";
-    let (places, remedy) = match unit {
-        Some(Unit::Seconds) => (3, ""),
-        None | Some(Unit::Milliseconds) => (0, if unit.is_none() { remedy } else { "" }),
-        Some(Unit::Microseconds) => (-3, ""),
-        Some(Unit::Nanoseconds) => (-6, ""),
-    };
+    let remedy = if unit.is_none() { "; say what it counts, as in time=COLUMN:s, or :ms, :us, :ns" } else { "" };
+    let places = unit.unwrap_or(Unit::Milliseconds).places();
     let milliseconds = scaled(text.trim(), places).ok_or_else(|| format!("{time} is no number"))?;
-    if unit.is_none() && milliseconds.unsigned_abs() < u128::from(UNSAID.unsigned_abs()) {
+    if unit.is_none() && may_count_seconds(milliseconds, 0) {
         return Err(format!("{time} may count seconds{remedy}"));
     }
     in_range(milliseconds, &time, remedy)
 }
 
 fn in_range(milliseconds: i128, time: &str, remedy: &str) -> Result<i64, Reason> {
-    let known = i64::try_from(milliseconds).ok().filter(|milliseconds| MILLISECONDS.contains(milliseconds));
+    let known = i64::try_from(milliseconds).ok();
+    let known = known.filter(|milliseconds| (EARLIEST..=*MILLISECONDS.end()).contains(milliseconds));
     known.ok_or_else(|| format!("{time} is beyond the year 9999{remedy}"))
-}
-
-/// A decimal number times ten to the power of `places`, rounded down.
-fn scaled(text: &str, places: i32) -> Option<i128> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or((1, mantissa), |mantissa| (-1, mantissa));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    // No time has more; an exponent of many digits is none of a time.
-    if digits.len() > 30 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let number = sign * digits.parse::<i128>().ok()?;
-    let shift = places + exponent.trim_start_matches('+').parse::<i32>().ok()? - i32::try_from(fraction.len()).ok()?;
-    let power = 10_i128.checked_pow(shift.unsigned_abs().min(38))?;
-    if shift >= 0 { number.checked_mul(power) } else { Some(number.div_euclid(power)) }
 }
 
 /// The time in a field of a payload: RFC 3339 text, or as Python's eventsourcing writes a datetime,

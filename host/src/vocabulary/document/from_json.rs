@@ -8,7 +8,7 @@ use super::writer::Writer;
 use crate::limits;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// What becomes of a JSON number that cannot be held exactly (see [`from_json`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -21,6 +21,27 @@ pub enum Numbers {
     Text,
     /// It becomes the nearest double; refused where that is infinite.
     Round,
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Numbers::Exact => "exact",
+            Numbers::Text => "text",
+            Numbers::Round => "round",
+        })
+    }
+}
+
+impl FromStr for Numbers {
+    type Err = String;
+
+    /// What the option `numbers` of a source says.
+    fn from_str(text: &str) -> Result<Numbers, String> {
+        let known = [Numbers::Exact, Numbers::Text, Numbers::Round];
+        let found = known.into_iter().find(|numbers| numbers.to_string() == text);
+        found.ok_or_else(|| format!("numbers={text} is not known; it is exact, text or round"))
+    }
 }
 
 /// The canonical form of what a JSON text says.

@@ -65,6 +65,11 @@ fn times_come_in_units() {
         ("1706702400123456", ":us", 1_706_702_400_123, Some("2024-01-31T12:00:00.123456Z")),
         ("1706702400123456789", ":ns", 1_706_702_400_123, Some("2024-01-31T12:00:00.123456789Z")),
         ("-1", ":ns", -1, Some("1969-12-31T23:59:59.999999999Z")),
+        // Finer than a nanosecond is nothing.
+        ("1706702400.0000000001", ":s", 1_706_702_400_000, None),
+        ("1706702400.1230000000001", ":s", 1_706_702_400_123, None),
+        ("1706702400", ":ms", 1_706_702_400, None),
+        ("5", "", 5, None),
         ("-0.0005", ":s", -1, Some("1969-12-31T23:59:59.9995Z")),
         ("\"2024-01-31T12:00:00.5\"", ":utc", 1_706_702_400_500, None),
         ("\"2024-01-31 12:00:00.1234567\"", ":utc", 1_706_702_400_123, Some("2024-01-31 12:00:00.1234567")),
@@ -78,6 +83,11 @@ fn times_come_in_units() {
         ("\"soon\"", ":s", "expected seconds since 1970 as a number, found the text \"soon\""),
         ("1706702400123456789", ":s", "seconds are outside of the years 0 to 9999; --map time=ts:ns"),
         ("1706702400123456789", "", "milliseconds are outside of the years 0 to 9999; --map time=ts:ns"),
+        (
+            "1706702400",
+            "",
+            "the number 1706702400 may count seconds, and is taken for milliseconds only where that is said: --map time=ts:s, or :ms",
+        ),
         ("1e40", ":s", "expected seconds since 1970"),
         ("true", ":us", "found true"),
         ("\"2024-01-31T12:00:00\"", "", "expected milliseconds since 1970 as an integer, or RFC 3339 text"),
@@ -85,6 +95,22 @@ fn times_come_in_units() {
         let message = refused(&text(time), &format!("time=ts{form}"));
         assert!(message.contains(words), "{message}");
     }
+}
+
+/// An event that comes again is told from another one by what is left without the time that was kept.
+#[test]
+fn a_time_that_was_kept_is_found_again() {
+    let text = |time: &str| format!(r#"{{"id":"e1","stream":"s","type":"T","ts":{time}}}"#);
+    let mut kept = 0;
+    for places in 0..25 {
+        for (before, digit) in [("1706702400.", '5'), ("-1.", '9'), ("1706702400.123", '1')] {
+            let event = mapped(&text(&format!("{before}{}{digit}", "0".repeat(places))), "time=ts:s");
+            let found = without_time(&event.event.metadata, event.event.timestamp);
+            assert_eq!(found.is_some(), event.without_time.is_some(), "{before} {places} {digit}");
+            kept += usize::from(found.is_some());
+        }
+    }
+    assert!(kept > 10, "{kept} times are kept");
 }
 
 #[test]

@@ -129,6 +129,28 @@ fn a_wrong_time_is_shown() {
     }
 }
 
+/// Seconds of our days would be times of January 1970.
+#[test]
+fn a_number_that_may_count_seconds_is_no_time() {
+    for number in ["1700000000", "631152000", "99999999999", "-1700000000"] {
+        refuses(
+            &line("").replace("1700000000123", number),
+            &format!(
+                "field \"timestamp\": the number {number} may count seconds, and is taken for milliseconds only where that is said: --map time=timestamp:s, or :ms"
+            ),
+        );
+        let event = |unit: &str| {
+            one_as(line("").replace("1700000000123", number), &format!("map=time=timestamp:{unit}")).unwrap().event
+        };
+        let number: i64 = number.parse().unwrap();
+        assert_eq!((event("s").timestamp, event("ms").timestamp), (number * 1000, number));
+    }
+    for number in ["0", "1", "631151999", "100000000000", "-5"] {
+        let event = one(line("").replace("1700000000123", number)).event;
+        assert_eq!(event.timestamp, number.parse::<i64>().unwrap());
+    }
+}
+
 #[test]
 fn a_number_beyond_the_year_9999_is_no_time() {
     for (number, unit) in [

@@ -160,7 +160,7 @@ fn bad_lines_are_set_aside() {
             "{\"id\":\"x\",\"data\":{\n{\"id\":\"y\"\n{\n".to_owned(),
         ),
         (format!("{a}{untimed}{b}{untimed} {c}"), format!("{untimed}\n{untimed}\n")),
-        (format!("[{a},{untimed},\n{b},\nhello,\n{untimed},{c}\n]\n"), format!("{untimed}\nhello,\n{untimed}\n")),
+        (format!("[{a},{untimed},\n{b},\nhello,\n{untimed},{c}\n]\n"), format!("{untimed}\nhello\n{untimed}\n")),
         (
             format!("{a}\n{}\n{b}\n{c}", pretty("x").replace("order-1", "")),
             format!("{}\n", pretty("x").replace("order-1", "")),
@@ -172,7 +172,9 @@ fn bad_lines_are_set_aside() {
         let mut file = open(content.clone()).unwrap().setting_aside(aside.clone());
         let read: Vec<_> = file.by_ref().map(|event| event.unwrap().event.id).collect();
         assert_eq!(read, ["a", "b", "c"], "{content}");
-        aside.keep().unwrap();
+        assert!(!path.exists(), "it has no name yet");
+        aside.sync().unwrap();
+        aside.publish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), bad, "{content}");
         assert!(Aside::new(&path).is_err(), "it is there already");
     }
@@ -182,20 +184,131 @@ fn bad_lines_are_set_aside() {
         let aside = Arc::new(Aside::new(&path).unwrap());
         let mut file = open(content).unwrap().setting_aside(aside.clone());
         assert!(file.by_ref().all(|event| event.is_ok()));
+        aside.sync().unwrap();
         drop((file, aside));
-        assert!(!path.exists());
+        let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| name.to_string_lossy().starts_with("bad-")));
     }
     let path = dir.path().join("packed");
-    let aside = Arc::new(Aside::new(&path).unwrap());
-    let content = [packed(&a), packed(untimed), packed(&b)].concat();
-    let file = open(content).unwrap().setting_aside(aside.clone());
-    assert_eq!(file.map(|event| event.unwrap().event.id).collect::<Vec<_>>(), ["a", "b"]);
-    aside.keep().unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), packed(untimed));
+    // Whatever is one value has an end; and one that is not all there yet when it is refused.
+    let numbered = [&[0x82, 7, 0xdb, 0, 7, 0, 0][..], &[b'x'; 0x7_0000], b"\x08\x09"].concat();
+    let bad = [packed(untimed), vec![7], vec![0x91, 0x80], numbered].concat();
+    let content = [&[0x96][..], &packed(&a), &bad, &packed(&b)].concat();
+    for content in
+        [Box::new(Cursor::new(content.clone())) as Box<dyn Read + Send>, Box::new(Slow(Cursor::new(content)))]
+    {
+        let aside = Arc::new(Aside::new(&path).unwrap());
+        let file = EventFile::from_reader(content, "f").unwrap().setting_aside(aside.clone());
+        assert_eq!(file.map(|event| event.unwrap().event.id).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(aside.count(), 4);
+        aside.publish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bad);
+        std::fs::remove_file(&path).unwrap();
+    }
     // A file that cannot be read to its end is no bad line.
     let path = dir.path().join("truncated");
     for content in [gzip(a.as_bytes())[..30].to_vec(), format!("[{a},\n").into_bytes()] {
         let file = open(content).unwrap().setting_aside(Arc::new(Aside::new(&path).unwrap()));
         assert!(file.last().unwrap().is_err());
     }
+}
+
+/// The events that are read of a content where bad ones are set aside, and what is; or why there is an end to that.
+fn apart(content: impl Into<Vec<u8>>) -> Result<(Vec<String>, String), EventFileError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad");
+    let aside = Arc::new(Aside::new(&path).unwrap());
+    let file = open(content)?.setting_aside(aside.clone());
+    let read = file.map(|event| event.map(|event| event.event.id)).collect::<Result<_, _>>()?;
+    aside.publish()?;
+    let bad = if aside.count() > 0 { std::fs::read(&path).unwrap() } else { Vec::new() };
+    Ok((read, String::from_utf8_lossy(&bad).into_owned()))
+}
+
+/// What is good is read also where it stands on a line with what is bad, and the array around both has its end.
+#[test]
+fn nothing_good_is_set_aside_with_what_is_bad() {
+    let (a, b) = (event("a"), event("b"));
+    let inner = event("inner");
+    for bad in [
+        "{NaN}",
+        "{\"id\":NaN}",
+        "{\"id\":\"x\",\"data\":1e999}",
+        "{\"id\":\"x\",}",
+        "{\"id\":\"x\" \"data\":{}}",
+        "{\"a\":]}",
+        "{\"a\":[}",
+        "{\"a\":\"}]\\\"{\",}",
+        "{\"\\ud800\":1}",
+        &format!("{{\"data\":[{inner} {inner}]}}"),
+        &format!("{{\"data\":NaN,\"more\":{inner}}}"),
+        &format!("{{\"id\":NaN,\n  \"more\": [\n   {inner}\n]}}"),
+        &format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100)),
+    ] {
+        for content in [
+            format!("{a}{bad}{b}"),
+            format!("{bad} {a}\n{bad} {b}").replacen(bad, "", 1),
+            format!("{a}\n{bad}\n{b}"),
+            format!("[{a},{bad},{b}]"),
+            format!("[{bad},{a},{b}]\n"),
+            format!("[{a},{b},{bad}]"),
+            format!("[\n{a},\n{bad},\n{b}\n]\n"),
+            format!("\u{1e}{a}\u{1e}{bad}\u{1e}{b}"),
+        ] {
+            let read = apart(content.clone()).unwrap_or_else(|e| panic!("{e} in {content}"));
+            assert_eq!(read, (vec!["a".to_owned(), "b".to_owned()], format!("{bad}\n")), "{content}");
+        }
+    }
+    for (content, bad) in [
+        (format!("[{a},NaN,{b}]"), "NaN\n"),
+        (format!("[{a},7,\"x]\",[{inner}],null,{b}]"), "7\n\"x]\"\n[INNER]\nnull\n"),
+        (format!("[{a},,{b}]"), ",\n"),
+        (format!("[{a},{b},]"), "\n"),
+        (format!("[{a} x,{b}]"), "x\n"),
+        (format!("[{a}{inner},{b}]"), "INNER\n"),
+        (format!("[{a},{b},{{\"id\":\"x\"]"), "{\"id\":\"x\"\n"),
+        (format!("{a},{b},"), ",\n,\n"),
+        (format!("{a} 7 {b}"), "7\n"),
+        (format!("\u{1e}{a}\u{1e}tr\u{1e}{{\"id\":\u{1e}{b}"), "tr\n{\"id\":\n"),
+        // The end of an event whose beginning is missing, and one that is cut off: what is in them is no event.
+        (
+            format!("\"x\",\"data\":{inner}}}\n{a}\n,\"data\":{inner}}}\n{b}"),
+            "\"x\",\"data\":INNER}\n,\"data\":INNER}\n",
+        ),
+        (format!("{a}\n{{\"id\":\"x\",\"data\":{inner}\n{b}"), "{\"id\":\"x\",\"data\":INNER\n"),
+        (format!("{a}\n{{\"id\":\"x\",\"str\n{b}"), "{\"id\":\"x\",\"str\n"),
+        (format!("[{a},\n {{\"id\":\"x\",\"data\":{inner}\n,\n {b}]"), "{\"id\":\"x\",\"data\":INNER\n"),
+    ] {
+        let read = apart(content.clone()).unwrap_or_else(|e| panic!("{e} in {content}"));
+        assert_eq!(read, (vec!["a".to_owned(), "b".to_owned()], bad.replace("INNER", &inner)), "{content}");
+    }
+    // Bytes that are no text are no end of it.
+    let latin = [b"[", a.as_bytes(), b",{\"id\":\"\xe9\"},", b.as_bytes(), b"]"].concat();
+    assert_eq!(apart(latin).unwrap(), (vec!["a".to_owned(), "b".to_owned()], "{\"id\":\"\u{fffd}\"}\n".to_owned()));
+    let latin = [a.as_bytes(), b"\n{\"id\":\"\xe9\"} ", b.as_bytes(), b"\n"].concat();
+    assert_eq!(apart(latin).unwrap().0, ["a", "b"]);
+    // Nor is what is larger than any event.
+    let large = format!("{{\"id\":\"{}\"}}", "x".repeat(crate::limits::EVENT_BYTES + (3 << 20)));
+    let (read, bad) = apart(format!("[{a},{large},{b}]")).unwrap();
+    assert!(read == ["a", "b"] && bad.trim_end() == large);
+}
+
+/// Without other marks than its lengths, a stream of MessagePack goes on only behind what has an end.
+#[test]
+fn what_has_no_end_is_still_said_to_be_wrong() {
+    let a = packed(&event("a"));
+    let message = |bad: &[u8]| apart([&a[..], bad].concat()).unwrap_err().to_string();
+    let endless = "; where it ends cannot be told, so that nothing behind it can be read: it cannot be set aside";
+    let cut = "f, event 2: the event is cut off: the file ends, or another event begins, before it does";
+    assert_eq!(message(&a[..20]), format!("{cut}{endless}"));
+    assert_eq!(
+        message(b"\x82\x07\xa1"),
+        format!(
+            "f, event 2: this is a map with the number 7 as a key, not an event; an event is a map of fields{endless}"
+        )
+    );
+    assert_eq!(
+        message(b"\xc1"),
+        "f, event 2: not an event in MessagePack: byte 0 is 0xc1, which begins no MessagePack value"
+    );
 }
