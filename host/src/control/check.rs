@@ -1,7 +1,7 @@
 //! Checking all that a data directory keeps.
 
 use super::{ControlError, Host};
-use crate::{source::Source, store::CheckReport};
+use crate::{source::log::EventLog, store::CheckReport};
 
 impl Host {
     /// Reads the store, the log and the indexes of event files, and says what does not fit together.
@@ -14,7 +14,7 @@ impl Host {
             Err(e) => report.problems.push(e.message),
             Ok(log) => {
                 report.problems.extend(log.check()?);
-                self.check_histories(log.identity(), &mut report);
+                self.check_histories(log, &mut report);
             }
         }
         report.problems.extend(self.files().check()?);
@@ -22,12 +22,18 @@ impl Host {
     }
 
     /// What was built from the log was built from this one.
-    fn check_histories(&self, log: &str, report: &mut CheckReport) {
+    fn check_histories(&self, log: &EventLog, report: &mut CheckReport) {
         // Where they cannot be read, the report says so already.
-        for record in self.store().all_rebuilds().unwrap_or_default() {
-            if record.spec.source == "log" && record.spec.source_identity != log {
-                let id = record.checkpoint_id();
-                report.problems.push(format!("{id}: it was built from another log than the one that is there now"));
+        for record in
+            self.store().all_rebuilds().unwrap_or_default().iter().filter(|record| record.spec.source == "log")
+        {
+            let id = record.checkpoint_id();
+            match crate::rebuild::departure(log, record) {
+                Ok(None) => {}
+                Ok(Some(why)) => report.problems.push(format!("{id}: {why}")),
+                Err(e) => {
+                    report.problems.push(format!("{id}: the log does not tell whether it was built from it: {e}"))
+                }
             }
         }
     }

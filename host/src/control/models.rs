@@ -128,8 +128,9 @@ impl Host {
     }
 
     pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {
-        // Whatever has become of its rows.
+        // Whatever has become of its rows; but not where the database has others than the store knows of.
         let generation = self.find(name, Some(generation))?;
+        self.store().refuse_misfit(name, Some(generation.number), None)?;
         self.store().drop_generation(name, generation.number)?;
         Ok(json!({ "projectionName": name, "generation": generation.number, "status": "dropped" }))
     }

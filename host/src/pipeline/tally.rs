@@ -2,7 +2,10 @@
 //! end.
 
 use super::{Attempt, handlers::Halt};
-use crate::vocabulary::{EventFailure, FailureKind, Matcher, Position};
+use crate::{
+    source::SourceError,
+    vocabulary::{EventFailure, FailureKind, Matcher, Position, Seen},
+};
 
 /// What must add up when an attempt reaches its target.
 #[derive(Debug, Default)]
@@ -35,12 +38,38 @@ impl Part {
     }
 }
 
+/// Why what was read is not one history: at its beginning or at its end stands another event than when it was begun.
+fn other_end(attempt: &Attempt) -> Result<Option<Halt>, SourceError> {
+    let record = &attempt.record;
+    let begun = match &record.checkpoint.seen {
+        Seen::Event(mark) => Some(mark),
+        Seen::Nothing | Seen::Unknown => None,
+    };
+    for mark in begun.into_iter().chain(&attempt.end) {
+        let Some(now) = attempt.source.at(mark.position)?.filter(|now| now.id != mark.id) else { continue };
+        let (name, source) = (&record.checkpoint.projection_name, &record.spec.source);
+        let message = format!(
+            "at position {} of {source} stands event {} now, and event {} when this was begun: it has become another history \
+             while it was read",
+            mark.position, now.id, mark.id
+        );
+        let remedy = format!("`unspool rebuild {name} --restart` builds from what is there");
+        return Ok(Some(Halt::Failed(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))));
+    }
+    Ok(None)
+}
+
 /// Adds up: how many events were counted and not there to be read, and how the attempt ends. `passed` events have been handled
 /// or parked.
 pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
     let record = &attempt.record;
     let Some(tally) = &attempt.tally else { return (record.checkpoint.missing, Halt::EndOfRange) };
     let unread = record.total_events.saturating_sub(passed);
+    match other_end(attempt) {
+        Ok(None) => {}
+        Ok(Some(halt)) => return (unread, halt),
+        Err(e) => return (unread, Halt::Source { message: e.message, transient: e.transient }),
+    }
     let mut now = passed;
     if !tally.parts.is_empty() {
         now = 0;

@@ -44,6 +44,7 @@ pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
 pub use same_history::Accept;
+pub(crate) use same_history::departure;
 pub use state::{Answer, Effect, Input, Refusal, State, step};
 pub use stream::StreamReport;
 pub use supervisor::{CancelAnswer, Options, Supervisor};

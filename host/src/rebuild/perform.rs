@@ -85,7 +85,7 @@ impl Supervisor {
                     // Which plugin builds it may just have been changed.
                     prepared.owner = store.projection(name)?;
                     let (plugin, start) = (self.host.plugin(prepared.owner.digest())?, prepared.start(None)?);
-                    self.refuse_empty(prepared, &start)?;
+                    self.refuse_loss(prepared, &start)?;
                     let new = prepared.new_rebuild(std::mem::take(&mut means.segments));
                     created = Some((store.create_generation(name, new, now_ms())?.generation, plugin, start));
                 }

@@ -132,6 +132,18 @@ pub(super) fn check(
     }
 }
 
+/// Why work on `record` could not go on with `source`; `None` where it could.
+///
+/// # Errors
+/// When the source cannot be read.
+pub(crate) fn departure(source: &dyn Source, record: &RebuildRecord) -> Result<Option<String>, SourceError> {
+    match check(source, record, Some(source.ceiling()?), &Accept::default()) {
+        Ok(_) => Ok(None),
+        Err(Departure::Other { message, .. }) => Ok(Some(message)),
+        Err(Departure::Unreadable(e)) => Err(e),
+    }
+}
+
 /// A checkpoint holds for the history that it was made from.
 pub(super) fn refuse_other_history(
     source: &dyn Source,
@@ -219,16 +231,25 @@ fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure 
 }
 
 /// Why `source` is not the history that the generation of `record` was built from, for who builds another one: `None` where it
-/// is, also where it has grown, and where the event at the checkpoint has another content now.
+/// is, also where it has grown.
 pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<Option<String>, SourceError> {
     let stands = match &record.checkpoint.seen {
-        Seen::Event(mark) => Some(source.at(mark.position)?.filter(|found| found.id == mark.id)),
+        Seen::Event(mark) => Some(source.at(mark.position)?),
         Seen::Nothing | Seen::Unknown => None,
     };
     Ok(match (source.recognises(&record.spec.source_identity), stands, &record.checkpoint.seen) {
         // A file that was appended to.
         (Recognised::Changed(_), Some(Some(found)), Seen::Event(mark)) if mark.is(&found) => None,
         (Recognised::Other(why) | Recognised::Changed(why), _, _) => Some(why),
+        (_, Some(Some(found)), Seen::Event(mark)) if found.id != mark.id => Some(format!(
+            "event {} stands at position {} now, where event {} stood: it was put back to an earlier state and has grown again, or \
+             was replaced",
+            found.id, mark.position, mark.id
+        )),
+        (_, Some(Some(found)), Seen::Event(mark)) if !mark.is(&found) => Some(format!(
+            "event {} at position {} has another content now: it was changed, or another history has the same ids",
+            mark.id, mark.position
+        )),
         (_, Some(None), Seen::Event(mark)) => Some(format!(
             "event {} does not stand at position {} any more: it was put back to an earlier state, emptied, or deleted from",
             mark.id, mark.position

@@ -162,6 +162,7 @@ impl Supervisor {
                     .to_owned(),
             ));
         }
+        self.host.store.refuse_misfit(name, Some(record.generation), None)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), record, &Accept::default())?;
         let through = place::end(source.as_ref(), &record.spec.source, to)?;

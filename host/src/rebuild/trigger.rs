@@ -5,8 +5,9 @@ use super::{
     supervisor::Supervisor,
 };
 use crate::{
+    source::Source,
     store::{AttemptStart, RebuildOptions, RebuildRecord},
-    vocabulary::{Description, Position, Status},
+    vocabulary::{Description, Matcher, Position, Status},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,7 +144,7 @@ impl Supervisor {
         let record = prepared.latest.as_ref().filter(|_| !anew);
         let start = prepared.start(record)?;
         if anew {
-            self.refuse_empty(&prepared, &start)?;
+            self.refuse_loss(&prepared, &start)?;
         }
         let after = record.map_or(prepared.after, |record| record.checkpoint.position);
         Ok(Plan {
@@ -188,7 +189,7 @@ impl Supervisor {
             (prepared.after, prepared.to) = (like.spec.after, like.spec.to);
         }
         let start = prepared.start(None)?;
-        self.refuse_empty(&prepared, &start)?;
+        self.refuse_loss(&prepared, &start)?;
         Ok(prepared)
     }
 
@@ -203,23 +204,48 @@ impl Supervisor {
         })
     }
 
-    /// What readers see is not replaced by what is built from nothing, unless that is asked for.
-    pub(super) fn refuse_empty(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
+    /// What readers see is not replaced by what is built from nothing, or from less of the same history, unless that is asked for.
+    pub(super) fn refuse_loss(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
         let name = &prepared.name;
-        if start.total_events > 0 || !start.options.promotes() || start.options.allow_empty {
+        let live = self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0 && start.options.promotes());
+        let Some(live) = live else { return Ok(()) };
+        if start.total_events == 0 {
+            return match start.options.allow_empty {
+                true => Ok(()),
+                false => Err(RebuildError::NotPossible(format!(
+                    "{} has no event of the types that {name} handles ({}) in this range: readers would see no rows instead of {}, \
+                     which was built from {} events of {}; add --allow-empty where that is meant, or --no-promote",
+                    prepared.source_name,
+                    prepared.owner.description.event_types.join(", "),
+                    live.checkpoint_id(),
+                    live.passed(),
+                    live.spec.source
+                ))),
+            };
+        }
+        let gone = match prepared.source_was {
+            Some(_) => 0,
+            None => self.gone(&live, prepared.source.as_ref())?,
+        };
+        if gone <= start.options.accept_missing() {
             return Ok(());
         }
-        match self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0) {
-            None => Ok(()),
-            Some(live) => Err(RebuildError::NotPossible(format!(
-                "{} has no event of the types that {name} handles ({}) in this range: readers would see no rows instead of {}, \
-                 which was built from {} events of {}; add --allow-empty where that is meant, or --no-promote",
-                prepared.source_name,
-                prepared.owner.description.event_types.join(", "),
-                live.checkpoint_id(),
-                live.passed(),
-                live.spec.source
-            ))),
+        Err(RebuildError::NotPossible(format!(
+            "{gone} of the {} events that {} was built from, which readers see, are not in {} any more: the new rows would lack what \
+             they made; add --accept-missing {gone} where that is meant, or --no-promote",
+            live.passed(),
+            live.checkpoint_id(),
+            prepared.source_name
+        )))
+    }
+
+    /// How many of the events that `live` was built from `source` does not have any more, as far as its plugins are known.
+    fn gone(&self, live: &RebuildRecord, source: &dyn Source) -> Result<u64, RebuildError> {
+        let mut there = 0;
+        for range in &live.ranges {
+            let Ok(plugin) = self.host.plugin(&range.plugin_digest) else { return Ok(0) };
+            there += source.count(&Matcher::new(&plugin.description().event_types), range.after, range.through)?;
         }
+        Ok(live.passed().saturating_sub(there))
     }
 }

@@ -32,10 +32,28 @@ impl DataDir {
     fn kept(&self) -> Result<Option<Vec<String>>, DiskError> {
         let path = self.kept_file();
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect())),
+            Ok(text) => self.names(&text).map(Some),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(self.unclear()),
             Err(source) => Err(DiskError::Io { path, source }),
         }
+    }
+
+    /// What the note names. A name that was taken out is one thing, a note that was changed by chance another.
+    fn names(&self, text: &str) -> Result<Vec<String>, DiskError> {
+        let known = [self.store_file(), self.log_file()];
+        let is_known = |line: &str| known.iter().any(|file| file.file_name().is_some_and(|name| name == line));
+        let Some(rest) = text.strip_prefix(HEAD) else { return Err(self.unclear()) };
+        let names = rest.lines().filter(|line| !line.is_empty());
+        names.map(|line| if is_known(line) { Ok(line.to_owned()) } else { Err(self.unclear()) }).collect()
+    }
+
+    fn unclear(&self) -> DiskError {
+        let path = self.kept_file();
+        DiskError::Damaged(format!(
+            "{} is not as it was written (remove it, if store.redb and log.redb are right)",
+            path.display()
+        ))
     }
 
     /// Notes that the store and the log are kept here.

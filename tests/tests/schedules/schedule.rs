@@ -157,9 +157,7 @@ impl<'a> Schedule<'a> {
             answer => return answer.map(|answer| told(&answer)),
         };
         let Ok(Some(record)) = self.machine().store.latest_rebuild(&trigger.name) else { return Err(refused) };
-        let otherwise = trigger.chunk_size.is_some_and(|size| size != record.chunk_size)
-            || trigger.priority != Some(record.priority)
-            || trigger.rate_limit != record.rate_limit;
+        let otherwise = record.spec.options.other_than(&trigger.options, record.chunk_size).is_some();
         assert!(otherwise, "{trigger:?}: {refused}; it runs with just that");
         Ok(Heard::AlreadyRunning)
     }

@@ -121,10 +121,15 @@ impl Scan {
             None => self.identity.reach(&self.settings, &self.layout)?,
         };
         let mut after = self.after;
+        let mut last = None;
         // An empty range needs no query, and has an end all the same.
         while after < self.through {
+            self.refuse_another(&mut session, last.as_ref())?;
             match self.batch(&mut session, after, out)? {
-                Some(Batch::Full(reached)) => after = reached,
+                Some(Batch::Full(mark)) => {
+                    after = mark.position;
+                    last = Some(mark);
+                }
                 Some(Batch::Last) => break,
                 // Nobody takes blocks any more.
                 None => return Ok(()),
@@ -133,6 +138,21 @@ impl Scan {
         self.idle.put(session);
         drop(out.send(Ok(EventBlock { through: self.through.max(self.after), ..EventBlock::default() })));
         Ok(())
+    }
+
+    /// Behind one name another history may stand from one moment to the next: a pooler that leads to another server, a table that is
+    /// exchanged.
+    fn refuse_another(&self, session: &mut Session, last: Option<&Mark>) -> Result<(), SourceError> {
+        let Some(last) = last else { return Ok(()) };
+        let Scan { settings, layout, selected, kinds, .. } = self;
+        match at(settings, layout, selected, kinds, last.position, session)? {
+            Some(now) if !last.is(&now) => Err(SourceError::permanent(format!(
+                "{}: another event stands at position {} than was read there a moment ago ({} instead of {}): it has become \
+                 another history while it was read",
+                settings.name, last.position, now.id, last.id
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the next rows, and hands them over.
@@ -151,7 +171,7 @@ impl Scan {
         let converter = Rows::new(&settings.name, layout, kinds);
         session.copy(&query, COLUMNS, settings, |rows| {
             let (mut count, mut reached) = (0, after);
-            let mut block = Growing::default();
+            let (mut block, mut last) = (Growing::default(), None);
             loop {
                 let row = match rows.next().map_err(|e| failed(settings, &e)) {
                     Ok(Some(row)) => row,
@@ -169,6 +189,9 @@ impl Scan {
                     )));
                 }
                 (count, reached) = (count + 1, position);
+                if count == most {
+                    last = block.mark(position, unreadable.is_some());
+                }
                 if !block.push(position, unreadable, settings)? {
                     continue;
                 }
@@ -178,7 +201,8 @@ impl Scan {
                     return Ok(None);
                 }
             }
-            block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(reached) })))
+            let unknown = Mark { id: String::new(), position: reached, content: String::new() };
+            block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(last.unwrap_or(unknown)) })))
         })
     }
 }
@@ -212,8 +236,8 @@ fn stop(cancel: Cancel) {
 }
 
 enum Batch {
-    /// There may be more behind this position.
-    Full(Position),
+    /// There may be more behind this event.
+    Full(Mark),
     Last,
 }
 
@@ -238,6 +262,12 @@ impl Growing {
         self.unreadable.extend(unreadable.map(|why| (self.ends.len(), why)));
         self.ends.push((end, position));
         Ok(self.ends.len() >= BLOCK_EVENTS || self.bytes.len() >= BLOCK_BYTES)
+    }
+
+    /// By what the event that was appended last is known again; an event that cannot be read may be corrected.
+    fn mark(&self, position: Position, unreadable: bool) -> Option<Mark> {
+        let start = self.ends.last().map_or(0, |(end, _)| *end as usize);
+        Mark::of(&self.bytes[start..], position).filter(|_| !unreadable)
     }
 
     /// Hands over what was read before a batch ended, however it did.
