@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -394,5 +394,44 @@ fn a_command_that_meets_a_dying_host_does_without_it() {
             let answer = one.end();
             assert_eq!(answer.exit, Some(0), "{answer:#?}");
         }
+    }
+}
+
+/// What a command has read from a pipe for a host that ends meanwhile cannot be read again, and is not lost.
+#[test]
+fn what_came_through_a_pipe_is_imported_although_its_host_ended() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let (data, _, _) = with_orders(20);
+        let before = data.json(["events", "stats"])["events"].as_u64().unwrap();
+        let mut host = data.serve();
+        let mut command = data.command(["--json", "events", "import", "-"]);
+        let mut import = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = import.stdin.take().unwrap();
+        let line =
+            |id: &str| json!({ "id": id, "stream": "s", "type": "T", "timestamp": 1_706_702_400_000_u64, "data": {} });
+        writeln!(pipe, "{}", line("z1")).unwrap();
+        let copy = || {
+            std::fs::read_dir(data.path())
+                .unwrap()
+                .flatten()
+                .any(|e| e.file_name().to_string_lossy().starts_with("import-"))
+        };
+        let until = Instant::now() + Duration::from_secs(20);
+        while !copy() {
+            assert!(Instant::now() < until, "the host is not met");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        rustix::process::kill_process(host.pid(), signal).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while host.is_alive() {
+            assert!(Instant::now() < until, "the host does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        writeln!(pipe, "{}", line("z2")).unwrap();
+        drop(pipe);
+        let done = Answer::from(import.wait_with_output().unwrap());
+        assert_eq!((done.exit, done.json()["added"].clone()), (Some(0), json!(2)), "{done:#?}");
+        assert_eq!(data.json(["events", "stats"])["events"], before + 2);
+        assert!(!copy(), "nothing is left of it");
     }
 }

@@ -180,3 +180,35 @@ fn has_child(parent: rustix::process::Pid) -> bool {
     let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(status);
     processes.any(|status| status.lines().any(|line| line == parent))
 }
+
+/// What a command is given is looked at before anything is begun for it, or written where the product keeps its files.
+#[test]
+fn what_is_not_there_begins_nothing_and_what_is_the_products_own_is_not_written() {
+    let data = Data::new(BINARY);
+    data.run(["events", "import", "nothere.json"]).refused(2, &["nothere.json", "no such file"]);
+    data.run(["plugin", "install", "nothere.wasm"]).refused(2, &["nothere.wasm", "no such file"]);
+    assert!(!data.path().exists(), "no data directory is made");
+    data.import(&data.file("events.ndjson", history::mixed(20, &[])));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty"]);
+    for name in ["store.redb", "log.redb", "unspool.toml", "compiled/key"] {
+        let inside = data.path().join(name);
+        let out = [
+            &["model", "export", "faulty/seen", "--force", "--out"].map(std::ffi::OsStr::new)[..],
+            &[inside.as_os_str()],
+        ];
+        data.run(out.concat()).refused(2, &["in the data directory"]);
+        data.run(["store".as_ref(), "backup".as_ref(), inside.as_os_str()]).refused(2, &["in the data directory"]);
+        let file = data.scratch("events.ndjson");
+        let skip =
+            ["events".as_ref(), "import".as_ref(), file.as_os_str(), "--skip-bad-lines".as_ref(), inside.as_os_str()];
+        data.run(skip).refused(2, &["in the data directory"]);
+    }
+    data.ok(["store", "check"]);
+    // A password that was typed is not told to everybody.
+    for source in ["postgresql://u:hunter2@h/x", "postgres:postgresql://u:hunter2@h/x"] {
+        let refused = data.run(["rebuild", "faulty", "--restart", "--source", source]);
+        refused.refused(2, &["a connection string is no source", "postgres:PRESET?"]);
+        assert!(!format!("{refused:?}").contains("hunter2"), "{refused:#?}");
+    }
+}

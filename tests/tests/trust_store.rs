@@ -347,3 +347,22 @@ fn a_directory_of_the_release_before_opens() {
         assert!(!data.path().join(format!("{name}.draft")).exists());
     }
 }
+
+/// A name that is taken out of the note is one thing; a note that was changed by chance is another.
+#[test]
+fn a_note_of_what_is_kept_that_was_changed_by_chance_is_damage() {
+    let (data, _) = with_orders(20);
+    let note = data.path().join("kept");
+    let whole = fs::read_to_string(&note).unwrap();
+    for changed in
+        [String::new(), "xyz\n".to_owned(), whole.replace("log.redb", "mog.redb"), whole.replace("keeps", "keepz")]
+    {
+        fs::write(&note, &changed).unwrap();
+        fs::rename(data.path().join("log.redb"), data.scratch("aside")).unwrap();
+        data.run(["events", "stats"]).refused(2, &["kept is not as it was written"]);
+        assert!(!data.path().join("log.redb").exists(), "nothing is made in its place");
+        fs::rename(data.scratch("aside"), data.path().join("log.redb")).unwrap();
+    }
+    fs::write(&note, whole.replace("log.redb\n", "")).unwrap();
+    assert_eq!(data.json(["events", "stats"])["events"], 20);
+}

@@ -7,6 +7,7 @@ use super::{
     INTERRUPTED,
     args::ExportArgs,
     output::Output,
+    paths,
     rebuilds::{self, Hosting},
     session::Session,
 };
@@ -25,7 +26,10 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// Exports one table or all of a projection.
-pub(super) fn export(session: &Session, args: &ExportArgs, output: &Output) -> Result<u8, ControlError> {
+pub(super) fn export(session: &Session, data: &Path, args: &ExportArgs, output: &Output) -> Result<u8, ControlError> {
+    if let Some(path) = &args.out {
+        paths::refuse_inside(data, path)?;
+    }
     let out = Out::new(args, output)?;
     let hosting = match out {
         Out::Stdout => rebuilds::serve_meanwhile(session)?,

@@ -143,9 +143,7 @@ fn log_field(out: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> 
 fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
     match &cli.command {
         Command::Demo { events } => demo::run(cli, *events, output),
-        Command::Events(EventsCommand::Import(args)) => {
-            import::import(&Session::open(cli, Use::Begin)?, &cli.data, args, output)
-        }
+        Command::Events(EventsCommand::Import(args)) => import::import(cli, args, output),
         Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
         Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
         Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
@@ -164,11 +162,14 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
         Command::Resume(args) => rebuilds::resume(cli, args, output),
         Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Use::Change)?, name, output),
-        Command::Model(ModelCommand::Export(args)) => export::export(&Session::open(cli, Use::Read)?, args, output),
+        Command::Model(ModelCommand::Export(args)) => {
+            export::export(&Session::open(cli, Use::Read)?, &cli.data, args, output)
+        }
         Command::Model(command) => ask(cli, model_request(command)?, output),
         Command::DeadLetters(command) => ask(cli, dead_letters_request(command), output),
         Command::Store(StoreCommand::Compact) => compact(cli, output),
         Command::Store(StoreCommand::Backup { file }) => {
+            paths::refuse_inside(&cli.data, file)?;
             ask(cli, Request::StoreBackup { file: absolute(file)? }, output)
         }
         Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
@@ -267,7 +268,10 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
 
 fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
     Ok(match command {
-        PluginCommand::Install { file } => Request::PluginInstall { file: absolute(file)? },
+        PluginCommand::Install { file } => {
+            paths::refuse_missing(file)?;
+            Request::PluginInstall { file: absolute(file)? }
+        }
         PluginCommand::Swap { name, file, rewind_to, restart, .. } => {
             let after = match (rewind_to, restart) {
                 (Some(to), _) => After::RewindTo(to.clone()),

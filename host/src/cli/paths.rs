@@ -34,6 +34,28 @@ pub(super) fn full(path: &Path) -> Result<String, ControlError> {
     })
 }
 
+/// Refuses to write into the data directory `data`: what is there is the product's own.
+pub(super) fn refuse_inside(data: &Path, path: &Path) -> Result<(), ControlError> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(data), fs::canonicalize(dir)) {
+        (Ok(data), Ok(dir)) if dir.starts_with(&data) => Err(ControlError::refused(format!(
+            "{} is in the data directory, where only unspool keeps files: name one elsewhere",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file that is not there, before anything is begun for it.
+pub(super) fn refuse_missing(path: &Path) -> Result<(), ControlError> {
+    match fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(ControlError::refused(format!("{}: there is no such file", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a path leads to a descriptor of this process: `/dev/fd/3`, `/dev/stdin`, `/proc/self/fd/3`, or a link to one.
 pub(super) fn is_descriptor(path: &Path) -> bool {
     let descriptors = fs::canonicalize("/proc/self/fd").ok();

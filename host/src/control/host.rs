@@ -201,12 +201,14 @@ impl Host {
     }
 }
 
-/// Removes the copies that commands have left which were killed while they made one.
+/// Removes the copies that commands have left which were killed while they made one. A command that lives holds a lock on its own.
 fn remove_copies(dir: &DataDir) {
     let (prefix, suffix) = IMPORT_COPY;
     let is_copy = |name: &str| name.starts_with(prefix) && name.ends_with(suffix);
     for entry in std::fs::read_dir(dir.path()).into_iter().flatten().flatten() {
+        let is_left = |path: &Path| std::fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok());
         if entry.file_name().to_str().is_some_and(is_copy)
+            && is_left(&entry.path())
             && let Err(e) = std::fs::remove_file(entry.path())
         {
             tracing::warn!("{} is left: {e}", entry.path().display());

@@ -208,11 +208,11 @@ impl ControlError {
         ControlError { kind, ..self }
     }
 
-    /// What to do next, where the message says so: its last part that names a command or an option, else its last part.
+    /// What to do next, where the message says so: its last part that names a command or an option.
     pub fn next(&self) -> Option<&str> {
         let parts = || self.message.split("; ").flat_map(|part| part.split(": ")).map(str::trim);
-        let does = |part: &&str| part.contains("unspool ") || part.contains("--") || part.contains("kill -");
-        parts().filter(does).last().or_else(|| parts().skip(1).last())
+        let names = |part: &str| part.contains("unspool ") || part.contains("--") || part.contains("kill -");
+        parts().filter(|part| names(part) && !part.contains('\n')).last()
     }
 }
 

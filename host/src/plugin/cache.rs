@@ -51,6 +51,8 @@ impl CompiledCache {
     pub(super) fn open(dir: &Path, engine: &wasmtime::Engine) -> Result<CompiledCache, PluginError> {
         let failed = |cause| PluginError::Cache { path: dir.to_owned(), cause };
         private_dir(dir).map_err(failed)?;
+        // Whoever may write the key may have native code run.
+        private::refuse_foreign_entry(dir, "key").map_err(io::Error::from).map_err(failed)?;
         let key = mac_key(dir).map_err(failed)?;
         let mut hasher = NameHasher(blake3::Hasher::new());
         WIT.hash(&mut hasher);
@@ -93,6 +95,10 @@ impl CompiledCache {
 
     fn read(&self, name: &str) -> Option<Authentic> {
         let file = fs::read(self.dir.join(name)).ok()?;
+        if let Err(e) = private::refuse_foreign_entry(&self.dir, name) {
+            tracing::warn!("compiling a plugin again: {e}");
+            return None;
+        }
         let (mac, content) = file.split_at_checked(MAC_BYTES)?;
         // Comparing two `Hash`es takes the same time wherever they differ.
         if blake3::Hash::from_slice(mac).ok()? != self.mac(name, content) {

@@ -172,6 +172,9 @@ impl Supervisor {
         let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
         let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
         let prepared = self.prepare(&asked)?;
+        let (answer, _) =
+            self.host.decide(name, &prepared.latest, Input::Resume { same_shape: prepared.same_shape() })?;
+        prepared.refuse_other_options(answer)?;
         self.carry_out(Input::Resume { same_shape: prepared.same_shape() }, prepared)
     }
 

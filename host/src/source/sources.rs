@@ -34,6 +34,13 @@ impl Sources {
     /// # Errors
     /// When there is none of that name, or it cannot be opened; transient where another try may succeed.
     pub fn open(&self, name: &str) -> Result<Arc<dyn Source>, SourceError> {
+        if name.contains("://") && !name.starts_with("file:") {
+            // It may have a password in it.
+            return Err(SourceError::permanent(
+                "a connection string is no source; name it postgres:PRESET?host=HOST&port=PORT&user=USER&dbname=DATABASE, or in \
+                 unspool.toml",
+            ));
+        }
         match name.split_once(':') {
             None if name == "log" => Ok(Arc::new(self.log.clone()?)),
             Some(("file", text)) => {

@@ -127,3 +127,27 @@ fn what_was_changed_in_a_file_on_purpose_is_accepted_by_its_name() {
     assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(7)), "{ended:#}");
     assert!(data.rows("faulty/seen").contains_key("first-3"), "what was handled stays");
 }
+
+/// Where ids are given anew, the content tells; the check of a store tells, too.
+#[test]
+fn a_log_put_back_that_has_grown_with_the_same_ids_is_another() {
+    let data = data();
+    import(&data, "first", 3);
+    let older = data.scratch("older.redb");
+    copied(&data, &older);
+    import(&data, "more", 2);
+    data.ok(["rebuild", "faulty"]);
+    let before = data.rows("faulty/seen");
+    std::fs::copy(&older, log_file(&data)).unwrap();
+    let check = |words: &[&str]| {
+        let problems = data.exits(1, ["store", "check"])["problems"].to_string();
+        assert!(words.iter().all(|word| problems.contains(word)), "{problems}");
+    };
+    check(&["faulty/1", "it ends at 3, before 5"]);
+    // The same ids with other content.
+    data.import(&data.file("others.ndjson", lines("more", 2, "Fine").replace("{}", "{\"n\":1}")));
+    check(&["faulty/1", "more-2", "another content"]);
+    data.run(["rebuild", "faulty"]).refused(2, &["another history", "another content", "--source log"]);
+    assert_eq!(data.rows("faulty/seen"), before);
+    data.ok(["rebuild", "faulty", "--source", "log"]);
+}

@@ -277,3 +277,57 @@ fn a_role_without_rights_has_an_identity_all_the_same() {
     client.batch_execute("INSERT INTO events SELECT * FROM before; GRANT SELECT ON events TO reader").unwrap();
     refuses_to_resume(&data, &["its table is another one"]);
 }
+
+/// A name that leads elsewhere from one moment to the next: nothing of two histories is one read model.
+#[test]
+fn a_table_that_is_exchanged_while_it_is_read_ends_the_rebuild() {
+    let database = shared().database("exchanged");
+    let mut client = opened(&database, "old", 60_000);
+    client
+        .batch_execute(
+            "CREATE TABLE new (LIKE events INCLUDING ALL); INSERT INTO new (position, id, stream, type) \
+        SELECT position, 'new' || id, 'new' || stream, type FROM events",
+        )
+        .unwrap();
+    let data = data();
+    let source = source(&database.url());
+    let rebuild = data.start(["--json", "rebuild", "faulty", "--source", &source, "--rate-limit", "5000"]);
+    data.wait_for_host();
+    data.wait_for("faulty", |status| status["eventsProcessed"].as_u64() > Some(100));
+    client.batch_execute("BEGIN; ALTER TABLE events RENAME TO old; ALTER TABLE new RENAME TO events; COMMIT").unwrap();
+    data.ok(["pause", "faulty"]);
+    rebuild.end();
+    data.run(["rebuild", "faulty", "--rate-limit", "1000000"]).refused(2, &["another history"]);
+    assert_eq!(data.run(["model", "digest", "faulty"]).exit, Some(3));
+    // And where nobody looks between: at its end.
+    let data = crate::shop::data();
+    let rebuild = data.start(["--json", "rebuild", "faulty", "--source", &source, "--rate-limit", "30000"]);
+    data.wait_for_host();
+    data.wait_for("faulty", |status| status["eventsProcessed"].as_u64() > Some(100));
+    client.batch_execute("BEGIN; ALTER TABLE events RENAME TO new; ALTER TABLE old RENAME TO events; COMMIT").unwrap();
+    let ended = rebuild.end();
+    assert_eq!(ended.exit, Some(1), "{ended:#?}");
+    let ended = ended.json();
+    assert_eq!((&ended["status"], &ended["failure"]["kind"]), (&json!("failed"), &json!("source")), "{ended:#}");
+    assert!(ended["error"].as_str().unwrap().contains("while it was read"), "{ended:#}");
+    assert_eq!(data.run(["model", "digest", "faulty"]).exit, Some(3));
+}
+
+/// Rows of events that are gone are not taken from readers without a word.
+#[test]
+fn a_history_that_has_lost_its_head_does_not_replace_what_was_built_from_it() {
+    let database = shared().database("beheaded");
+    let mut client = opened(&database, "old", 50);
+    let data = data();
+    data.ok(["rebuild", "faulty", "--source", &source(&database.url())]);
+    client.batch_execute("DELETE FROM events WHERE position <= 30").unwrap();
+    add(&mut client, "new", 10);
+    data.run(["rebuild", "faulty"]).refused(3, &["30 of the 50 events", "--accept-missing 30"]);
+    data.run(["rebuild", "faulty", "--dry-run"]).refused(3, &["30 of the 50 events"]);
+    data.run(["rebuild", "faulty", "--accept-missing", "29"]).refused(3, &["30 of the 50 events"]);
+    assert_eq!(data.rows("faulty/seen").len(), 50);
+    assert_eq!(data.json(["rebuild", "faulty", "--no-promote"])["eventsProcessed"], 30);
+    assert_eq!(data.rows("faulty/seen").len(), 50);
+    assert_eq!(data.json(["rebuild", "faulty", "--accept-missing", "30"])["eventsProcessed"], 30);
+    assert_eq!(data.rows("faulty/seen").len(), 30);
+}
