@@ -224,13 +224,11 @@ fn a_rebuild_is_committed_at_its_priority() {
 /// What was paused, and what failed, goes on by one command, which says where there is nothing of the kind.
 #[test]
 fn all_that_can_go_on_does_by_one_command() {
-    let data = Data::new(BINARY);
-    data.import(&data.file("mixed.ndjson", history::mixed(2_000, &[(1_500, "Error")])));
+    let (data, _) = with_orders(2_000);
     data.install(&plugin("faulty"));
     data.run(["resume", "--all"]).refused(3, &["nothing to resume"]);
-    data.run(["rebuild", "faulty"]).refused(1, &["Error"]);
-    data.import(&data.file("orders.ndjson", history::orders(2_000, 3)));
-    data.install(&plugin("order-summary"));
+    let mixed = data.file("mixed.ndjson", history::mixed(1_000, &[(500, "Error")]));
+    data.run(["rebuild", "faulty", "--source", &format!("file:{}", mixed.display())]).refused(1, &["Error"]);
     let host = data.serve();
     data.ok(["rebuild", "order-summary", "--rate-limit", "100", "--detach"]);
     data.wait_for("order-summary", |status| processed(status) > 0);

@@ -237,7 +237,7 @@ fn a_record_of_an_earlier_release_is_gone_on_with_where_its_last_event_is_there(
     data.ok(["pause", "faulty"]);
     host.kill();
     let record = store_file::record(&data, "faulty", 1);
-    assert!(record["sourceIdentity"].as_str().unwrap().starts_with("postgres:"), "{record:#}");
+    assert!(record["spec"]["sourceIdentity"].as_str().unwrap().starts_with("postgres:"), "{record:#}");
     assert_eq!(record.pointer("/checkpoint/seen/event/id"), Some(&json!("first-5")), "{record:#}");
     make_old();
     put_back(&mut client, 3);
@@ -258,7 +258,7 @@ fn a_role_without_rights_has_an_identity_all_the_same() {
     let data = data();
     let source = source(&database.url_of("reader"));
     follow_and_pause(&data, &source, 5);
-    let identity: Value = store_file::record(&data, "faulty", 1)["sourceIdentity"].clone();
+    let identity: Value = store_file::record(&data, "faulty", 1)["spec"]["sourceIdentity"].clone();
     assert!(identity.as_str().unwrap().starts_with("postgres:?:"), "{identity}");
     // The right comes, and goes: the same history.
     client.batch_execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO reader").unwrap();
