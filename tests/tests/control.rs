@@ -259,3 +259,19 @@ fn shells_and_man_know_every_command() {
     assert!(page.contains("rate") && page.contains("Events per second"), "{page}");
     assert!(!data.path().exists(), "no data directory is made");
 }
+
+/// What a host cannot be told any more is not taken for granted.
+#[test]
+fn options_of_a_host_that_runs_already_are_refused() {
+    let (data, _) = with_orders(2_000);
+    let host = data.serve();
+    for option in [["--memory", "128"], ["--instances", "2"]] {
+        for command in [&["rebuild", "order-summary", "--detach"][..], &["resume", "order-summary"]] {
+            data.run([&option[..], command].concat()).refused(3, &["was started with", option[0]]);
+            data.run([command, &option[..]].concat()).refused(3, &["was started with", option[0]]);
+        }
+    }
+    let output = data.command(["rebuild", "order-summary", "--detach"]).env("UNSPOOL_INSTANCES", "2").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "what the environment says holds for hosts that are started");
+    drop(host);
+}

@@ -6,7 +6,7 @@ use crate::{
     store::{OnError, Priority, RebuildOptions},
     vocabulary::Numbers,
 };
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use std::path::PathBuf;
 
 /// Replays event histories through sandboxed projection plugins and rebuilds read models that can be trusted.
@@ -34,6 +34,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The options of a host that were given on the command line, and not in the environment.
+    #[arg(skip)]
+    pub of_host: Vec<&'static str>,
+}
+
+impl Cli {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what was asked for instead: help, the version.
+    pub fn of_process() -> Result<Cli, clap::Error> {
+        let matches = Cli::command().try_get_matches()?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        let given = |option: &&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+        cli.of_host = ["memory", "instances"].into_iter().filter(given).collect();
+        Ok(cli)
+    }
 }
 
 /// The commands.

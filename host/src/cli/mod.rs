@@ -42,7 +42,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(e) => return ExitCode::from(help_or_usage(e)),
     };

@@ -31,7 +31,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Starts or resumes rebuilds, and shows their progress until they end.
 pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach && !args.dry_run { detached(cli)? } else { Session::open(cli, Use::Change)? };
+    let session = if args.detach && !args.dry_run { detached(cli)? } else { attached(cli)? };
     if let Some(stream) = &args.stream {
         return streams(&session, &args.names, stream, output);
     }
@@ -60,7 +60,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
 
 /// Lets rebuilds go on, and shows their progress until they end.
 pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach { detached(cli)? } else { Session::open(cli, Use::Change)? };
+    let session = if args.detach { detached(cli)? } else { attached(cli)? };
     let names = if args.all { unfinished(&session)? } else { args.names.clone() };
     let accept =
         Accept { history: args.accept_history, changed: args.accept_changed.clone(), missing: args.accept_missing };
@@ -87,6 +87,19 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
     }
     hosting.ending.wait_until_stopped();
     Ok(0)
+}
+
+/// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
+fn attached(cli: &Cli) -> Result<Session, ControlError> {
+    let session = Session::open(cli, Use::Change)?;
+    match cli.of_host.first().filter(|_| session.is_remote()) {
+        None => Ok(session),
+        Some(option) => Err(ControlError::not_possible(format!(
+            "the host that runs on {} was started with a --{option} of its own: end it, and start it with this one, or leave --{option} \
+             out",
+            cli.data.display()
+        ))),
+    }
 }
 
 /// Every installed projection, for `--all`.
@@ -311,7 +324,7 @@ fn listen(host: &Host) -> Result<Server, ControlError> {
 
 /// The host that runs, or a new one in the background that ends once nothing runs any more.
 fn detached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = Session::open(cli, Use::Change)?;
+    let session = attached(cli)?;
     let Session::Local(host) = session else { return Ok(session) };
     let (log, socket) = (host.dir().host_log(), host.dir().socket());
     drop(host);

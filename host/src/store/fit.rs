@@ -149,6 +149,17 @@ fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, afte
             number(there.live)
         )));
     }
+    let shows = there.live.and_then(|number| Some((number, after.record(number)?)));
+    if let Some((number, record)) = shows
+        && let Some((view, shown)) = there.astray(projection, number, &record.tables)
+    {
+        return Some(Misfit::Apart(match shown {
+            Some(shown) => format!(
+                "generation {number} of {projection} is live there, and the view {view} shows a table of {shown}"
+            ),
+            None => format!("generation {number} of {projection} is live there, and there is no view {view}"),
+        }));
+    }
     let apart = [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
         let (first, last) = (before.commits(number)?, after.commits(number)?);
         let Some(found) = there.generation(number) else {

@@ -125,3 +125,19 @@ fn a_follower_whose_database_was_put_back_ends() {
     let status = data.wait_for("faulty", |status| status["status"] == "failed");
     assert!(status["error"].as_str().unwrap().contains("restored from an older copy"), "{status:#}");
 }
+
+/// What applications query is looked at, not only what is noted of it.
+#[test]
+fn views_that_show_something_else_are_noticed() {
+    let database = shared().database("views_astray");
+    let (data, mut client) = built(&database);
+    data.ok(["model", "digest", "faulty"]);
+    client
+        .batch_execute("CREATE OR REPLACE VIEW faulty.seen AS SELECT key, document FROM unspool_faulty_1.seen")
+        .unwrap();
+    all_refuse(&data, &["generation 2", "the view faulty.seen shows a table of unspool_faulty_1"]);
+    data.run(["model", "drop", "faulty", "1"]).refused(3, &["do not belong together"]);
+    client.batch_execute("DROP VIEW faulty.seen").unwrap();
+    all_refuse(&data, &["generation 2", "there is no view faulty.seen"]);
+    anew(&data, &mut client);
+}

@@ -1,6 +1,11 @@
 //! What a database says of a projection, to be compared with what the store says.
 
-use super::{super::StoreError, Pool};
+use super::{
+    super::StoreError,
+    Pool,
+    names::{generation_schema, table, view_schema},
+};
+use postgres::IsolationLevel;
 
 /// What a database says of a projection.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +16,8 @@ pub(in crate::store) struct Standing {
     pub(in crate::store) live: Option<u64>,
     /// The generations whose rows are there.
     pub(in crate::store) generations: Vec<GenerationThere>,
+    /// The views that readers use, and the schema of the tables that each really shows.
+    views: Vec<(String, String)>,
 }
 
 /// A generation whose rows are in a database.
@@ -28,6 +35,24 @@ impl Standing {
     pub(in crate::store) fn generation(&self, number: u64) -> Option<&GenerationThere> {
         self.generations.iter().find(|generation| generation.number == number)
     }
+
+    /// The first of `tables` whose view shows anything but generation `number` of `projection`, and what that is: nothing where there
+    /// is no such view.
+    pub(in crate::store) fn astray(
+        &self,
+        projection: &str,
+        number: u64,
+        tables: &[String],
+    ) -> Option<(String, Option<&str>)> {
+        let right = generation_schema(projection, number);
+        tables.iter().find_map(|name| {
+            let name = table(name);
+            let shown: Vec<_> = self.views.iter().filter(|(view, _)| *view == name).map(|(_, schema)| schema).collect();
+            let astray = shown.iter().find(|schema| ***schema != right).map(|schema| Some(schema.as_str()));
+            let astray = if shown.is_empty() { Some(None) } else { astray };
+            astray.map(|shown| (format!("{}.{name}", view_schema(projection)), shown))
+        })
+    }
 }
 
 impl Pool {
@@ -42,8 +67,10 @@ impl Pool {
             if !there.get::<_, bool>(0) {
                 return Ok(Standing::default());
             }
-            // One statement: one state.
-            let rows = client.query(
+            // One state of all of it.
+            let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+            let mut transaction = transaction.start()?;
+            let rows = transaction.query(
                 "SELECT p.owner, p.live, g.generation, g.id, g.commits FROM unspool.projections AS p \
                  LEFT JOIN unspool.generations AS g USING (projection) WHERE projection = $1 ORDER BY g.generation",
                 &[&projection],
@@ -57,6 +84,16 @@ impl Pool {
                     standing.generations.push(GenerationThere { number, id, commits });
                 }
             }
+            let views = transaction.query(
+                "SELECT DISTINCT v.relname::text, s.nspname::text FROM pg_class AS v \
+                 JOIN pg_rewrite AS r ON r.ev_class = v.oid \
+                 JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass \
+                 JOIN pg_class AS t ON t.oid = d.refobjid AND t.oid <> v.oid JOIN pg_namespace AS s ON s.oid = t.relnamespace \
+                 WHERE v.relkind = 'v' AND v.relnamespace = to_regnamespace(quote_ident($1))",
+                &[&view_schema(projection)],
+            )?;
+            standing.views = views.iter().map(|row| (row.get(0), row.get(1))).collect();
+            transaction.commit()?;
             Ok(standing)
         })
     }
