@@ -66,7 +66,7 @@ impl Supervisor {
                 (Effect::Stop(status), Some(record)) => {
                     self.host.stop(name, status);
                     match store.rebuild(name, record.generation)?.status() {
-                        now if now == status => crash::point("swap.stopped"),
+                        now if now == status => {}
                         Status::Running if status == Status::Paused => return Err(self.not_durable(name)),
                         _ => return Ok(None),
                     }
@@ -76,6 +76,7 @@ impl Supervisor {
                 }
                 (Effect::Stop(_) | Effect::Settle(_), None) => {}
                 (Effect::Install, _) => {
+                    crash::point("swap.stopped");
                     let NewPlugin { plugin, component, how } = means.plugin.take().ok_or_else(|| lacks(*effect))?;
                     store.install(plugin.description(), plugin.digest(), component, how, now_ms())?;
                     crash::point("swap.installed");

@@ -83,10 +83,10 @@ fn an_event_is_parked_with_the_checkpoint_that_moves_over_it() {
 #[test]
 fn a_retry_takes_an_event_off_with_the_rows_it_changes() {
     let _count = Count;
-    // More than a page of parked events in a stream.
     let events = trouble(3_000);
     let whole = with_trouble(&events);
-    whole.run(["rebuild", "faulty", "--on-error", "park"]);
+    // Several commits of a retry, too: it keeps to the rate of what it belongs to.
+    whole.run(["rebuild", "faulty", "--on-error", "park", "--rate-limit", "1500"]);
     whole.ok(with_file(&["plugin", "swap", "faulty"], &plugin_with("faulty", &["fixed"])));
     let aside = parking(&events).1;
     assert_eq!(parked(&whole), aside);
