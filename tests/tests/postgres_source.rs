@@ -5,6 +5,8 @@
 mod connections;
 #[path = "postgres_source/marks.rs"]
 mod marks;
+#[path = "postgres_source/positions.rs"]
+mod positions;
 #[path = "postgres_source/seen.rs"]
 mod seen;
 #[path = "postgres_source/sight.rs"]

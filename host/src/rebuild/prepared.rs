@@ -245,6 +245,9 @@ pub(super) fn attempt_start(
     position: Position,
     done: u64,
 ) -> Result<AttemptStart, RebuildError> {
+    if spec.options.follow {
+        source.refuse_following()?;
+    }
     let ceiling = source.ceiling()?;
     // A range that ends before it begins has nothing in it.
     let target = spec.to.map_or(ceiling, |to| to.min(ceiling)).max(position);

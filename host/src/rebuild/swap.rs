@@ -106,7 +106,7 @@ impl Supervisor {
         };
         let came_from = prepared.as_ref().and_then(Prepared::came_from);
         let new = NewPlugin { plugin: &plugin, component, how };
-        let means = Means { plugin: Some(new), prepared, segments, ..Means::default() };
+        let means = Means { plugin: Some(new), prepared, segments };
         let begun = self.perform(name, input, means)?.begun;
         let status = self.host.store.latest_rebuild(name)?.as_ref().map(RebuildRecord::status);
         let rebuild = begun.map(|record| TriggerAnswer::begun(&record, !anew, came_from));

@@ -47,6 +47,14 @@ pub trait Source: Send + Sync {
         std::thread::sleep(timeout);
     }
 
+    /// Refuses a history of which a follower might miss an event: one whose numbers may be given out again below its end.
+    ///
+    /// # Errors
+    /// [`SourceError`], permanent, with what to do.
+    fn refuse_following(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// How many events with `after < position <= through` match.
     ///
     /// # Errors

@@ -139,6 +139,10 @@ fn numbers_that_sessions_keep_are_found_below_whatever_shows_them() {
          CREATE TABLE triggered (position bigint, {columns}); \
          CREATE TRIGGER number BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION number(); \
          CREATE SEQUENCE steps INCREMENT 2; CREATE TABLE stepping (position bigint DEFAULT nextval('steps'), {columns}); \
+         CREATE FUNCTION further_number() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN next_number(); END $$; \
+         CREATE TABLE called_further (position bigint DEFAULT further_number(), {columns}); \
+         CREATE SEQUENCE rounds MAXVALUE 1000 CYCLE; CREATE TABLE turning (position bigint DEFAULT nextval('rounds'), {columns}); \
+         CREATE TABLE beside (position bigserial PRIMARY KEY, other bigint GENERATED ALWAYS AS IDENTITY (CACHE 30), {columns}); \
          CREATE TABLE alone (position bigserial, {columns});"
     );
     client.batch_execute(&tables).unwrap();
@@ -152,12 +156,19 @@ fn numbers_that_sessions_keep_are_found_below_whatever_shows_them() {
         ("called", "CACHE 20"),
         ("triggered", "CACHE 20"),
         ("stepping", "INCREMENT 2"),
+        ("called_further", "CACHE 20"),
+        ("turning", "CYCLE"),
     ] {
         refused(source(&database, "generic", &format!("&table={table}&time=at")), &[words, "ALTER SEQUENCE"]);
         let query = format!("table = 'alone'\nquery = 'SELECT * FROM {table}'\ntime = 'at'");
         refused(named(&database, &query), &[words]);
     }
-    assert!(source(&database, "generic", "&table=alone&time=at").is_ok());
+    for table in ["alone", "beside"] {
+        assert!(source(&database, "generic", &format!("&table={table}&time=at")).is_ok(), "{table}");
+    }
+    let through_a_query = "table = 'beside'\nquery = 'SELECT * FROM beside, plain WHERE false'\ntime = 'at'";
+    let through_a_query = through_a_query.replace("SELECT *", "SELECT beside.*");
+    assert!(named(&database, &through_a_query).is_ok(), "the numbers of other tables are not read");
     client.batch_execute("ALTER SEQUENCE numbers CACHE 1").unwrap();
     for table in ["further", "part", "called", "triggered"] {
         assert!(source(&database, "generic", &format!("&table={table}&time=at")).is_ok(), "{table}");
@@ -192,6 +203,13 @@ fn tenants_are_kept_apart_or_named() {
     let all = streams("&tenants=prefix").unwrap();
     let acme: Vec<_> = all.iter().filter(|(stream, _)| stream.starts_with("acme")).cloned().collect();
     assert_eq!((all.len(), acme), (8, of("acme:order-1", 2, 2)));
+    // A tenant's name may have the colon that stands behind it.
+    let odd = "INSERT INTO mt_events (seq_id, stream_id, version, data, tenant_id) VALUES (101, 'b:c', 1, '1', 'a'), \
+               (102, 'c', 1, '2', 'a:b'), (103, 'c', 1, '3', 'a%3Ab')";
+    database.client().batch_execute(odd).unwrap();
+    let odd = streams("&tenants=prefix").unwrap().split_off(8);
+    assert_eq!(odd, [("a:b:c".to_owned(), 1), ("a%3Ab:c".to_owned(), 2), ("a%253Ab:c".to_owned(), 3)]);
+    database.client().batch_execute("DELETE FROM mt_events WHERE seq_id > 100").unwrap();
     // The others' events are left out, and counted; one of theirs that is archived counts as that.
     database.client().batch_execute("UPDATE mt_events SET is_archived = TRUE WHERE seq_id IN (1, 2)").unwrap();
     let globex = source(&database, "marten", "&tenant=globex").unwrap();

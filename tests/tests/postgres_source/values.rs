@@ -76,6 +76,14 @@ fn jsonb_writes_doubles_out_and_decimals_have_options() {
     assert_eq!(taken("text"), json!({ "max": "79228162514264337593543950335", "fine": "0.1234567890123456789012" }));
     assert_eq!(taken("round"), json!({ "max": 79228162514264337593543950335.0, "fine": 0.12345678901234568 }));
     refused(events(&database, "generic", &format!("{OPTIONS}&numbers=some")), &["exact, text or round"]);
+    // What no double comes near.
+    let far = "ALTER TABLE events ALTER data TYPE json USING '{\"far\": 1e400}'";
+    database.client().batch_execute(far).unwrap();
+    for numbers in ["", "&numbers=round"] {
+        let e = events(&database, "generic", &format!("{OPTIONS}{numbers}")).unwrap_err();
+        assert!(e.message.contains("numbers=text") && !e.message.contains("numbers=round"), "{}", e.message);
+    }
+    assert_eq!(taken("text"), json!({ "far": "1e400" }));
     // What json keeps as it was written is taken as in a file.
     database
         .client()
@@ -174,6 +182,8 @@ fn what_is_no_time_is_not_1970() {
         ("numeric", "1714557600", "at", "must be named with what it counts: time=COLUMN:s"),
         ("double precision", "'NaN'", "at:s", "no number"),
         ("text", "'yesterday'", "at", "its time is the text"),
+        ("text", "'1700000000000'", "at", "say what it counts, as in time=COLUMN:s"),
+        ("text", "'2024-01-01 00:00:00'", "at", "SELECT \"at\"::timestamp AS \"at\""),
         ("interval", "'1 day'", "at", "must be timestamp"),
     ]
     .into_iter()
@@ -224,6 +234,21 @@ fn a_version_that_is_no_number_stays_text() {
 }
 
 #[test]
+fn versions_of_messages_are_read() {
+    let database = shared().database("message_versions");
+    database.client().batch_execute(unspool_tests::stores::Preset::Emmett.schema()).unwrap();
+    let insert = "INSERT INTO emt_messages (stream_id, stream_position, message_schema_version, message_id, message_type, \
+                  message_data, message_metadata, transaction_id) SELECT 's', n, version, 'm' || n, 'T', '{}', '{\"user\":1}', \
+                  pg_current_xact_id() FROM unnest(ARRAY['1', '2', '3', 'v2']) WITH ORDINALITY AS of(version, n)";
+    database.client().batch_execute(insert).unwrap();
+    let seen = events(&database, "emmett", "").unwrap();
+    let versions: Vec<_> = seen.into_iter().map(|event| (event.version, event.metadata)).collect();
+    let user = json!({ "user": 1 });
+    let text = (0, json!({ "schemaVersion": "v2", "user": 1 }));
+    assert_eq!(versions, [(1, user.clone()), (2, user.clone()), (3, user), text]);
+}
+
+#[test]
 fn positions_from_0_are_shifted_on_demand() {
     let database = table(
         "from_0",
@@ -263,7 +288,7 @@ fn positions_are_whole_numbers_of_any_type() {
         "no_whole_numbers",
         "ALTER TABLE events ALTER position TYPE numeric; INSERT INTO events (position) VALUES (1.5);",
     );
-    refused(events(&database, "generic", OPTIONS), &["no position, or one that is no whole number"]);
+    refused(events(&database, "generic", OPTIONS), &["position 1.5 is no whole number"]);
 }
 
 /// The end of the history and its events come from the same numbers.

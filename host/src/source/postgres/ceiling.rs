@@ -146,27 +146,28 @@ impl End<'_> {
     /// The greatest position of a transaction below which none is open.
     fn below_open_transactions(&mut self) -> Result<Position, SourceError> {
         let transaction = self.layout.transaction.clone().unwrap_or_default();
-        self.last(&format!("WHERE {transaction} < pg_snapshot_xmin(pg_current_snapshot())"))
+        self.last(&format!(" AND {transaction} < pg_snapshot_xmin(pg_current_snapshot())"))
     }
 
+    /// The greatest position where `condition` holds, which begins with AND. Rows that lack a part of it have none.
     fn last(&mut self, condition: &str) -> Result<Position, SourceError> {
-        let Layout { end, number, transaction, shift, .. } = self.layout;
+        let Layout { end, number, transaction, .. } = self.layout;
         // The results have names of their own: ORDER BY would take a transaction's text for the transaction.
         let query = match transaction {
-            None => {
-                format!(
-                    "SELECT '0', {number}::int8 AS unspool_minor FROM {end} {condition} ORDER BY {number} DESC LIMIT 1"
-                )
-            }
+            None => format!(
+                "SELECT '0', {number}::text AS unspool_minor FROM {end} WHERE {number} IS NOT NULL{condition} \
+                 ORDER BY {number} DESC LIMIT 1"
+            ),
             Some(transaction) => format!(
-                "SELECT {transaction}::text AS unspool_major, {number}::int8 AS unspool_minor FROM {end} {condition} \
+                "SELECT {transaction}::text AS unspool_major, {number}::text AS unspool_minor FROM {end} \
+                 WHERE {transaction} IS NOT NULL AND {number} IS NOT NULL{condition} \
                  ORDER BY {transaction} DESC, {number} DESC LIMIT 1"
             ),
         };
-        let rows = self.query(&query)?;
-        let Some(row) = rows.first() else { return Ok(Position::START) };
-        let minor = row.number::<i64>(1).saturating_add(*shift);
-        Ok(Position { major: row.number(0), minor: minor.try_into().unwrap_or(0) })
+        match self.query(&query)?.first() {
+            Some(row) => self.layout.position_in(self.settings, row),
+            None => Ok(Position::START),
+        }
     }
 
     /// How far numbers follow each other behind `position`.
@@ -176,17 +177,18 @@ impl End<'_> {
             return Ok(position);
         }
         let after = self.layout.stored(position);
-        let query =
-            format!("SELECT {number}::int8 FROM {end} WHERE {number} > {after} ORDER BY {number} LIMIT {SEARCHED}");
-        let mut reached = after;
+        let query = format!(
+            "SELECT {number}::text AS unspool_number FROM {end} WHERE {number} > {after} ORDER BY {number} LIMIT {SEARCHED}"
+        );
+        let mut reached = after.saturating_add(*shift);
         for row in self.query(&query)? {
-            let number: i64 = row.number(0);
-            if number != reached + 1 {
+            let number = self.layout.number_in(self.settings, &row, 0)?;
+            if Some(number) != reached.checked_add(1) {
                 break;
             }
             reached = number;
         }
-        Ok(Position::number(reached.saturating_add(*shift).try_into().unwrap_or(0)))
+        Ok(Position::number(reached.try_into().unwrap_or(0)))
     }
 
     /// The transactions of this database that are open, other than our own. Where holes are passed once these have ended,

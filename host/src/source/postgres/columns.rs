@@ -56,9 +56,14 @@ pub(super) fn kinds(settings: &Settings, layout: &Layout, session: &mut Session)
 }
 
 /// Finds the numbers of the table that an operator's query shows as positions, by whatever name. Where it shows others, the
-/// end of the history is looked for in the query, lest one of the two ends before the other.
+/// end of the history is looked for in the query, lest one of the two ends before the other; and also where transactions come
+/// first, since both columns of a position must be of the same rows.
 pub(super) fn find_end(settings: &Settings, layout: &mut Layout, session: &mut Session) -> Result<(), SourceError> {
-    if !layout.is_query || layout.transaction.is_some() {
+    if !layout.is_query {
+        return Ok(());
+    }
+    if layout.transaction.is_some() {
+        (layout.end, layout.number) = (layout.from.clone(), layout.position.clone());
         return Ok(());
     }
     let wrong = |e: postgres::Error| failed(settings, &e);

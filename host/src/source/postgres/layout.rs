@@ -1,6 +1,6 @@
 //! Where a store keeps its events, as SQL: what the queries are made from.
 
-use super::{columns::Kind, settings::Settings};
+use super::{columns::Kind, session::Row, settings::Settings};
 use crate::{
     source::{SourceError, unit::Unit},
     vocabulary::{Matcher, Numbers, Position},
@@ -166,7 +166,7 @@ impl Layout {
             None => format!("{0} > {1} AND {0} <= {2}", self.position, self.stored(after), self.stored(through)),
             Some(_) => {
                 let place = format!("({})", self.place());
-                format!("{place} > {} AND {place} <= {}", pair(after), pair(through))
+                format!("{place} > {} AND {place} <= {} AND {} IS NOT NULL", pair(after), pair(through), self.position)
             }
         };
         let ordered = self.ordered.as_ref().map_or(String::new(), |ordered| format!(" AND {ordered}"));
@@ -182,6 +182,32 @@ impl Layout {
             count
         });
         format!("SELECT {} FROM {} WHERE {}", list(counts), self.from, self.range(after, through))
+    }
+
+    /// A query that counts the events that have no position, and so stand nowhere.
+    pub(super) fn count_unnumbered(&self) -> String {
+        let conditions = self.ordered.iter().chain(&self.only).map(|condition| format!(" AND {condition}"));
+        format!("SELECT count(*) FROM {} WHERE {} IS NULL{}", self.from, self.position, conditions.collect::<String>())
+    }
+
+    /// The position whose transaction and number, as texts, are the first two columns of `row`.
+    pub(super) fn position_in(&self, settings: &Settings, row: &Row) -> Result<Position, SourceError> {
+        let minor = self.number_in(settings, row, 1)?;
+        Ok(Position { major: row.number(0), minor: minor.try_into().unwrap_or(0) })
+    }
+
+    /// The number in a column of `row`, as text, shifted. One that is not whole is never rounded: it would be another event's,
+    /// or that of none.
+    pub(super) fn number_in(&self, settings: &Settings, row: &Row, column: usize) -> Result<i64, SourceError> {
+        let text = row.text(column).unwrap_or_default();
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let whole = whole.parse().ok().filter(|_| fraction.bytes().all(|digit| digit == b'0'));
+        whole.and_then(|number: i64| number.checked_add(self.shift)).ok_or_else(|| {
+            SourceError::permanent(format!(
+                "{}: {}: the position {text} is no whole number of 64 bits; a query in unspool.toml can number the events",
+                settings.name, self.table
+            ))
+        })
     }
 
     /// A position as the store's own number. A pair is none of it: it stands behind every event.

@@ -9,7 +9,7 @@
 //! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
 //! | `identity.rs` | what tells a history from another, wherever it is read from |
 //! | `presets.rs`, `layout.rs` | tables and columns of each store, as SQL |
-//! | `columns.rs`, `checks.rs` | what the server says of them: types, and whether the end can be told at all |
+//! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says of them: types, whether the end can be told at all, whether a position is one event's alone |
 //! | `ceiling.rs` | up to where the history is settled |
 //! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
 
@@ -24,6 +24,7 @@ mod rows;
 mod session;
 mod settings;
 mod times;
+mod unique;
 
 use crate::{
     postgres::{describe, is_lost, is_transient},
@@ -54,6 +55,8 @@ pub struct PostgresSource {
     identity: Identity,
     state: Mutex<State>,
     idle: Arc<read::Idle>,
+    /// The unique index that keeps a position from being used twice, as a statement that makes it; where there is none.
+    index_missing: Option<String>,
     /// Whether notifications come to who listens; unknown before the first waiting.
     notifies: OnceLock<bool>,
 }
@@ -94,10 +97,11 @@ impl PostgresSource {
         layout.compared_kind = if is_text { layout.kind.clone() } else { format!("({})::text", layout.kind) };
         let selected = layout.selected(&settings, &kinds)?;
         checks::refuse_unsafe(&settings, &layout, &mut session)?;
+        let index_missing = unique::refuse_doubled(&settings, &layout, &mut session)?;
         let identity = Identity::of(&settings, &layout, &mut session)?;
         let state = Mutex::new(State { session: Some(session), settled: Settled::default() });
         let (idle, notifies) = (Arc::default(), OnceLock::new());
-        Ok(PostgresSource { settings, layout, selected, kinds, identity, state, idle, notifies })
+        Ok(PostgresSource { settings, layout, selected, kinds, identity, state, idle, index_missing, notifies })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,12 +144,10 @@ impl PostgresSource {
         let Layout { from, position, transaction, .. } = &self.layout;
         let major = transaction.as_ref().map_or("'0'".to_owned(), |transaction| format!("{transaction}::text"));
         // Names of their own, lest ORDER BY takes a transaction's text for the transaction.
-        let place = format!("{major} AS unspool_major, {position}::int8 AS unspool_minor");
-        let rows = self.query(&format!("SELECT {place} FROM {from} WHERE {condition} {order}"))?;
-        Ok(rows.first().map(|row| {
-            let minor = row.number::<i64>(1).saturating_add(self.layout.shift);
-            Position { major: row.number(0), minor: minor.try_into().unwrap_or(0) }
-        }))
+        let place = format!("{major} AS unspool_major, {position}::text AS unspool_minor");
+        let rows =
+            self.query(&format!("SELECT {place} FROM {from} WHERE {condition} AND {position} IS NOT NULL {order}"))?;
+        rows.first().map(|row| self.layout.position_in(&self.settings, row)).transpose()
     }
 
     fn last(&self, condition: &str) -> Result<Option<Position>, SourceError> {
@@ -176,6 +178,17 @@ impl Source for PostgresSource {
         self.with(|session, settled| settled.look(&mut End { settings, layout, session }))
     }
 
+    fn refuse_following(&self) -> Result<(), SourceError> {
+        match &self.index_missing {
+            None => Ok(()),
+            Some(index) => Err(SourceError::permanent(format!(
+                "{}: no unique index covers the positions of {}: one that is given out again, as by a sequence that was set \
+                 back, would stand below what a follower has read, and never be seen; {index}",
+                self.settings.name, self.layout.table
+            ))),
+        }
+    }
+
     fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {
         let within = self.layout.within(after, through) + &of_types(&self.layout, matcher);
         let rows = self.query(&format!("SELECT count(*) FROM {} WHERE {within}", self.layout.from))?;
@@ -183,14 +196,15 @@ impl Source for PostgresSource {
     }
 
     fn left_out(&self, after: Position, through: Position) -> Result<BTreeMap<String, u64>, SourceError> {
-        if self.layout.left_out.is_empty() {
-            return Ok(BTreeMap::new());
+        // They stand in no range: all that there are.
+        let unnumbered = self.query(&self.layout.count_unnumbered())?;
+        let mut counts = vec![("unnumbered", unnumbered.first().map_or(0, |row| row.number(0)))];
+        if !self.layout.left_out.is_empty() {
+            let rows = self.query(&self.layout.count_left_out(after, through))?;
+            let count = |column: usize| rows.first().map_or(0, |row| row.number(column));
+            counts.extend(self.layout.left_out.iter().enumerate().map(|(column, (why, _))| (*why, count(column))));
         }
-        let rows = self.query(&self.layout.count_left_out(after, through))?;
-        let count = |column: usize| rows.first().map_or(0, |row| row.number(column));
-        let counts =
-            self.layout.left_out.iter().enumerate().map(|(column, (why, _))| ((*why).to_owned(), count(column)));
-        Ok(counts.filter(|(_, count)| *count > 0).collect())
+        Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect())
     }
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {

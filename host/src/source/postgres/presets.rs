@@ -261,7 +261,9 @@ fn marten_tenants(
              replay one of them, tenant=NAME",
         ),
         (None, Some("prefix")) => {
-            layout.stream = "tenant_id || ':' || stream_id".to_owned();
+            // The first colon ends the tenant, whatever either is called.
+            let tenant = "replace(replace(tenant_id, '%', '%25'), ':', '%3A')";
+            layout.stream = format!("{tenant} || ':' || stream_id");
             Ok(())
         }
         (None, Some(other)) => refuse(&format!("tenants={other} is not known; it is prefix")),
@@ -293,6 +295,7 @@ fn emmett(settings: &Settings, session: &mut Session) -> Result<Layout, SourceEr
         data: "message_data".to_owned(),
         metadata: Some("message_metadata".to_owned()),
         time: Some("created".to_owned()),
+        schema_version: Some("message_schema_version".to_owned()),
         // As its own reader has it, so that the partition's table alone is read.
         only: Some(format!("partition = {} AND NOT is_archived AND message_kind = 'E'", escape_literal(partition))),
         left_out,

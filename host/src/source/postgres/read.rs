@@ -168,7 +168,7 @@ impl Scan {
         let query =
             format!("SELECT {selected} FROM {} WHERE {within} ORDER BY {} LIMIT {most}", layout.from, layout.place());
         let mut cancel = Some(session.cancel());
-        let converter = Rows::new(&settings.name, layout, kinds);
+        let converter = Rows::new(settings, layout, kinds);
         session.copy(&query, COLUMNS, settings, |rows| {
             let (mut count, mut reached) = (0, after);
             let (mut block, mut last) = (Growing::default(), None);
@@ -217,7 +217,7 @@ pub(super) fn at(
     session: &mut Session,
 ) -> Result<Option<Mark>, SourceError> {
     let query = format!("SELECT {selected} FROM {} WHERE {} LIMIT 1", layout.from, layout.standing_at(position));
-    let converter = Rows::new(&settings.name, layout, kinds);
+    let converter = Rows::new(settings, layout, kinds);
     let found = session.copy(&query, COLUMNS, settings, |rows| {
         let mut mark = None;
         while let Some(row) = rows.next().map_err(|e| failed(settings, &e))? {

@@ -3,12 +3,13 @@
 use super::{
     columns::Kind,
     layout::{Layout, Nested},
+    settings::Settings,
     times,
 };
 use crate::{
     limits,
     source::SourceError,
-    vocabulary::{DocumentError, Mark, Position, from_json_as, from_jsonb, raw_document},
+    vocabulary::{DocumentError, Mark, Numbers, Position, from_json_as, from_jsonb, raw_document},
 };
 use postgres::{
     binary_copy::BinaryCopyOutRow,
@@ -42,6 +43,8 @@ impl<'a> FromSql<'a> for Raw<'a> {
 /// Turns rows of a layout into events as frames show them.
 pub(super) struct Rows {
     name: String,
+    /// Whether the options name the columns.
+    is_generic: bool,
     layout: Layout,
     /// The type of the time's column.
     time: Type,
@@ -69,10 +72,11 @@ type Reason = String;
 const NIL: [u8; 1] = [0xc0];
 
 impl Rows {
-    pub(super) fn new(name: &str, layout: &Layout, kinds: &[Kind]) -> Rows {
+    pub(super) fn new(settings: &Settings, layout: &Layout, kinds: &[Kind]) -> Rows {
         let base = |column: usize| kinds.get(column).map_or(Type::UNKNOWN, |kind| kind.base.clone());
         Rows {
-            name: name.to_owned(),
+            name: settings.name.clone(),
+            is_generic: settings.preset == "generic",
             layout: layout.clone(),
             time: base(7),
             is_jsonb: [base(5) == Type::JSONB, base(6) == Type::JSONB],
@@ -161,6 +165,9 @@ impl Rows {
                 stored.saturating_neg().saturating_add(1)
             ));
         }
+        if minor.cast_signed() < 0 {
+            return Err(format!("its position is {}, and positions here begin at 0", minor.cast_signed()));
+        }
         let major = if self.layout.transaction.is_some() { number(values[1], "transaction")? } else { 0 };
         Ok(Position { major, minor })
     }
@@ -209,7 +216,14 @@ impl Rows {
                 times::of_number(utf8(raw, "time")?, self.layout.unit)
             }
             _ if self.layout.unit.is_some() => times::of_number(utf8(raw, "time")?, self.layout.unit),
-            _ => times::of_text(utf8(raw, "time")?),
+            _ => {
+                let text = utf8(raw, "time")?;
+                let remedy = match &self.layout.time {
+                    Some(column) if self.is_generic => times::remedy(text, column),
+                    _ => "; time=none leaves the times out".to_owned(),
+                };
+                times::of_text(text).map_err(|reason| reason + &remedy)
+            }
         }
     }
 
@@ -249,10 +263,12 @@ impl Rows {
         let numbers = self.layout.numbers;
         let taken = if is_jsonb { from_jsonb(text, numbers) } else { from_json_as(text, numbers) };
         taken.map_err(|problem| match problem {
-            DocumentError::Number { .. } => format!(
-                "its {what}: {problem}, or add numbers=text to the source for the text of such numbers, numbers=round for the \
-                 nearest double"
-            ),
+            DocumentError::Number { ref literal, .. } => {
+                // Beyond all doubles none is the nearest.
+                let is_far = numbers == Numbers::Round || literal.parse().is_ok_and(f64::is_infinite);
+                let round = if is_far { "" } else { ", numbers=round for the nearest double" };
+                format!("its {what}: {problem}, or add numbers=text to the source for the text of such numbers{round}")
+            }
             other => format!("its {what}: {other}"),
         })
     }

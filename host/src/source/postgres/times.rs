@@ -1,6 +1,6 @@
 //! The times of events, out of whatever columns have: milliseconds since 1970, rounded down.
 
-use crate::source::moment::{MILLISECONDS, Moment};
+use crate::source::moment::{MILLISECONDS, Moment, Zone};
 use crate::source::unit::{Unit, may_count_seconds, scaled};
 
 /// Why a value is no time.
@@ -26,10 +26,27 @@ pub(super) fn of_text(text: &str) -> Result<i64, Reason> {
     Moment::parse(text).map(|moment| moment.milliseconds).map_err(|what| format!("its time is {what}"))
 }
 
+/// What to do about a text in `column` that [`of_text`] does not take.
+pub(super) fn remedy(text: &str, column: &str) -> String {
+    if scaled(text.trim(), 0).is_some() {
+        return COUNTS.to_owned();
+    }
+    match Moment::parse_in(text.trim(), Zone::Utc) {
+        Ok(_) => format!(
+            "; it says no zone: where that is UTC, have a query in unspool.toml say so: SELECT {column}::timestamp AS {column}"
+        ),
+        Err(_) => "; have a query in unspool.toml turn it into a timestamptz, or add time=none to leave the times out"
+            .to_owned(),
+    }
+}
+
+/// What to do about a number of which nobody said what it counts.
+const COUNTS: &str = "; say what it counts, as in time=COLUMN:s, or :ms, :us, :ns";
+
 /// A number that counts `unit` since 1970; milliseconds where nobody said what, and it looks like them.
 pub(super) fn of_number(text: &str, unit: Option<Unit>) -> Result<i64, Reason> {
     let time = format!("its time {text}");
-    let remedy = if unit.is_none() { "; say what it counts, as in time=COLUMN:s, or :ms, :us, :ns" } else { "" };
+    let remedy = if unit.is_none() { COUNTS } else { "" };
     let places = unit.unwrap_or(Unit::Milliseconds).places();
     let milliseconds = scaled(text.trim(), places).ok_or_else(|| format!("{time} is no number"))?;
     if unit.is_none() && may_count_seconds(milliseconds, 0) {
