@@ -242,7 +242,7 @@ fn all_that_can_go_on_does_by_one_command() {
     data.ok(["cancel", "order-summary"]);
     data.run(["resume", "--all"]).refused(3, &["nothing to resume"]);
     data.run(["resume", "faulty", "--all"]).refused(2, &["cannot be used with"]);
-    host.end();
+    host.kill();
 }
 
 #[test]
@@ -273,5 +273,5 @@ fn options_of_a_host_that_runs_already_are_refused() {
     }
     let output = data.command(["rebuild", "order-summary", "--detach"]).env("UNSPOOL_INSTANCES", "2").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "what the environment says holds for hosts that are started");
-    drop(host);
+    host.kill();
 }

@@ -86,7 +86,7 @@ fn a_retry_takes_an_event_off_with_the_rows_it_changes() {
     let events = trouble(3_000);
     let whole = with_trouble(&events);
     // Several commits of a retry, too: it keeps to the rate of what it belongs to.
-    whole.run(["rebuild", "faulty", "--on-error", "park", "--rate-limit", "1500"]);
+    whole.run(["rebuild", "faulty", "--on-error", "park", "--rate-limit", "600"]);
     whole.ok(with_file(&["plugin", "swap", "faulty"], &plugin_with("faulty", &["fixed"])));
     let aside = parking(&events).1;
     assert_eq!(parked(&whole), aside);
