@@ -27,13 +27,15 @@ impl Host {
         for record in
             self.store().all_rebuilds().unwrap_or_default().iter().filter(|record| record.spec.source == "log")
         {
-            let id = record.checkpoint_id();
+            let id = format!("{}: ", record.checkpoint_id());
+            // A checkpoint that is wrong in itself is no reason to suspect the log.
+            if report.problems.iter().any(|problem| problem.starts_with(&id)) {
+                continue;
+            }
             match crate::rebuild::departure(log, record) {
                 Ok(None) => {}
-                Ok(Some(why)) => report.problems.push(format!("{id}: {why}")),
-                Err(e) => {
-                    report.problems.push(format!("{id}: the log does not tell whether it was built from it: {e}"))
-                }
+                Ok(Some(why)) => report.problems.push(format!("{id}{why}")),
+                Err(e) => report.problems.push(format!("{id}the log does not tell whether it was built from it: {e}")),
             }
         }
     }
