@@ -1,6 +1,6 @@
 //! Bits that flip on the disk: whatever is read is right, or said to be damaged; a check finds each of them.
 //!
-//! `UNSPOOL_FLIPS=1000 cargo test -p unspool-tests --test faulty_storage flips` is the long form.
+//! `UNSPOOL_FLIPS=1000 cargo test --workspace --test faulty_storage flips` is the long form.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -162,11 +162,14 @@ fn a_flipped_bit_of_a_log_reaches_no_row() {
     let mut random = Random::new(seed);
     let (factory, history) = (Factory::new(), History::of_orders(400, 3));
     let disk = Disk::new(Vec::new());
-    import(&EventLog::open_on(disk.clone(), "a log").unwrap(), &history.file).unwrap();
+    // What failed of a file is kept by its name: each test has one of its own.
+    import(&EventLog::open_on(disk.clone(), "a log of rows").unwrap(), &history.file).unwrap();
     let image = image_of(&disk, &mut random);
     for _ in 0..flips() / 2 {
         let (at, flipped) = flipped(&image, &mut random);
-        let Some(log) = outcomes.open(EventLog::open_on(Disk::new(flipped), "a log").map_err(|e| e.to_string())) else {
+        let Some(log) =
+            outcomes.open(EventLog::open_on(Disk::new(flipped), "a log of rows").map_err(|e| e.to_string()))
+        else {
             continue;
         };
         let machine = factory.open(factory.disk(), log, 5).unwrap();
@@ -260,7 +263,7 @@ fn damage_of_any_size_is_told() {
     let mut random = Random::new(setting("UNSPOOL_SEED", 4));
     let history = History::of_orders(500, 3);
     let disk = Disk::new(Vec::new());
-    import(&EventLog::open_on(disk.clone(), "a log").unwrap(), &history.file).unwrap();
+    import(&EventLog::open_on(disk.clone(), "a log of any damage").unwrap(), &history.file).unwrap();
     let image = image_of(&disk, &mut random);
     let pages: Vec<usize> = (2..image.len() / 4096).filter(|page| image[page * 4096] != 0).collect();
     let mut damaged = Vec::new();
@@ -276,7 +279,7 @@ fn damage_of_any_size_is_told() {
         }
     }
     for (image, what) in damaged {
-        match EventLog::open_on(Disk::new(image), "a log") {
+        match EventLog::open_on(Disk::new(image), "a log of any damage") {
             Err(e) => assert!(e.to_string().contains("is damaged"), "{what}: {e}"),
             Ok(log) => assert!(!log.check().unwrap().is_empty(), "{what}"),
         }
