@@ -283,6 +283,18 @@ fn what_cannot_be_told_from_others_stops_a_rebuild() {
     }
 }
 
+/// Tables are read in large pieces: where one ends nothing is another than elsewhere.
+#[test]
+fn what_cannot_be_read_may_stand_at_the_end_of_what_is_read_at_once() {
+    let mut table = Table::new("unreadable_batch");
+    let fill = "INSERT INTO events (position, id, stream, type, data) SELECT n, 'e' || n, 's' || n % 50, 'Fine', '{}' \
+                FROM generate_series(1, 60000) AS n; UPDATE events SET data = '<order/>' WHERE position = 50000";
+    table.client.batch_execute(fill).unwrap();
+    let ended = table.rebuild(0, &["--on-error", "park", "--allow-parked"]);
+    assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(59_799)), "{ended:#}");
+    assert_eq!(ended["parked"], 201);
+}
+
 /// Behind the last event of its types a history goes on: what is read of it counts, whatever became of that event.
 #[test]
 fn a_checkpoint_moves_on_behind_the_last_event_that_cannot_be_read() {

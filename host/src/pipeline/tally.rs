@@ -46,11 +46,11 @@ fn other_end(attempt: &Attempt) -> Result<Option<Halt>, SourceError> {
         Seen::Nothing | Seen::Unknown => None,
     };
     for mark in begun.into_iter().chain(&attempt.end) {
-        let Some(now) = attempt.source.at(mark.position)?.filter(|now| now.id != mark.id) else { continue };
+        let Some(now) = attempt.source.at(mark.position)?.filter(|now| !mark.is(now)) else { continue };
         let (name, source) = (&record.checkpoint.projection_name, &record.spec.source);
         let message = format!(
-            "at position {} of {source} stands event {} now, and event {} when this was begun: it has become another history \
-             while it was read",
+            "at position {} of {source} stands event {} now, and event {} with another content when this was begun: it has become \
+             another history while it was read",
             mark.position, now.id, mark.id
         );
         let remedy = format!("`unspool rebuild {name} --restart` builds from what is there");

@@ -64,7 +64,10 @@ impl Supervisor {
         let origin: Origin = Arc::new(move || {
             let source = host.sources.open(&built.spec.source)?;
             let same = refuse_other_history(source.as_ref(), &built, &Accept::default());
-            same.map_err(|e| SourceError::permanent(e.to_string()))?;
+            same.map_err(|e| match e {
+                RebuildError::Source(e) => e,
+                other => SourceError::permanent(other.to_string()),
+            })?;
             Ok(source)
         });
         self.handle_again(&generation, stream, &claimed, &plugin, origin, &mut report)?;

@@ -6,7 +6,7 @@ use super::{
     apart::{Apart, nothing_compared},
     compare::{RowDifference, compare},
     host::Host,
-    prepared::{attempt_start, chunk_size},
+    prepared::attempt_start,
     supervisor::{Options, Supervisor},
 };
 use crate::{
@@ -122,7 +122,7 @@ impl Supervisor {
         let plugin = self.host.engine.load(component)?;
         let history = self.host.source(source)?;
         let dir = tempfile::tempdir()?;
-        let usual = chunk_size(plugin.description(), None);
+        let usual = RebuildOptions::default().chunk_size_of(plugin.description());
         let mut bench = Bench::open(&self.host, dir.path(), (source, history), plugin)?;
         let name = bench.plugin.description().name.clone();
         bench.supervisor.install(component)?;

@@ -74,7 +74,7 @@ impl Supervisor {
                 (Effect::Settle(status), Some(record)) => {
                     store.settle(name, record.generation, status, None, now_ms())?;
                 }
-                (Effect::Stop(_) | Effect::Settle(_), None) => {}
+                (Effect::Stop(_) | Effect::Settle(_), None) => return Err(lacks(*effect)),
                 (Effect::Install, _) => {
                     crash::point("swap.stopped");
                     let NewPlugin { plugin, component, how } = means.plugin.take().ok_or_else(|| lacks(*effect))?;

@@ -255,14 +255,10 @@ pub(super) fn attempt_start(
     Ok(AttemptStart {
         target,
         total_events: done + source.count(&matcher, position, target)?,
-        chunk_size: chunk_size(description, spec.options.chunk_size),
+        chunk_size: spec.options.chunk_size_of(description),
         options: spec.options.clone(),
         known: None,
     })
-}
-
-pub(super) fn chunk_size(description: &Description, asked: Option<u32>) -> u32 {
-    asked.or(description.chunk_size).unwrap_or_else(|| description.complexity.chunk_size()).max(1)
 }
 
 /// Whether an unfinished rebuild can go on with a plugin of this description.

@@ -126,8 +126,6 @@ impl Supervisor {
         let _turn = self.host.command(&trigger.name)?;
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
-        let (answer, _) = self.host.decide(&prepared.name, &prepared.latest, input)?;
-        prepared.refuse_other_options(answer)?;
         self.carry_out(input, prepared)
     }
 
@@ -172,9 +170,6 @@ impl Supervisor {
         let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
         let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
         let prepared = self.prepare(&asked)?;
-        let (answer, _) =
-            self.host.decide(name, &prepared.latest, Input::Resume { same_shape: prepared.same_shape() })?;
-        prepared.refuse_other_options(answer)?;
         self.carry_out(Input::Resume { same_shape: prepared.same_shape() }, prepared)
     }
 
@@ -197,6 +192,8 @@ impl Supervisor {
     }
 
     fn carry_out(&self, input: Input, prepared: Prepared) -> Result<TriggerAnswer, RebuildError> {
+        let (answer, _) = self.host.decide(&prepared.name, &prepared.latest, input)?;
+        prepared.refuse_other_options(answer)?;
         let name = prepared.name.clone();
         let came_from = prepared.came_from();
         let latest = prepared.latest.as_ref().map(RebuildRecord::checkpoint_id);

@@ -161,7 +161,7 @@ impl Store {
             tables: owner.description.tables.iter().map(|table| table.name.clone()).collect(),
             target: new.spec.after,
             total_events: 0,
-            chunk_size: new.spec.options.chunk_size.unwrap_or_default(),
+            chunk_size: new.spec.options.chunk_size_of(&owner.description),
             caught_up: false,
             parked: 0,
             discarded: 0,

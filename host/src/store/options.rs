@@ -1,7 +1,10 @@
 //! What a rebuild was asked for: one value, from the command line to its record.
 
 use super::{OnError, Priority, Purpose, Segment};
-use crate::{limits, vocabulary::Position};
+use crate::{
+    limits,
+    vocabulary::{Description, Position},
+};
 use serde::{Deserialize, Serialize};
 
 /// What a generation is built from, and how. It is kept with the generation.
@@ -70,6 +73,12 @@ impl RebuildOptions {
     /// Whether readers are switched to it when it completes.
     pub fn promotes(&self) -> bool {
         !self.no_promote
+    }
+
+    /// Events per chunk, for a projection of this description.
+    pub fn chunk_size_of(&self, description: &Description) -> u32 {
+        let own = self.chunk_size.or(description.chunk_size);
+        own.unwrap_or_else(|| description.complexity.chunk_size()).max(1)
     }
 
     /// Chunks that one call of the plugin may handle.

@@ -6,10 +6,21 @@ use super::{
     decode,
 };
 use crate::vocabulary::Position;
-use redb::ReadableDatabase;
+use redb::{ReadOnlyTable, ReadableDatabase};
 use std::collections::HashSet;
 
+type Table = ReadOnlyTable<(&'static str, u64, u64), &'static [u8]>;
+
 impl Store {
+    /// The table of this name; `None` where nothing was ever parked.
+    fn parked_in(&self, name: &str) -> Result<Option<Table>, StoreError> {
+        match self.db.begin_read()?.open_table(parked_table(name)) {
+            Ok(table) => Ok(Some(table)),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Parked events of a generation behind `after`, in the order of streams and within a stream of positions: up to
     /// `limit` of them and about `max_bytes`, but at least one where there is one.
     ///
@@ -23,11 +34,7 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<ParkedEvent>, StoreError> {
         let name = parked_table_name(&generation.projection, generation.number);
-        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(table) = self.parked_in(&name)? else { return Ok(Vec::new()) };
         let (stream, position) = after.unwrap_or(("", Position::START));
         let from = (stream, position.major, position.minor);
         let (mut page, mut bytes) = (Vec::new(), 0);
@@ -51,11 +58,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn parked_keys(&self, generation: &Generation) -> Result<Vec<(Position, String)>, StoreError> {
         let name = parked_table_name(&generation.projection, generation.number);
-        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(table) = self.parked_in(&name)? else { return Ok(Vec::new()) };
         let mut keys = Vec::new();
         for entry in table.range::<(&str, u64, u64)>(..)? {
             let key = entry?.0;
@@ -77,7 +80,7 @@ impl Store {
         max_bytes: usize,
     ) -> Result<(Vec<ParkedEvent>, usize), StoreError> {
         let name = parked_table_name(&generation.projection, generation.number);
-        let table = self.db.begin_read()?.open_table(parked_table(&name))?;
+        let Some(table) = self.parked_in(&name)? else { return Ok((Vec::new(), keys.len())) };
         let (mut events, mut bytes) = (Vec::new(), 0);
         for (number, (position, stream)) in keys.iter().enumerate() {
             let Some(value) = table.get((stream.as_str(), position.major, position.minor))? else { continue };
@@ -96,11 +99,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn parked_streams(&self, generation: &Generation) -> Result<HashSet<String>, StoreError> {
         let name = parked_table_name(&generation.projection, generation.number);
-        let table = match self.db.begin_read()?.open_table(parked_table(&name)) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(HashSet::new()),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(table) = self.parked_in(&name)? else { return Ok(HashSet::new()) };
         let mut streams = HashSet::new();
         for entry in table.range::<(&str, u64, u64)>(..)? {
             let (key, _) = entry?;

@@ -126,10 +126,7 @@ impl Scan {
         while after < self.through {
             self.refuse_another(&mut session, last.as_ref())?;
             match self.batch(&mut session, after, out)? {
-                Some(Batch::Full(mark)) => {
-                    after = mark.position;
-                    last = Some(mark);
-                }
+                Some(Batch::Full(reached, mark)) => (after, last) = (reached, mark),
                 Some(Batch::Last) => break,
                 // Nobody takes blocks any more.
                 None => return Ok(()),
@@ -201,8 +198,7 @@ impl Scan {
                     return Ok(None);
                 }
             }
-            let unknown = Mark { id: String::new(), position: reached, content: String::new() };
-            block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(last.unwrap_or(unknown)) })))
+            block.end(out, Ok(Some(if count < most { Batch::Last } else { Batch::Full(reached, last) })))
         })
     }
 }
@@ -236,8 +232,8 @@ fn stop(cancel: Cancel) {
 }
 
 enum Batch {
-    /// There may be more behind this event.
-    Full(Mark),
+    /// There may be more behind this position; by what the event there is known again.
+    Full(Position, Option<Mark>),
     Last,
 }
 
