@@ -136,7 +136,8 @@ from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::C
 
 /// The first failure of an open file.
 struct Failed {
-    file: PathBuf,
+    /// Which of the open files: two may have one name.
+    opening: u64,
     what: String,
     /// It is damaged; otherwise the system refused to read or write.
     damaged: bool,
@@ -146,10 +147,10 @@ struct Failed {
 /// written, and does not say again why, nor which file it was.
 static FAILED: Mutex<Vec<Failed>> = Mutex::new(Vec::new());
 
-/// Notes what redb is told once.
-fn note_failure(file: &Path, error: &io::Error) {
+/// Notes what redb is told once, until the file is closed.
+fn note_failure(opening: u64, file: &Path, error: &io::Error) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if error.get_ref().is_some_and(|e| e.is::<LookAgain>()) || failed.iter().any(|failed| failed.file == *file) {
+    if error.get_ref().is_some_and(|e| e.is::<LookAgain>()) || failed.iter().any(|failed| failed.opening == opening) {
         return;
     }
     let damage = error.get_ref().and_then(|e| e.downcast_ref::<DiskError>()).and_then(|e| match e {
@@ -160,12 +161,12 @@ fn note_failure(file: &Path, error: &io::Error) {
         Some(what) => (what, true),
         None => (format!("{}: {error}", file.display()), false),
     };
-    failed.push(Failed { file: file.to_owned(), what, damaged });
+    failed.push(Failed { opening, what, damaged });
 }
 
-/// A file that is opened again has not failed yet.
-fn forget_failure(file: &Path) {
-    FAILED.lock().unwrap_or_else(PoisonError::into_inner).retain(|failed| failed.file != *file);
+/// Forgets what failed in a file that is closed.
+fn forget_failure(opening: u64) {
+    FAILED.lock().unwrap_or_else(PoisonError::into_inner).retain(|failed| failed.opening != opening);
 }
 
 fn what_failed_before() -> DiskError {
@@ -265,7 +266,6 @@ pub(crate) fn open_on(
 
 /// `None` where the file has changed since it was looked at.
 fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Result<Option<Checked>, DiskError> {
-    forget_failure(path);
     let pages = Arc::new(pages);
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsettled);

@@ -44,7 +44,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use twox_hash::XxHash3_64;
@@ -60,6 +60,9 @@ const KEPT_GROUPS: usize = 512;
 
 /// Places of damage that are told one by one.
 const TOLD: usize = 10;
+
+/// Openings of files in this process.
+static OPENINGS: AtomicU64 = AtomicU64::new(0);
 
 /// The file changed between the look at it and its lock: look again.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ impl std::error::Error for LookAgain {}
 pub(super) struct Pages {
     file: Box<dyn StorageBackend>,
     name: PathBuf,
+    /// Tells this from every other opening of a file in this process.
+    opening: u64,
     /// The running system; `None` where a crash of it cannot be told from one of a process.
     boot: Option<[u8; 16]>,
     /// How it was looked at before it was locked.
@@ -160,12 +165,19 @@ fn refuse(error: DiskError) -> io::Error {
     io::Error::other(error)
 }
 
+impl Drop for Pages {
+    fn drop(&mut self) {
+        super::forget_failure(self.opening);
+    }
+}
+
 impl Pages {
     /// The file called `name`, which looks like `look`.
     pub(super) fn new(file: impl StorageBackend, name: &Path, boot: Option<[u8; 16]>, look: Look) -> Pages {
         Pages {
             file: Box::new(file),
             name: name.to_owned(),
+            opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
             boot,
             look,
             failed: AtomicBool::new(false),
@@ -506,7 +518,7 @@ pub(super) struct Shared(pub(super) Arc<Pages>);
 impl Shared {
     /// What fails is noted: redb passes it on once.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        done.inspect_err(|e| super::note_failure(&self.0.name, e))
+        done.inspect_err(|e| super::note_failure(self.0.opening, &self.0.name, e))
     }
 }
 

@@ -115,6 +115,12 @@ impl Published {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).contact
     }
 
+    /// Takes a time in which the host itself was stopped out of [`Published::still_for`].
+    pub fn forgive(&self, suspended: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.moved = (state.moved + suspended).min(Instant::now());
+    }
+
     /// How long the checkpoint has not moved.
     pub fn still_for(&self) -> Duration {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).moved.elapsed()

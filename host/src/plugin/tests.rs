@@ -424,6 +424,29 @@ mod compiled_cache {
         let refused = engine(&inner).load(&guest(guest::RETURN, &[])).unwrap_err().to_string();
         assert!(refused.contains("chmod go-w"), "{refused}");
     }
+
+    /// Whoever may write the key may make any code authentic; what stands beside it is at worst compiled again.
+    #[test]
+    fn a_key_that_others_may_write_is_refused_and_a_compiled_plugin_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("cache");
+        let bytes = guest(guest::RETURN, &[PUT]);
+        engine(&inner).load(&bytes).unwrap();
+        let open_to_all = |path: &std::path::Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        };
+        open_to_all(&compiled(&inner).pop().unwrap());
+        assert!(!is_cached(&engine(&inner), &inner, &bytes), "others may have written it");
+        assert!(is_cached(&engine(&inner), &inner, &bytes), "it is its owner's alone again");
+        let key = inner.join("key");
+        open_to_all(&key);
+        let refused = engine(&inner).load(&bytes).unwrap_err().to_string();
+        assert!(refused.contains("chmod go-w") && refused.contains("key"), "{refused}");
+        std::fs::remove_file(&key).unwrap();
+        std::os::unix::fs::symlink("/nowhere", &key).unwrap();
+        let refused = engine(&inner).load(&bytes).unwrap_err().to_string();
+        assert!(refused.contains("symbolic link"), "{refused}");
+    }
 }
 
 #[test]

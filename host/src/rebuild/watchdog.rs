@@ -11,11 +11,14 @@ use crate::{
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How often it looks.
 const GLANCE: Duration = Duration::from_secs(1);
+
+/// Where it comes to look so much later than it meant to, the whole host has stood still, and no rebuild is to blame.
+const SUSPENDED: Duration = Duration::from_secs(5);
 
 /// What to think of a rebuild that has stood still for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +66,28 @@ pub(super) fn start(host: &Arc<Host>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// For how long the host itself was stopped (SIGSTOP, a debugger, a machine that slept), where two looks are `between` apart.
+fn suspended(between: Duration) -> Duration {
+    let late = between.saturating_sub(GLANCE);
+    if late > SUSPENDED { late } else { Duration::ZERO }
+}
+
 fn watch(host: &Weak<Host>) {
     let (mut known, mut told) = (HashSet::new(), HashMap::new());
+    let mut last = Instant::now();
     loop {
         std::thread::sleep(GLANCE);
         let Some(host) = host.upgrade() else { return };
         let running = host.running_keys();
+        let suspended = suspended(last.elapsed());
+        last = Instant::now();
+        if suspended > Duration::ZERO {
+            tracing::warn!("this host was stopped for {} s", suspended.as_secs());
+        }
         for key in &running {
+            if let Some(published) = host.published(key) {
+                published.forgive(suspended);
+            }
             look(&host, key, &mut known);
         }
         let waiting = host.wanted_keys();
@@ -158,6 +176,14 @@ mod tests {
         ] {
             assert_eq!(judged(999, Duration::ZERO, still), expected, "{still:?}");
         }
+    }
+
+    /// What a machine that slept for an hour did not do in that time is no stall; a look that comes a little late is a look.
+    #[test]
+    fn time_in_which_the_host_itself_was_stopped_is_not_counted() {
+        assert_eq!(suspended(GLANCE), Duration::ZERO);
+        assert_eq!(suspended(GLANCE + SUSPENDED), Duration::ZERO);
+        assert_eq!(suspended(GLANCE + 3_600 * SECOND), 3_600 * SECOND);
     }
 
     #[test]
