@@ -4,13 +4,16 @@
 //! newer version is refused, not guessed at.
 
 mod front;
+mod geometry;
 mod pages;
 mod plain;
+mod shared;
 
 use crate::{crash, private};
 use front::Look;
-use pages::{LookAgain, Pages, Shared};
+use pages::{LookAgain, Pages};
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction, backends::FileBackend};
+use shared::Shared;
 use std::{
     fs::File,
     io,

@@ -34,6 +34,7 @@
 use super::{
     DiskError,
     front::{self, FRONT, Front, HEADER, Look, REDB_MAGIC, VERSION, is_clean, is_unborn_plain, read_front},
+    geometry::{GROUP, PAGE, inner_len, outer_len, place, runs, sum, sums_place},
 };
 use redb::{BackendError, StorageBackend};
 use std::{
@@ -43,17 +44,11 @@ use std::{
     ops::{Bound, Range},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use twox_hash::XxHash3_64;
-
-/// Bytes of a page.
-pub(super) const PAGE: usize = 4096;
-
-/// Pages that have their checksums on one page.
-const GROUP: u64 = 512;
 
 /// Pages of checksums that are kept in memory, but for changed ones.
 const KEPT_GROUPS: usize = 512;
@@ -79,9 +74,9 @@ impl std::error::Error for LookAgain {}
 /// See the module.
 pub(super) struct Pages {
     file: Box<dyn StorageBackend>,
-    name: PathBuf,
+    pub(super) name: PathBuf,
     /// Tells this from every other opening of a file in this process.
-    opening: u64,
+    pub(super) opening: u64,
     /// The running system; `None` where a crash of it cannot be told from one of a process.
     boot: Option<[u8; 16]>,
     /// How it was looked at before it was locked.
@@ -120,45 +115,6 @@ impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// The checksum of a page.
-fn sum(page: u64, bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(page, bytes).max(1)
-}
-
-/// Where page `page` of redb's file stands in ours. Page 0 is the front.
-fn place(page: u64) -> u64 {
-    let (group, within) = ((page - 1) / GROUP, (page - 1) % GROUP);
-    (1 + group * (GROUP + 1) + 1 + within) * PAGE as u64
-}
-
-/// Where the checksums of a group stand.
-fn sums_place(group: u64) -> u64 {
-    (1 + group * (GROUP + 1)) * PAGE as u64
-}
-
-/// The length of our file for one of redb's.
-fn outer_len(len: u64) -> u64 {
-    let pages = len.div_ceil(PAGE as u64).saturating_sub(1);
-    if len == 0 { 0 } else { (1 + pages + pages.div_ceil(GROUP)) * PAGE as u64 }
-}
-
-/// The length of redb's file in one of ours.
-fn inner_len(len: u64) -> u64 {
-    let Some(pages) = (len / PAGE as u64).checked_sub(1) else { return 0 };
-    let (groups, rest) = (pages / (GROUP + 1), pages % (GROUP + 1));
-    (1 + groups * GROUP + rest.saturating_sub(1)) * PAGE as u64
-}
-
-/// Runs of pages, each within one group.
-fn runs(pages: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let mut next = pages.start;
-    std::iter::from_fn(move || {
-        let from = next;
-        next = pages.end.min((from.max(1) - 1) / GROUP * GROUP + GROUP + 1);
-        (from < next).then_some(from..next)
-    })
 }
 
 fn refuse(error: DiskError) -> io::Error {
@@ -508,74 +464,5 @@ impl StorageBackend for Pages {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.file.query_lock_range(start, end)
-    }
-}
-
-/// [`Pages`] as redb has them, while somebody else looks at them too.
-#[derive(Debug, Clone)]
-pub(super) struct Shared(pub(super) Arc<Pages>);
-
-impl Shared {
-    /// What fails is noted: redb passes it on once.
-    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        done.inspect_err(|e| super::note_failure(self.0.opening, &self.0.name, e))
-    }
-}
-
-/// Both kinds of methods: those whose failures are noted, and those about locks.
-macro_rules! through {
-    (
-        $(noted $noted:ident($($given:ident: $kind:ty),*) -> $value:ty;)*
-        $(locks $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
-    ) => {
-        impl StorageBackend for Shared {
-            $(fn $noted(&self, $($given: $kind),*) -> io::Result<$value> {
-                self.noted(self.0.$noted($($given),*))
-            })*
-            $(fn $name(&self, $($argument: $type),*) -> Result<$answer, BackendError> {
-                self.0.$name($($argument),*)
-            })*
-        }
-    };
-}
-
-through! {
-    noted len() -> u64;
-    noted read(offset: u64, out: &mut [u8]) -> ();
-    noted write(offset: u64, data: &[u8]) -> ();
-    noted set_len(len: u64) -> ();
-    noted sync_data() -> ();
-    noted close() -> ();
-    locks try_lock_range(start: Bound<u64>, end: Bound<u64>) -> bool;
-    locks try_lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> bool;
-    locks lock_range(start: Bound<u64>, end: Bound<u64>) -> ();
-    locks lock_shared_range(start: Bound<u64>, end: Bound<u64>) -> ();
-    locks unlock_range(start: Bound<u64>, end: Bound<u64>) -> ();
-    locks query_lock_range(start: Bound<u64>, end: Bound<u64>) -> bool;
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_page_has_a_place_of_its_own() {
-        let mut taken = std::collections::HashSet::from([0]);
-        for page in 1..3 * GROUP + 10 {
-            if (page - 1).is_multiple_of(GROUP) {
-                assert!(taken.insert(sums_place((page - 1) / GROUP)));
-            }
-            assert!(taken.insert(place(page)));
-            let len = (page + 1) * PAGE as u64;
-            assert_eq!(outer_len(len), place(page) + PAGE as u64, "nothing stands behind the last page");
-            assert_eq!(inner_len(outer_len(len)), len);
-        }
-        assert_eq!((outer_len(0), inner_len(0), inner_len(PAGE as u64)), (0, 0, PAGE as u64));
-        for pages in [1..2, 5..600, 513..514, 512..513, 1..1540] {
-            let runs: Vec<_> = runs(pages.clone()).collect();
-            assert_eq!(runs.iter().cloned().flatten().collect::<Vec<_>>(), pages.collect::<Vec<_>>());
-            assert!(runs.iter().all(|run| (run.start - 1) / GROUP == (run.end - 2) / GROUP));
-        }
     }
 }

@@ -3,7 +3,8 @@
 use super::{
     DiskError, damaged, format_of,
     front::{self, HEADER, Look, REDB_MAGIC},
-    pages::{PAGE, Pages},
+    geometry::PAGE,
+    pages::Pages,
 };
 use crate::crash;
 use redb::{StorageBackend, backends::FileBackend};

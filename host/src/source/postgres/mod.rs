@@ -8,7 +8,7 @@
 //! | `settings.rs` | how a history is named, on a command line or in `unspool.toml` |
 //! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
 //! | `identity.rs` | what tells a history from another, wherever it is read from |
-//! | `presets.rs`, `layout.rs` | tables and columns of each store, as SQL |
+//! | `presets/`, `layout.rs` | tables and columns of each store, as SQL |
 //! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says of them: types, whether the end can be told at all, whether a position is one event's alone |
 //! | `ceiling.rs` | up to where the history is settled |
 //! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
