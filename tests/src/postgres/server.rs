@@ -201,11 +201,12 @@ impl Server {
         self.connect("postgres").expect("the server accepts its superuser")
     }
 
-    /// A new database of this name; one that was there before is dropped.
+    /// A new database. Two tests that share a server and ask for the same name would disturb each other: the second fails.
+    #[track_caller]
     pub fn database(&self, name: &str) -> Database<'_> {
-        let mut client = self.client();
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).expect("the name is free");
-        client.batch_execute(&format!("CREATE DATABASE \"{name}\"")).expect("a database");
+        if let Err(e) = self.client().batch_execute(&format!("CREATE DATABASE \"{name}\"")) {
+            panic!("database {name}: {e:?}");
+        }
         Database { server: self, name: name.to_owned() }
     }
 
@@ -214,13 +215,17 @@ impl Server {
         Database { server: self, name: name.to_owned() }
     }
 
-    /// A new role that may log in, without any rights. With a password (SCRAM-SHA-256) it must show it on TCP.
+    /// A new role that may log in, without any rights; no other test has it. With a password (SCRAM-SHA-256) it must show it on
+    /// TCP.
+    #[track_caller]
     pub fn role(&self, name: &str, password: Option<&str>) {
-        let mut role = format!("DROP ROLE IF EXISTS \"{name}\"; CREATE ROLE \"{name}\" LOGIN");
+        let mut role = format!("CREATE ROLE \"{name}\" LOGIN");
         if let Some(password) = password {
             role += &format!(" PASSWORD '{}' IN ROLE {WITH_PASSWORD}", password.replace('\'', "''"));
         }
-        self.client().batch_execute(&role).expect("a role");
+        if let Err(e) = self.client().batch_execute(&role) {
+            panic!("role {name}: {e:?}");
+        }
     }
 
     /// A new role that is asked for its password on TCP by `method`, `password` or `md5`.
@@ -228,8 +233,7 @@ impl Server {
         let group = ASKED.iter().find(|(_, of)| *of == method).map(|(group, _)| group).expect("a known method");
         let kept = if method == "md5" { "md5" } else { "scram-sha-256" };
         let role = format!(
-            "SET password_encryption = '{kept}'; DROP ROLE IF EXISTS \"{name}\"; \
-             CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}' IN ROLE {group}"
+            "SET password_encryption = '{kept}'; CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}' IN ROLE {group}"
         );
         self.client().batch_execute(&role).expect("a role");
     }

@@ -1,0 +1,9 @@
+//! Read models in PostgreSQL: the same rows as in the store, exactly once, wherever something ends or is cut.
+
+mod cuts;
+mod documents;
+mod kills;
+mod orders;
+mod refusals;
+mod rows;
+mod switches;
