@@ -9,17 +9,20 @@
 //! | `journal/PROJECTION/GENERATION` | (number of the commit, number of the frame) | a write frame (see [`unspool_frame::WriteFrame`]) |
 //!
 //! The attempt that wrote a journal has its rows in memory. Others that read the generation read through its journal (see
-//! [`Journaled`]); whoever claims the generation after it, and whoever opens a store, brings the rows into their tables (see
+//! [`newer_rows`]); whoever claims the generation after it, and whoever opens a store, brings the rows into their tables (see
 //! [`recover`]). Doing so more than once changes nothing, as long as the journal is applied in its order.
 
 use super::{
     Generation, RebuildRecord, RowChange, Store, StoreError,
     commit::{fenced, write_rows},
     generations::record_in,
-    merged,
-    rows::CommittedRows,
 };
-use crate::{crash, disk::DiskError, limits};
+use crate::{
+    crash,
+    disk::DiskError,
+    limits,
+    vocabulary::{Known, NewerRows},
+};
 use bytes::Bytes;
 use redb::{
     Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle,
@@ -95,7 +98,7 @@ pub(super) fn forget(write: &WriteTransaction, projection: &str, generation: u64
 }
 
 /// The rows of a journal, for each table: the newest of each key.
-pub(super) type Rows = Vec<BTreeMap<Bytes, Option<Bytes>>>;
+pub(super) struct Rows(Vec<BTreeMap<Bytes, Option<Bytes>>>);
 
 /// Reads the journal called `name` of a generation with these tables.
 fn read(
@@ -104,7 +107,7 @@ fn read(
     tables: &[String],
 ) -> Result<Rows, StoreError> {
     let broken = |problem: String| StoreError::damaged(format!("{name}: {problem}"));
-    let mut rows: Rows = vec![BTreeMap::new(); tables.len()];
+    let mut rows = Rows(vec![BTreeMap::new(); tables.len()]);
     for entry in journal.iter()? {
         let frame = Bytes::copy_from_slice(entry?.1.value());
         for row in Writes::new(&frame).map_err(|e| broken(e.to_string()))? {
@@ -112,7 +115,7 @@ fn read(
             let table = tables.iter().position(|table| table == row.table);
             let table = table.ok_or_else(|| broken(format!("the generation has no table {}", row.table)))?;
             let document = row.document.map(|document| frame.slice_ref(document));
-            rows[table].insert(frame.slice_ref(row.key.as_bytes()), document);
+            rows.0[table].insert(frame.slice_ref(row.key.as_bytes()), document);
         }
     }
     Ok(rows)
@@ -129,7 +132,7 @@ pub(super) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Resul
     let changes = |rows: BTreeMap<Bytes, Option<Bytes>>| {
         rows.into_iter().map(|(key, document)| RowChange { key, document }).collect::<Vec<_>>()
     };
-    write_rows(write, record, &rows.into_iter().map(changes).collect::<Vec<_>>())?;
+    write_rows(write, record, &rows.0.into_iter().map(changes).collect::<Vec<_>>())?;
     forget(write, projection, record.generation)?;
     crash::point("journal.recovered");
     Ok(())
@@ -145,52 +148,16 @@ pub(super) fn newer_rows(transaction: &ReadTransaction, generation: &Generation)
     }
 }
 
-/// The rows of a generation that is being built: those of its journal over those of its tables.
-pub(super) struct Journaled<T> {
-    pub(super) newer: Rows,
-    pub(super) tables: T,
-}
-
-impl<T: CommittedRows> CommittedRows for Journaled<T> {
-    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let mut rows = self.tables.get_many(table, keys)?;
-        if let Some(newer) = self.newer.get(table) {
-            for (row, key) in rows.iter_mut().zip(keys) {
-                if let Some(document) = newer.get(key.as_bytes()) {
-                    row.clone_from(document);
-                }
-            }
-        }
-        Ok(rows)
+impl NewerRows for Rows {
+    fn known(&self, table: usize, keys: &[&str]) -> Vec<Known> {
+        let rows = self.0.get(table);
+        keys.iter().map(|key| rows.and_then(|rows| rows.get(key.as_bytes())).cloned()).collect()
     }
 
-    fn scan(
-        &self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<merged::Page, StoreError> {
-        merged::scan(
-            merged::Range { prefix, after, limit, max_bytes },
-            |after| self.tables.scan(table, prefix, after, limit, max_bytes),
-            |within| {
-                let rows = self.newer.get(table).into_iter().flatten();
-                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
-                rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
-            },
-        )
-    }
-
-    fn len(&self, table: usize) -> Result<u64, StoreError> {
-        let mut len = self.tables.len(table)?;
-        for (key, document) in self.newer.get(table).into_iter().flatten() {
-            let key = std::str::from_utf8(key).map_err(|_| StoreError::damaged("a row key is not UTF-8"))?;
-            let before = self.tables.get_many(table, &[key])?.pop().flatten().is_some();
-            len = len + u64::from(document.is_some()) - u64::from(before);
-        }
-        Ok(len)
+    fn changes(&self, table: usize, within: &dyn Fn(&str) -> bool) -> Vec<(String, Option<Bytes>)> {
+        let rows = self.0.get(table).into_iter().flatten();
+        let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+        rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
     }
 }
 

@@ -7,12 +7,12 @@ use super::{
     decode,
     journal::{is_journal, journal_table, journal_table_name},
     packed::DICTIONARIES,
-    rows::row_table,
+    rows::{digest, row_table, snapshot},
 };
 use crate::{
     crash,
     disk::{self, Checked, DiskError},
-    vocabulary::{Status, check_document},
+    vocabulary::{Scan, Status, check_document},
 };
 use redb::{
     Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value,
@@ -140,7 +140,7 @@ impl Store {
             into: record.home.as_ref().map(|home| home.into.clone()),
         };
         let rows = match generation.into {
-            None => RowSnapshot::open(read, &generation)?,
+            None => snapshot(read, &generation)?,
             Some(_) => self.rows(&generation)?,
         };
         Ok((generation, rows))
@@ -213,7 +213,7 @@ fn check_generation(
     for (index, table) in record.tables.iter().enumerate() {
         let mut after: Option<String> = None;
         loop {
-            let page = rows.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+            let page = rows.scan(index, Scan::page(after.as_deref()))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             report.rows += page.len() as u64;
@@ -235,7 +235,7 @@ fn check_generation(
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
     if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-        let found = rows.digest(generation)?;
+        let found = digest(rows, generation)?;
         if found != *sealed {
             report
                 .problems

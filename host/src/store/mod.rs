@@ -26,7 +26,6 @@ mod journal;
 mod kept;
 mod location;
 mod maintenance;
-pub mod merged;
 mod migrate;
 mod options;
 mod packed;

@@ -1,12 +1,12 @@
 //! Reading the rows of a generation.
 
 use super::{
-    super::{Generation, StoreError, rows::CommittedRows},
+    super::{Generation, StoreError},
     Pool,
     names::generation_table,
     pool::Connection,
 };
-use crate::vocabulary::from_json;
+use crate::vocabulary::{Page, ReadRows, Scan, from_json};
 use bytes::Bytes;
 use postgres::{fallible_iterator::FallibleIterator, types::Type};
 use std::sync::{
@@ -96,7 +96,9 @@ impl Drop for Snapshot {
     }
 }
 
-impl CommittedRows for HomeRows {
+impl ReadRows for HomeRows {
+    type Error = StoreError;
+
     fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let Some(name) = self.tables.get(table) else { return Ok(vec![None; keys.len()]) };
         // A key with this character is not there: it cannot be.
@@ -116,14 +118,8 @@ impl CommittedRows for HomeRows {
         Ok(keys.iter().map(|key| if key.contains('\0') { None } else { documents.next().flatten() }).collect())
     }
 
-    fn scan(
-        &self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<(String, Bytes)>, StoreError> {
+    fn scan(&self, table: usize, scan: Scan<'_>) -> Result<Page, StoreError> {
+        let Scan { prefix, after, limit, max_bytes } = scan;
         let Some(name) = self.tables.get(table) else { return Ok(Vec::new()) };
         if prefix.contains('\0') || limit == 0 {
             return Ok(Vec::new());
@@ -164,13 +160,6 @@ impl CommittedRows for HomeRows {
                 Ok((key, document))
             })
             .collect()
-    }
-
-    fn len(&self, table: usize) -> Result<u64, StoreError> {
-        let Some(name) = self.tables.get(table) else { return Ok(0) };
-        let statement = format!("SELECT count(*) FROM {name}");
-        let row = self.read(|connection| connection.client.query_one(&statement, &[]))?;
-        Ok(row.get::<_, i64>(0) as u64)
     }
 }
 
