@@ -1,13 +1,21 @@
 //! Backup, check and compaction of the store.
 
 use super::{
-    COMPONENTS, DataDir, Generation, LAYOUT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
-    Store, StoreError,
-    commit::{parked_table, parked_table_name, row_table_name},
-    decode,
-    journal::{is_journal, journal_table, journal_table_name},
-    packed::DICTIONARIES,
-    rows::{digest, row_table, snapshot},
+    LAYOUT, Store,
+    catalog::{
+        ProjectionRecord, RebuildRecord,
+        dead_letters::{parked_table, parked_table_name},
+        tables::{COMPONENTS, PROJECTIONS, REBUILDS, decode},
+    },
+    data_dir::DataDir,
+    embedded::{
+        self,
+        journal::{is_journal, journal_table, journal_table_name},
+        packed::DICTIONARIES,
+        tables::{row_table, row_table_name},
+    },
+    error::StoreError,
+    rows::{Generation, RowSnapshot, digest},
 };
 use crate::{
     crash,
@@ -133,14 +141,9 @@ impl Store {
         read: &ReadTransaction,
         record: &RebuildRecord,
     ) -> Result<(Generation, RowSnapshot), StoreError> {
-        let generation = Generation {
-            projection: record.checkpoint.projection_name.clone(),
-            number: record.generation,
-            tables: record.tables.clone(),
-            into: record.home.as_ref().map(|home| home.into.clone()),
-        };
+        let generation = Generation::of(record);
         let rows = match generation.into {
-            None => snapshot(read, &generation)?,
+            None => embedded::snapshot(read, &generation)?,
             Some(_) => self.rows(&generation)?,
         };
         Ok((generation, rows))

@@ -12,50 +12,35 @@
 //! [`newer_rows`]); whoever claims the generation after it, and whoever opens a store, brings the rows into their tables (see
 //! [`recover`]). Doing so more than once changes nothing, as long as the journal is applied in its order.
 
-use super::{
-    Generation, RebuildRecord, RowChange, Store, StoreError,
-    commit::{fenced, write_rows},
-    generations::record_in,
-};
+use super::tables::write_rows;
 use crate::{
-    crash,
-    disk::DiskError,
-    limits,
+    crash, limits,
+    store::{
+        catalog::RebuildRecord,
+        error::StoreError,
+        rows::{Generation, RowChange},
+    },
     vocabulary::{Known, NewerRows},
 };
 use bytes::Bytes;
-use redb::{
-    Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle,
-    WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
 use unspool_frame::{Write, WriteFrame, Writes};
 
 const PREFIX: &str = "journal/";
 
 /// The redb table that holds the journal of one generation.
-pub(super) fn journal_table_name(projection: &str, generation: u64) -> String {
+pub(in crate::store) fn journal_table_name(projection: &str, generation: u64) -> String {
     format!("{PREFIX}{projection}/{generation}")
 }
 
-pub(super) fn is_journal(table: &str) -> bool {
+pub(in crate::store) fn is_journal(table: &str) -> bool {
     table.starts_with(PREFIX)
 }
 
 /// Its type.
-pub(super) fn journal_table(name: &str) -> TableDefinition<'_, (u64, u32), &'static [u8]> {
+pub(in crate::store) fn journal_table(name: &str) -> TableDefinition<'_, (u64, u32), &'static [u8]> {
     TableDefinition::new(name)
-}
-
-/// Rows on their way from a journal into their tables.
-#[derive(Debug)]
-pub struct Settled<'a> {
-    /// The generation.
-    pub record: &'a RebuildRecord,
-    /// Some rows of the journal, for each table: each key once, in ascending order.
-    pub rows: Vec<Vec<RowChange>>,
-    /// Where these were the last rows of commits up to this number: their frames go.
-    pub through: Option<u64>,
 }
 
 /// Appends the rows of commit number `number`.
@@ -122,7 +107,7 @@ fn read(
 }
 
 /// Brings what a generation has in its journal into its tables.
-pub(super) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
+pub(in crate::store) fn recover(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
     let projection = record.checkpoint.projection_name.as_str();
     let name = journal_table_name(projection, record.generation);
     if !write.list_tables()?.any(|table| table.name() == name) {
@@ -161,41 +146,14 @@ impl NewerRows for Rows {
     }
 }
 
-impl Store {
-    /// Brings rows that were committed to a journal into their tables. The checkpoint stays where it is.
-    ///
-    /// # Errors
-    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
-    pub fn settle_rows(&self, settled: &Settled<'_>) -> Result<(), StoreError> {
-        let (projection, generation) = (settled.record.checkpoint.projection_name.as_str(), settled.record.generation);
-        let mut write = self.db.begin_write()?;
-        // Durable with the next commit: until then the journal has them.
-        write.set_durability(Durability::None).map_err(|e| DiskError::Write(e.to_string()))?;
-        let now = record_in(&write, projection, generation)?;
-        if now.attempt != settled.record.attempt {
-            return Err(fenced(projection, generation));
-        }
-        write_rows(&write, &now, &settled.rows)?;
-        if let Some(through) = settled.through {
-            let mut journal = write.open_table(journal_table(&journal_table_name(projection, generation)))?;
-            journal.retain_in(..=(through, u32::MAX), |_, _| false)?;
-        }
-        crash::point("settle.written");
-        write.commit()?;
-        crash::point("settle.after");
-        Ok(())
-    }
-
-    /// Brings what an earlier process left in journals into tables. For a store that has just been opened.
-    pub(super) fn recover_journals(&self) -> Result<(), StoreError> {
-        let read = self.db.begin_read()?;
-        if !read.list_tables()?.any(|table| is_journal(table.name())) {
-            return Ok(());
-        }
-        let write = self.db.begin_write()?;
-        for record in self.all_rebuilds()? {
-            recover(&write, &record)?;
-        }
-        Ok(write.commit()?)
-    }
+/// Drops the frames of the commits up to `number`: their rows are in their tables.
+pub(in crate::store) fn forget_through(
+    write: &WriteTransaction,
+    projection: &str,
+    generation: u64,
+    number: u64,
+) -> Result<(), StoreError> {
+    let mut journal = write.open_table(journal_table(&journal_table_name(projection, generation)))?;
+    journal.retain_in(..=(number, u32::MAX), |_, _| false)?;
+    Ok(())
 }
