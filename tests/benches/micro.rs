@@ -14,13 +14,13 @@ use std::{hint::black_box, os::unix::fs::FileExt, sync::Arc, time::Duration};
 use unspool::{
     disk::StorageBackend,
     pipeline::overlay::{Overlay, Reached, View, changes},
-    plugin::{ReadRows, RowWrite},
+    plugin::RowWrite,
     source::log::EventLog,
     store::{
         AttemptStart, Commit, DataDir, NewRebuild, Priority, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
         RowChange, Store,
     },
-    vocabulary::{Description, Position, StageReport, Status, from_json},
+    vocabulary::{Description, Position, ReadRows, StageReport, Status, from_json},
 };
 use unspool_frame::{Chunk, Event, TableDescription, Write, WriteFrame, Writes, chunk_header};
 use unspool_tests::history;
@@ -169,7 +169,8 @@ fn overlays(criterion: &mut Criterion) {
         bencher.iter_batched(|| writes(0, 500), |writes| put(&overlay, writes), BatchSize::SmallInput);
     });
     for (name, keys) in [("get-500-there", keys(0)), ("get-500-new", keys(1 << 40))] {
-        let mut rows = view.reader();
+        let rows = view.reader();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         group.bench_function(name, |bencher| bencher.iter(|| rows.get_many(0, black_box(&keys)).expect("rows")));
     }
     let layer = [overlay.take()];

@@ -15,7 +15,7 @@ use unspool::{
     rebuild::{Options, Supervisor},
     source::{Sources, event_file::EventFile, file::FileSources, log::EventLog},
     store::{Generation, Store},
-    vocabulary::{canonical, from_json, to_json},
+    vocabulary::{Scan, canonical, from_json, to_json},
 };
 
 /// The projections of every machine. `faulty` fails at an event `Error`, unless its fixed build is in place.
@@ -193,7 +193,7 @@ impl Machine {
     pub fn rows(&self, generation: &Generation) -> BTreeMap<String, Rows> {
         let snapshot = self.store.rows(generation).expect("rows");
         let table = |index: usize| -> Rows {
-            let page = snapshot.scan(index, "", None, usize::MAX, usize::MAX).expect("rows");
+            let page = snapshot.scan(index, Scan::ALL).expect("rows");
             page.into_iter().map(|(key, document)| (key, to_json(&document).expect("a document"))).collect()
         };
         generation.tables.iter().enumerate().map(|(index, name)| (name.clone(), table(index))).collect()

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     export::Survey,
-    limits,
     store::{Generation, RowSnapshot},
+    vocabulary::Scan,
 };
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ impl Table<'_> {
     ) -> Result<bool, ControlError> {
         let (mut left, mut after) = (limit, None::<String>);
         while left > 0 {
-            let page = self.rows.scan(self.index, prefix, after.as_deref(), left, limits::SCAN_BYTES)?;
+            let page = self.rows.scan(self.index, Scan { prefix, limit: left, ..Scan::page(after.as_deref()) })?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             left -= page.len();

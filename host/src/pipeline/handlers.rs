@@ -16,10 +16,9 @@ use super::{
 use crate::{
     limits,
     plugin::{CallError, Outcome, thread_cpu_time},
-    store::{self, Generation, OnError, StoreError},
+    store::{Generation, OnError, StoreError},
     vocabulary::{EventFailure, FailureKind, Mark, Position, Status},
 };
-use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
@@ -79,12 +78,7 @@ const RATE_SLACK: Duration = Duration::from_millis(100);
 impl<'a> Handlers<'a> {
     fn new(attempt: &'a Attempt, size: &'a CallSize, sharing: Option<Sharing>) -> Result<Handlers<'a>, StoreError> {
         let record = &attempt.record;
-        let generation = Generation {
-            projection: record.checkpoint.projection_name.clone(),
-            number: record.generation,
-            tables: record.tables.clone(),
-            into: record.home.as_ref().map(|home| home.into.clone()),
-        };
+        let generation = Generation::of(record);
         let parking = match attempt.retry {
             Some(_) => Parking::again(),
             None => Parking::load(&attempt.store, &generation, record.parked)?,
@@ -239,9 +233,10 @@ impl<'a> Handlers<'a> {
             None => self.noted_before(chunk, one_call(self.attempt, chunk, self.view.reader())?),
         };
         self.size.learn(chunk.len(), thread_cpu_time().saturating_sub(started));
-        if self.attempt.record.home.is_some() {
-            self.make_homely(&mut outcome).map_err(CallError::Failed)?;
-        }
+        // What a handler reads does not depend on what has been committed yet.
+        let rows = outcome.writes.iter_mut().map(|write| (write.table, &write.key, &mut write.document));
+        let normalized = self.attempt.store.normalize(&self.attempt.record, rows);
+        normalized.map_err(|e| CallError::Failed(EventFailure::permanent(FailureKind::BadOutput, e.to_string())))?;
         Ok(outcome)
     }
 
@@ -253,23 +248,6 @@ impl<'a> Handlers<'a> {
         let (Some(handled), Some(sharing)) = (before, sharing) else { return outcome };
         let noted = sharing.handle(self.attempt, &chunk.first(handled), || self.view.reader());
         noted.filter(|noted| noted.failure.is_some()).unwrap_or(outcome)
-    }
-
-    /// Brings documents into the form in which they come back from the database in which they are to live: what a handler
-    /// reads does not depend on what has been committed yet.
-    fn make_homely(&self, outcome: &mut Outcome) -> Result<(), EventFailure> {
-        let record = &self.attempt.record;
-        for write in &mut outcome.writes {
-            let key = String::from_utf8_lossy(&write.key);
-            let document = store::homely(&key, write.document.as_deref()).map_err(|problem| {
-                let table = record.tables.get(write.table).map_or("", String::as_str);
-                let key: String = key.chars().take(100).collect();
-                let message = format!("{}/{table} row {}: {problem}", self.name(), key.escape_debug());
-                EventFailure::permanent(FailureKind::BadOutput, message)
-            })?;
-            write.document = document.map(Bytes::from);
-        }
-        Ok(())
     }
 
     /// Puts an outcome into the overlay; a failure learns which event it is about.

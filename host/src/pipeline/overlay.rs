@@ -9,9 +9,9 @@
 use super::{chunk::LastEvent, owners::Looked};
 use crate::{
     limits,
-    plugin::{ReadRows, RowWrite},
-    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError, merged},
-    vocabulary::{EventFailure, FailureKind, Mark, Position},
+    plugin::RowWrite,
+    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
+    vocabulary::{EventFailure, FailureKind, Known, Layered, Mark, NewerRows, Page, Position, ReadRows, Scan},
 };
 use ahash::{AHashMap, RandomState};
 use bytes::Bytes;
@@ -190,8 +190,8 @@ impl Overlay {
 }
 
 impl Layers {
-    /// The row as the layers have it: `None` where they do not know it.
-    fn get(&self, table: usize, key: &str) -> Option<Option<Bytes>> {
+    /// The row as the layers have it.
+    fn get(&self, table: usize, key: &str) -> Known {
         let known = self.newest_first().find_map(|layer| layer.tables.get(table)?.get(key.as_bytes()).cloned());
         known.or_else(|| {
             let written = self.written.as_ref()?.contains(&(table, key.as_bytes()));
@@ -208,12 +208,28 @@ impl Layers {
     }
 }
 
+impl NewerRows for Arc<Overlay> {
+    /// Looks for all keys under one lock.
+    fn known(&self, table: usize, keys: &[&str]) -> Vec<Known> {
+        let layers = self.lock();
+        keys.iter().map(|key| layers.get(table, key)).collect()
+    }
+
+    /// Layers are not sorted: this looks at all their rows of the table.
+    fn changes(&self, table: usize, within: &dyn Fn(&str) -> bool) -> Vec<(String, Option<Bytes>)> {
+        let layers = self.lock();
+        let rows = layers.oldest_first().filter_map(|layer| layer.tables.get(table)).flatten();
+        let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+        rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
+    }
+}
+
 /// The rows of a rebuild as its handlers see them: the overlay over the committed ones.
 pub struct View {
     overlay: Arc<Overlay>,
     store: Store,
     generation: Generation,
-    snapshot: Arc<RowSnapshot>,
+    snapshot: RowSnapshot,
     /// How many of the taken layers, the oldest ones, the snapshot contains.
     contained: usize,
 }
@@ -224,10 +240,10 @@ impl View {
     /// # Errors
     /// When the store cannot be read.
     pub fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
-        let snapshot = Arc::new(store.newest_rows(&generation)?);
+        let snapshot = store.newest_rows(&generation)?;
         let mut empty = true;
         for table in 0..generation.tables.len() {
-            empty &= snapshot.scan(table, "", None, 1, 0)?.is_empty();
+            empty &= snapshot.scan(table, Scan { limit: 1, ..Scan::ALL })?.is_empty();
         }
         if empty {
             let filter =
@@ -243,7 +259,7 @@ impl View {
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         let settled = self.overlay.settled();
         if settled > self.contained {
-            self.snapshot = Arc::new(self.store.newest_rows(&self.generation)?);
+            self.snapshot = self.store.newest_rows(&self.generation)?;
             self.contained = settled;
             let mut layers = self.overlay.lock();
             let contained = &layers.taken[..settled];
@@ -260,14 +276,14 @@ impl View {
 
     /// A reader for one chunk.
     pub fn reader(&self) -> ChunkRows {
-        ChunkRows { overlay: self.overlay.clone(), snapshot: self.snapshot.clone(), looked: None }
+        let (newer, older) = (self.overlay.clone(), self.snapshot.clone());
+        ChunkRows { rows: Layered { newer, older }, looked: None }
     }
 }
 
 /// What the plugin reads while it handles one chunk.
 pub struct ChunkRows {
-    overlay: Arc<Overlay>,
-    snapshot: Arc<RowSnapshot>,
+    rows: Layered<Arc<Overlay>, RowSnapshot>,
     looked: Option<Arc<Mutex<Looked>>>,
 }
 
@@ -290,54 +306,17 @@ fn unreadable(error: StoreError) -> EventFailure {
 }
 
 impl ReadRows for ChunkRows {
-    fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
-        self.note(|looked| looked.at(table, key));
-        if let Some(known) = self.overlay.lock().get(table, key) {
-            return Ok(known);
-        }
-        self.snapshot.get(table, key).map_err(unreadable)
-    }
+    type Error = EventFailure;
 
-    /// Looks into the layers for all keys under one lock, and into the snapshot for those that they do not know.
-    fn get_many(&mut self, table: usize, keys: &[String]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, EventFailure> {
         self.note(|looked| keys.iter().for_each(|key| looked.at(table, key)));
-        let known: Vec<_> = {
-            let layers = self.overlay.lock();
-            keys.iter().map(|key| layers.get(table, key)).collect()
-        };
-        let unknown = known.iter().zip(keys).filter(|(known, _)| known.is_none()).map(|(_, key)| key.as_str());
-        let unknown: Vec<&str> = unknown.collect();
-        let read = if unknown.is_empty() {
-            Vec::new()
-        } else {
-            self.snapshot.get_many(table, &unknown).map_err(unreadable)?
-        };
-        let mut read = read.into_iter();
-        Ok(known.into_iter().map(|known| known.unwrap_or_else(|| read.next().flatten())).collect())
+        self.rows.get_many(table, keys).map_err(unreadable)
     }
 
-    /// Merges a page of the snapshot with the overlay's rows of the same range. The overlay is not sorted: a scan looks
-    /// at all its rows of the table.
-    fn scan(
-        &mut self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        let page = merged::scan(
-            merged::Range { prefix, after, limit, max_bytes },
-            |after| self.snapshot.scan(table, prefix, after, limit, max_bytes).map_err(unreadable),
-            |within| {
-                let layers = self.overlay.lock();
-                let rows = layers.oldest_first().filter_map(|layer| layer.tables.get(table)).flatten();
-                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
-                rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
-            },
-        )?;
+    fn scan(&self, table: usize, scan: Scan<'_>) -> Result<Page, EventFailure> {
+        let page = self.rows.scan(table, scan).map_err(unreadable)?;
         self.note(|looked| {
-            looked.through(table, prefix);
+            looked.through(table, scan.prefix);
             page.iter().for_each(|(key, _)| looked.at(table, key));
         });
         Ok(page)

@@ -3,10 +3,13 @@
 use super::chunk::Chunk;
 use crate::{
     limits,
-    plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
+    plugin::{CallError, Outcome, Plugin, RowWrite},
     source::{Source, SourceError},
-    store::{Commit, RebuildRecord, RowChange, Store, StoreError, merged},
-    vocabulary::{BlockEvent, EventFailure, FailureKind, Matcher, Position, now_ms},
+    store::{Commit, RebuildRecord, RowChange, Store, StoreError},
+    vocabulary::{
+        BlockEvent, EventFailure, FailureKind, Known, Layered, Matcher, NewerRows, NoRows, Page, Position, ReadRows,
+        Scan, now_ms,
+    },
 };
 use bytes::Bytes;
 use std::{
@@ -242,33 +245,31 @@ impl Rows {
 }
 
 impl ReadRows for Rows {
-    fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
-        let row = (table, Bytes::copy_from_slice(key.as_bytes()));
-        if let Some(known) = self.changes().get(&row) {
-            return Ok(known.clone());
-        }
-        self.sought().rows.insert(row);
-        Ok(None)
+    type Error = EventFailure;
+
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+        let known = self.known(table, keys);
+        let missed = keys.iter().zip(&known).filter(|(_, known)| known.is_none());
+        self.sought().rows.extend(missed.map(|(key, _)| (table, Bytes::copy_from_slice(key.as_bytes()))));
+        Ok(known.into_iter().map(Option::flatten).collect())
     }
 
-    fn scan(
-        &mut self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        self.sought().scans.insert((table, prefix.to_owned()));
-        merged::scan(
-            merged::Range { prefix, after, limit, max_bytes },
-            |_| Ok(Vec::new()),
-            |within| {
-                let changes = self.changes();
-                let rows = changes.iter().filter(|((changed, _), _)| *changed == table);
-                let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
-                rows.filter_map(|((_, at), document)| Some((key(at)?.to_owned(), document.clone()))).collect()
-            },
-        )
+    fn scan(&self, table: usize, scan: Scan<'_>) -> Result<Page, EventFailure> {
+        self.sought().scans.insert((table, scan.prefix.to_owned()));
+        Layered { newer: self.clone(), older: NoRows }.scan(table, scan)
+    }
+}
+
+impl NewerRows for Rows {
+    fn known(&self, table: usize, keys: &[&str]) -> Vec<Known> {
+        let changes = self.changes();
+        keys.iter().map(|key| changes.get(&(table, Bytes::copy_from_slice(key.as_bytes()))).cloned()).collect()
+    }
+
+    fn changes(&self, table: usize, within: &dyn Fn(&str) -> bool) -> Vec<(String, Option<Bytes>)> {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = changes.iter().filter(|((changed, _), _)| *changed == table);
+        let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
+        rows.filter_map(|((_, at), document)| Some((key(at)?.to_owned(), document.clone()))).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::guard::{Ended, Log, MemoryGuard, watch};
 use super::outcome::{Outcome, bad, brief, table_index, validate};
 use super::wit::{Projection, ProjectionPre, logger, read_model};
 use crate::limits;
-use crate::vocabulary::{Description, EventFailure};
+use crate::vocabulary::{Description, EventFailure, ReadRows, Scan};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -20,59 +20,9 @@ const COMPONENT_HANDLES: usize = 1000;
 /// Keys of one `get-many`. A call cannot be stopped inside an import, so that one answer must not take long.
 const READ_KEYS: usize = 1 << 16;
 
-/// Rows as they are after every event before the chunk: what the imports `get-many` and `scan` read.
-///
-/// Tables are indices into the plugin's [`Description::tables`]. A failure ends the call and is its result, so that its
-/// `transient` decides whether the chunk is tried again.
-pub trait ReadRows: Send {
-    /// The document of one row; `None` where there is none.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn get(&mut self, table: usize, key: &str) -> std::result::Result<Option<Bytes>, EventFailure>;
-
-    /// The documents of several rows of one table, in the order asked for.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn get_many(&mut self, table: usize, keys: &[String]) -> std::result::Result<Vec<Option<Bytes>>, EventFailure> {
-        keys.iter().map(|key| self.get(table, key)).collect()
-    }
-
-    /// Up to `limit` rows whose key starts with `prefix` and is greater than `after`, in ascending byte order of the
-    /// keys, ending early where keys and documents together would exceed `max_bytes`. The first row always fits.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn scan(
-        &mut self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> std::result::Result<Vec<(String, Bytes)>, EventFailure>;
-}
-
-/// No rows: what `describe` meets.
-pub(super) struct NoRows;
-
-impl ReadRows for NoRows {
-    fn get(&mut self, _table: usize, _key: &str) -> std::result::Result<Option<Bytes>, EventFailure> {
-        Ok(None)
-    }
-
-    fn scan(
-        &mut self,
-        _table: usize,
-        _prefix: &str,
-        _after: Option<&str>,
-        _limit: usize,
-        _max_bytes: usize,
-    ) -> std::result::Result<Vec<(String, Bytes)>, EventFailure> {
-        Ok(Vec::new())
-    }
-}
+/// Rows as they are after every event before the chunk: what the imports `get-many` and `scan` read. A failure ends the
+/// call and is its result, so that its `transient` decides whether the chunk is tried again.
+type Rows = Box<dyn ReadRows<Error = EventFailure> + Send>;
 
 /// A plugin that is ready to handle chunks. Cheap to clone.
 #[derive(Clone)]
@@ -113,7 +63,7 @@ impl Plugin {
     pub fn handle(
         &self,
         chunk: &[u8],
-        rows: impl ReadRows + 'static,
+        rows: impl ReadRows<Error = EventFailure> + Send + 'static,
         stop: &Arc<AtomicBool>,
     ) -> std::result::Result<Outcome, CallError> {
         let Loaded { engine, pre, description, digest } = &*self.loaded;
@@ -171,11 +121,11 @@ pub(super) struct Call {
     memory: MemoryGuard,
     log: Log,
     description: Arc<Description>,
-    rows: Box<dyn ReadRows>,
+    rows: Rows,
 }
 
 impl Call {
-    pub(super) fn new(engine: &Engine, description: Arc<Description>, rows: Box<dyn ReadRows>) -> Call {
+    pub(super) fn new(engine: &Engine, description: Arc<Description>, rows: Rows) -> Call {
         Call { memory: MemoryGuard::new(engine.memory_bytes()), log: Log::default(), description, rows }
     }
 
@@ -197,6 +147,7 @@ impl read_model::Host for Call {
         }
         let mut documents = Vec::with_capacity(keys.len());
         let mut bytes = 0;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         for document in self.rows.get_many(index, &keys).map_err(Ended::Failed)? {
             bytes += document.as_ref().map_or(0, Bytes::len);
             if bytes > limits::GUEST_OUTPUT_BYTES {
@@ -216,10 +167,9 @@ impl read_model::Host for Call {
         limit: u32,
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let index = self.table(&table)?;
-        let rows = self
-            .rows
-            .scan(index, &prefix, after.as_deref(), limit as usize, limits::SCAN_BYTES)
-            .map_err(Ended::Failed)?;
+        let scan =
+            Scan { prefix: &prefix, after: after.as_deref(), limit: limit as usize, max_bytes: limits::SCAN_BYTES };
+        let rows = self.rows.scan(index, scan).map_err(Ended::Failed)?;
         Ok(rows.into_iter().map(|(key, document)| (key, Vec::from(document))).collect())
     }
 }

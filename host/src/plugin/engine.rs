@@ -1,12 +1,12 @@
 //! The engine: one per host.
 
 use super::cache::{Compiled, CompiledCache};
-use super::call::{Call, NoRows, Plugin, run};
+use super::call::{Call, Plugin, run};
 use super::compile;
 use super::error::{CallError, PluginError};
 use super::wit::{Projection, ProjectionPre};
 use crate::limits;
-use crate::vocabulary::{Complexity, Description, EventFailure, FailureKind, Partitioning, validate};
+use crate::vocabulary::{Complexity, Description, EventFailure, FailureKind, NoRows, Partitioning, validate};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

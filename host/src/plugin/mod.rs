@@ -42,7 +42,7 @@ mod wit;
 mod world;
 
 pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
-pub use call::{Plugin, ReadRows};
+pub use call::Plugin;
 pub use compile::{COMPILE, THIS_PROGRAM, compile_for_another_process};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};

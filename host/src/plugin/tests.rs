@@ -4,7 +4,7 @@ mod hostile;
 use super::wit::WIT;
 use super::*;
 use crate::limits;
-use crate::vocabulary::{EventFailure, FailureKind};
+use crate::vocabulary::{EventFailure, FailureKind, Page, ReadRows, Scan};
 use guest::{Rows, chunk, component, description, engine, guest, module, never};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -158,18 +158,12 @@ mod calls {
     fn a_failing_store_ends_the_call_as_it_says() {
         struct Broken;
         impl ReadRows for Broken {
-            fn get(&mut self, _: usize, _: &str) -> Result<Option<bytes::Bytes>, EventFailure> {
+            type Error = EventFailure;
+            fn get_many(&self, _: usize, _: &[&str]) -> Result<Vec<Option<bytes::Bytes>>, EventFailure> {
                 Err(EventFailure::transient(FailureKind::Store, "disk gone"))
             }
-            fn scan(
-                &mut self,
-                _: usize,
-                _: &str,
-                _: Option<&str>,
-                _: usize,
-                _: usize,
-            ) -> Result<Vec<(String, bytes::Bytes)>, EventFailure> {
-                Ok(Vec::new())
+            fn scan(&self, _: usize, _: Scan<'_>) -> Result<Page, EventFailure> {
+                Ok(Page::new())
             }
         }
         let body = "(i32.store (i32.const 256) (i32.const 185)) (i32.store (i32.const 260) (i32.const 1))

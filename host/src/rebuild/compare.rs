@@ -1,9 +1,8 @@
 //! Compares two generations row by row.
 
 use crate::{
-    limits,
     store::{Generation, RowSnapshot, Store, StoreError},
-    vocabulary::{canonical, to_json},
+    vocabulary::{Scan, canonical, to_json},
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -180,7 +179,7 @@ impl<'a> Rows<'a> {
             return Ok(Some(row));
         }
         let Some(table) = self.table else { return Ok(None) };
-        let page = self.snapshot.scan(table, "", self.after.as_deref(), usize::MAX, limits::SCAN_BYTES)?;
+        let page = self.snapshot.scan(table, Scan::page(self.after.as_deref()))?;
         match page.last() {
             Some((last, _)) => self.after = Some(last.clone()),
             None => self.table = None,

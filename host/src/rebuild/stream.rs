@@ -11,7 +11,7 @@ use crate::{
     plugin::Plugin,
     source::Source,
     store::{BuiltRange, RebuildRecord},
-    vocabulary::{Partitioning, Position},
+    vocabulary::{Partitioning, Position, Scan},
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -160,7 +160,8 @@ fn foreign(
     for (table, prefix) in scanned {
         let mut after: Option<String> = None;
         loop {
-            let page = now.scan(*table, prefix, after.as_deref(), limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
+            let page =
+                now.scan(*table, Scan { prefix, limit: limits::RETRY_EVENTS, ..Scan::page(after.as_deref()) })?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             let rows = page.into_iter().map(|(key, _)| (*table, Bytes::from(key)));

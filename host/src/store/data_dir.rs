@@ -14,7 +14,7 @@ use std::{
 /// | `log.redb` | the embedded event log |
 /// | `kept` | which of the two there have been: they are not made anew when they are missing |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
-/// | `unspool.toml` | what operators have settled: named sources, homes of read models |
+/// | `unspool.toml` | what operators have settled: named sources, databases of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
 /// | `control.sock` | the socket of the running host |
 /// | `host.log` | what a detached host says |

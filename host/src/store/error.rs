@@ -44,6 +44,11 @@ impl StoreError {
         matches!(self, StoreError::Postgres { transient: true, .. })
     }
 
+    /// Another attempt has the generation.
+    pub(super) fn fenced(projection: &str, generation: u64) -> StoreError {
+        StoreError::Fenced { projection: projection.to_owned(), generation }
+    }
+
     /// Names what was being read, where the file turned out to be damaged there.
     pub(super) fn reading(self, what: impl std::fmt::Display) -> StoreError {
         match self {

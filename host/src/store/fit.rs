@@ -5,8 +5,10 @@
 //! the middle of a switch of readers. What changes while it is looked at is bracketed by what the store says before and after.
 
 use super::{
-    ProjectionRecord, RebuildRecord, Store, StoreError,
-    home::{GenerationThere, Standing, make_room},
+    Store,
+    catalog::{ProjectionRecord, RebuildRecord},
+    error::StoreError,
+    external::{ExternalRows, GenerationThere, Standing},
 };
 use std::collections::BTreeSet;
 
@@ -57,14 +59,14 @@ impl Store {
     /// [`StoreError::Refused`] in that case, with what each of them says; when the database cannot be reached.
     pub fn refuse_misfit(&self, projection: &str, asked: Option<u64>, into: Option<&str>) -> Result<(), StoreError> {
         let told = self.told(projection)?;
-        let mut homes: BTreeSet<String> = into.map(str::to_owned).into_iter().collect();
+        let mut databases: BTreeSet<String> = into.map(str::to_owned).into_iter().collect();
         for number in [told.owner.live, asked].into_iter().flatten() {
-            homes.extend(told.record(number).and_then(|record| record.home.as_ref()).map(|home| home.into.clone()));
+            databases.extend(told.record(number).and_then(|record| record.home.as_ref()).map(|home| home.into.clone()));
         }
-        for into in homes {
+        for into in databases {
             if let Some(misfit) = self.misfit(projection, asked, &into)? {
                 let remedy = match misfit {
-                    Misfit::Foreign => make_room(projection),
+                    Misfit::Foreign => self.databases.open(&into)?.make_room(projection),
                     Misfit::Apart(_) => format!(
                         "one of the two was restored from an older copy: go back to copies of one time, or unspool rebuild \
                          {projection} --restart builds a new generation in both"
@@ -82,10 +84,10 @@ impl Store {
     /// When the store cannot be read, or a database not be reached.
     pub(super) fn misfits(&self, projection: &str) -> Result<Vec<String>, StoreError> {
         let told = self.told(projection)?;
-        let homes: BTreeSet<String> =
+        let databases: BTreeSet<String> =
             told.records.iter().filter_map(|record| record.home.as_ref().map(|home| home.into.clone())).collect();
         let mut problems = Vec::new();
-        for into in homes {
+        for into in databases {
             if let Some(misfit) = self.misfit(projection, None, &into)? {
                 problems.push(format!("{projection}: {}", misfit.said(projection, &into)));
             }
@@ -94,11 +96,11 @@ impl Store {
     }
 
     fn misfit(&self, projection: &str, asked: Option<u64>, into: &str) -> Result<Option<Misfit>, StoreError> {
-        let pool = self.homes.open(into)?;
+        let database = self.databases.open(into)?;
         let before = self.told(projection)?;
-        let there = pool.standing(projection)?;
+        let there = database.standing(projection)?;
         let after = self.told(projection)?;
-        Ok(compare(into, asked, &before, &there, &after))
+        Ok(compare(&*database, into, asked, &before, &there, &after))
     }
 
     fn told(&self, projection: &str) -> Result<Told, StoreError> {
@@ -107,7 +109,14 @@ impl Store {
 }
 
 /// Why what the database says is nothing that the store may have done.
-fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, after: &Told) -> Option<Misfit> {
+fn compare(
+    database: &dyn ExternalRows,
+    into: &str,
+    asked: Option<u64>,
+    before: &Told,
+    there: &Standing,
+    after: &Told,
+) -> Option<Misfit> {
     let projection = &after.owner.description.name;
     let number = |number: Option<u64>| number.map_or("none".to_owned(), |number| number.to_string());
     let live = after.there(after.owner.live, into);
@@ -151,7 +160,7 @@ fn compare(into: &str, asked: Option<u64>, before: &Told, there: &Standing, afte
     }
     let shows = there.live.and_then(|number| Some((number, after.record(number)?)));
     if let Some((number, record)) = shows
-        && let Some((view, shown)) = there.astray(projection, number, &record.tables)
+        && let Some((view, shown)) = database.astray(there, projection, number, &record.tables)
     {
         return Some(Misfit::Apart(match shown {
             Some(shown) => format!(

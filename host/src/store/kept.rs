@@ -1,6 +1,6 @@
 //! What a data directory is known to keep: a file that is missing or empty is not made anew where something was in it.
 
-use super::{DataDir, Store, StoreError};
+use super::{Store, data_dir::DataDir, error::StoreError};
 use crate::{
     disk::{DiskError, KEPT},
     vocabulary::Position,

@@ -6,8 +6,13 @@
 //! copy's own anyway.
 
 use super::{
-    DataDir, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
-    generations::owner_in,
+    Store,
+    catalog::{
+        ProjectionRecord,
+        tables::{PROJECTIONS, decode, encode, owner_in, put_owner, put_record, rebuilds_in},
+    },
+    data_dir::DataDir,
+    error::StoreError,
 };
 use crate::disk::{DiskError, META};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -133,7 +138,7 @@ impl Store {
                 self.rebuilds(name)?.into_iter().filter_map(|record| record.home).map(|home| home.into).collect();
             databases.dedup();
             for into in databases {
-                self.homes.open(&into)?.hand_over(name, old, &new)?;
+                self.databases.open(&into)?.hand_over(name, old, &new)?;
             }
             owners.push((name.clone(), new));
         }
@@ -141,16 +146,11 @@ impl Store {
         for (name, new) in owners {
             let mut owner = owner_in(&write, &name)?;
             owner.owner = Some(new.clone());
-            write.open_table(PROJECTIONS)?.insert(name.as_str(), encode(&owner)?.as_slice())?;
-            let mut rebuilds = write.open_table(REBUILDS)?;
-            let mut records: Vec<RebuildRecord> = Vec::new();
-            for entry in rebuilds.range((name.as_str(), 0)..=(name.as_str(), u64::MAX))? {
-                records.push(decode(&name, entry?.1.value())?);
-            }
-            for mut record in records {
+            put_owner(&write, &owner)?;
+            for mut record in rebuilds_in(&write, &name)? {
                 let Some(home) = &mut record.home else { continue };
                 home.owner.clone_from(&new);
-                rebuilds.insert((name.as_str(), record.generation), encode(&record)?.as_slice())?;
+                put_record(&write, &record)?;
             }
             adopted.projections.push(name);
         }

@@ -1,18 +1,26 @@
 //! Backup, check and compaction of the store.
 
 use super::{
-    COMPONENTS, DataDir, Generation, LAYOUT, PROJECTIONS, ProjectionRecord, REBUILDS, RebuildRecord, RowSnapshot,
-    Store, StoreError,
-    commit::{parked_table, parked_table_name, row_table_name},
-    decode,
-    journal::{is_journal, journal_table, journal_table_name},
-    packed::DICTIONARIES,
-    rows::row_table,
+    LAYOUT, Store,
+    catalog::{
+        ProjectionRecord, RebuildRecord,
+        dead_letters::{parked_table, parked_table_name},
+        tables::{COMPONENTS, PROJECTIONS, REBUILDS, decode},
+    },
+    data_dir::DataDir,
+    embedded::{
+        self,
+        journal::{is_journal, journal_table, journal_table_name},
+        packed::DICTIONARIES,
+        tables::{row_table, row_table_name},
+    },
+    error::StoreError,
+    rows::{Generation, RowSnapshot, digest},
 };
 use crate::{
     crash,
     disk::{self, Checked, DiskError},
-    vocabulary::{Status, check_document},
+    vocabulary::{Scan, Status, check_document},
 };
 use redb::{
     Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value,
@@ -133,14 +141,9 @@ impl Store {
         read: &ReadTransaction,
         record: &RebuildRecord,
     ) -> Result<(Generation, RowSnapshot), StoreError> {
-        let generation = Generation {
-            projection: record.checkpoint.projection_name.clone(),
-            number: record.generation,
-            tables: record.tables.clone(),
-            into: record.home.as_ref().map(|home| home.into.clone()),
-        };
+        let generation = Generation::of(record);
         let rows = match generation.into {
-            None => RowSnapshot::open(read, &generation)?,
+            None => embedded::snapshot(read, &generation)?,
             Some(_) => self.rows(&generation)?,
         };
         Ok((generation, rows))
@@ -213,7 +216,7 @@ fn check_generation(
     for (index, table) in record.tables.iter().enumerate() {
         let mut after: Option<String> = None;
         loop {
-            let page = rows.scan(index, "", after.as_deref(), usize::MAX, crate::limits::SCAN_BYTES)?;
+            let page = rows.scan(index, Scan::page(after.as_deref()))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             report.rows += page.len() as u64;
@@ -235,7 +238,7 @@ fn check_generation(
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
     if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-        let found = rows.digest(generation)?;
+        let found = digest(rows, generation)?;
         if found != *sealed {
             report
                 .problems

@@ -6,69 +6,71 @@
 //! | `components` | plugin digest | the component's bytes |
 //! | `projections` | projection | [`ProjectionRecord`], MessagePack |
 //! | `rebuilds` | (projection, generation) | [`RebuildRecord`], MessagePack |
-//! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack, packed (see `packed.rs`) |
+//! | `rows/PROJECTION/GENERATION/TABLE` | row key | the row's document, MessagePack, packed (see `embedded/packed.rs`) |
 //! | `dictionaries` | row table | what its documents are packed against |
-//! | `journal/PROJECTION/GENERATION` | (commit, frame) | rows that are not in their tables yet (see `journal.rs`) |
+//! | `journal/PROJECTION/GENERATION` | (commit, frame) | rows that are not in their tables yet (see `embedded/journal.rs`) |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
 //!
-//! The rows of a generation may live in a PostgreSQL database instead (see `home/`); its record is here all the same.
+//! The rows of a generation may live in a database instead (see `postgres/`); its record is here all the same.
 //!
-//! [`Store::commit`] is the only function that moves a checkpoint. It does so in the transaction that writes the rows.
+//! | folder or file | what it has |
+//! |---|---|
+//! | `catalog` | records of projections and generations, promotion, dead letters |
+//! | `embedded` | rows that live in the store |
+//! | `external`, `databases` | what a database with rows must do, and which there are |
+//! | `postgres` | PostgreSQL as one |
+//! | `coordinator` | keeps catalog and rows in step, wherever they live: commit, claim, switch. It alone knows both |
+//! | `commit`, `rows` | what is put in, and how rows are read |
+//! | `fit`, `location`, `kept`, `data_dir` | whether files and databases belong together |
+//! | `maintenance` | backup, check, compaction |
+//!
+//! [`Store::commit`] and [`Store::begin_attempt`], where a database is one commit ahead, are the only ones that move a
+//! checkpoint, both by one function (`coordinator/commit.rs`). It does so in the transaction that writes the rows.
 
-mod at_home;
+mod catalog;
 mod commit;
+mod coordinator;
 mod data_dir;
+mod databases;
+mod embedded;
 mod error;
+mod external;
 mod fit;
-mod generations;
-mod home;
-mod journal;
 mod kept;
 mod location;
 mod maintenance;
-pub mod merged;
-mod migrate;
-mod options;
-mod packed;
-mod parked;
-mod readers;
-mod records;
-mod registry;
+mod postgres;
 mod rows;
 
-pub use commit::{Commit, RowChange};
+pub use catalog::{
+    Allow, AttemptStart, BuiltRange, Home, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,
+    Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
+};
+pub use commit::Commit;
+pub use coordinator::Settled;
 pub use data_dir::DataDir;
 pub use error::StoreError;
-pub use generations::{AttemptStart, NewRebuild};
-pub use home::{Home, homely};
-pub use journal::Settled;
 pub use location::Adopted;
 pub use maintenance::{CheckReport, compact};
-pub use options::{RebuildOptions, RebuildSpec};
-pub use readers::Allow;
-pub use records::{
-    BuiltRange, Install, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildRecord, RowDigest, Segment,
-};
-pub use rows::{Generation, RowSnapshot};
+pub use rows::{Generation, RowChange, RowSnapshot};
 
 use crate::disk::{self, Checked, DiskError, Layout};
-use home::Homes;
-use redb::{TableDefinition, WriteTransaction};
-use serde::{Serialize, de::DeserializeOwned};
+use catalog::{
+    migrate,
+    tables::{COMPONENTS, PROJECTIONS, REBUILDS},
+};
+use databases::Databases;
+use redb::WriteTransaction;
 use std::{path::Path, sync::Arc};
 
 /// The layout above. A store of an earlier one is migrated, of a newer one refused.
 const LAYOUT: Layout = Layout { format: 2, create: create_tables, migrate: migrate::migrate };
 
-const COMPONENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("components");
-const PROJECTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("projections");
-const REBUILDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("rebuilds");
-
 /// A handle to the store. Clones share the file.
 #[derive(Clone)]
 pub struct Store {
     db: Arc<Checked>,
-    homes: Arc<Homes>,
+    databases: Arc<Databases>,
     location: Arc<location::Whereabouts>,
 }
 
@@ -100,7 +102,7 @@ impl Store {
     }
 
     fn over(db: Checked) -> Result<Store, StoreError> {
-        let store = Store { db: Arc::new(db), homes: Arc::default(), location: Arc::default() };
+        let store = Store { db: Arc::new(db), databases: Arc::default(), location: Arc::default() };
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {
             tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");
@@ -114,12 +116,4 @@ fn create_tables(write: &WriteTransaction) -> Result<(), DiskError> {
     write.open_table(PROJECTIONS)?;
     write.open_table(REBUILDS)?;
     Ok(())
-}
-
-fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
-    rmp_serde::to_vec_named(record).map_err(|e| StoreError::damaged(format!("a record does not encode: {e}")))
-}
-
-fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(bytes).map_err(|e| StoreError::damaged(format!("the record of {what} does not decode: {e}")))
 }

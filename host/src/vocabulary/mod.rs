@@ -8,6 +8,7 @@ mod failure;
 mod position;
 mod progress;
 mod projection;
+mod rows;
 mod visible;
 
 pub use checkpoint::{Checkpoint, Mark, Seen, Status};
@@ -20,6 +21,7 @@ pub use failure::{EventFailure, FailureKind};
 pub use position::Position;
 pub use progress::{Lag, LiveGeneration, Progress, StageReport, Waiting, percent};
 pub use projection::{InvalidDescription, Matcher, validate};
+pub use rows::{Known, Layered, NewerRows, NoRows, Page, ReadRows, Scan, ShowRow};
 pub use unspool_frame::{Complexity, Description, Partitioning};
 pub use visible::{visible, visible_in_json};
 

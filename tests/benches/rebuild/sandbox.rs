@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use unspool::{
-    plugin::{Engine, EngineOptions, ReadRows},
-    vocabulary::EventFailure,
+    plugin::{Engine, EngineOptions},
+    vocabulary::{EventFailure, Page, ReadRows, Scan},
 };
 use unspool_sdk::{MemoryRows, Plugin, Rows};
 
@@ -20,19 +20,15 @@ use unspool_sdk::{MemoryRows, Plugin, Rows};
 struct Committed(Arc<Mutex<HashMap<Bytes, Bytes>>>);
 
 impl ReadRows for Committed {
-    fn get(&mut self, _: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
-        Ok(self.0.lock().expect("nobody has panicked").get(key.as_bytes()).cloned())
+    type Error = EventFailure;
+
+    fn get_many(&self, _: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+        let rows = self.0.lock().expect("nobody has panicked");
+        Ok(keys.iter().map(|key| rows.get(key.as_bytes()).cloned()).collect())
     }
 
-    fn scan(
-        &mut self,
-        _: usize,
-        _: &str,
-        _: Option<&str>,
-        _: usize,
-        _: usize,
-    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        Ok(Vec::new())
+    fn scan(&self, _: usize, _: Scan<'_>) -> Result<Page, EventFailure> {
+        Ok(Page::new())
     }
 }
 

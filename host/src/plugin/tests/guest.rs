@@ -1,9 +1,9 @@
 //! Plugins of a few instructions, written in WebAssembly text: each does exactly one thing.
 
+use super::super::EngineOptions;
 use super::super::wit::{WIT, WORLD};
-use super::super::{EngineOptions, ReadRows};
 use crate::plugin::Engine;
-use crate::vocabulary::EventFailure;
+use crate::vocabulary::{EventFailure, Page, ReadRows, Scan};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,21 +130,15 @@ pub fn never() -> Arc<AtomicBool> {
 pub struct Rows(pub BTreeMap<(usize, String), Vec<u8>>);
 
 impl ReadRows for Rows {
-    fn get(&mut self, table: usize, key: &str) -> Result<Option<Bytes>, EventFailure> {
-        Ok(self.0.get(&(table, key.to_owned())).cloned().map(Bytes::from))
+    type Error = EventFailure;
+
+    fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, EventFailure> {
+        let get = |key: &&str| self.0.get(&(table, (*key).to_owned())).cloned().map(Bytes::from);
+        Ok(keys.iter().map(get).collect())
     }
 
-    fn scan(
-        &mut self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        _max_bytes: usize,
-    ) -> Result<Vec<(String, Bytes)>, EventFailure> {
-        let rows = self.0.iter().filter(|((in_table, key), _)| {
-            *in_table == table && key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
-        });
-        Ok(rows.take(limit).map(|((_, key), document)| (key.clone(), document.clone().into())).collect())
+    fn scan(&self, table: usize, scan: Scan<'_>) -> Result<Page, EventFailure> {
+        let rows = self.0.iter().filter(|((in_table, key), _)| *in_table == table && scan.contains(key));
+        Ok(rows.take(scan.limit).map(|((_, key), document)| (key.clone(), document.clone().into())).collect())
     }
 }

@@ -1,13 +1,18 @@
 //! Parked events: set aside in the transaction that moves the checkpoint over them (see `commit.rs`), read in pages.
 
 use super::{
-    Generation, ParkedEvent, Store, StoreError,
-    commit::{parked_table, parked_table_name},
-    decode,
+    records::ParkedEvent,
+    tables::{decode, encode},
 };
-use crate::vocabulary::Position;
-use redb::{ReadOnlyTable, ReadableDatabase};
-use std::collections::HashSet;
+use crate::{
+    crash,
+    store::{Store, commit::Commit, error::StoreError, rows::Generation},
+    vocabulary::Position,
+};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
+use std::collections::{BTreeSet, HashSet};
 
 type Table = ReadOnlyTable<(&'static str, u64, u64), &'static [u8]>;
 
@@ -110,4 +115,65 @@ impl Store {
         }
         Ok(streams)
     }
+}
+
+/// How many events are parked once `commit` has been taken over.
+pub(in crate::store) fn parked_after(read: &ReadTransaction, commit: &Commit, before: u64) -> Result<u64, StoreError> {
+    if commit.parked.is_empty() && commit.unparked.is_empty() {
+        return Ok(before);
+    }
+    let name = parked_table_name(&commit.checkpoint.projection_name, commit.generation);
+    let table = match read.open_table(parked_table(&name)) {
+        Ok(table) => Some(table),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(e) => return Err(e.into()),
+    };
+    let added: BTreeSet<_> = commit.parked.iter().map(|event| (event.stream.as_str(), event.position)).collect();
+    let removed: BTreeSet<_> = commit.unparked.iter().map(|(stream, position)| (stream.as_str(), *position)).collect();
+    let mut there = 0;
+    for (stream, position) in added.union(&removed) {
+        if let Some(table) = &table {
+            there += u64::from(table.get((*stream, position.major, position.minor))?.is_some());
+        }
+    }
+    Ok(before - there + added.difference(&removed).count() as u64)
+}
+
+/// Sets events aside and takes others back; returns how many are set aside now. Parking the same event twice keeps the
+/// later reason.
+pub(in crate::store) fn change_parked(
+    write: &WriteTransaction,
+    commit: &Commit,
+    parked_before: u64,
+) -> Result<u64, StoreError> {
+    if commit.parked.is_empty() && commit.unparked.is_empty() {
+        return Ok(parked_before);
+    }
+    let name = parked_table_name(&commit.checkpoint.projection_name, commit.generation);
+    let mut table = write.open_table(parked_table(&name))?;
+    for event in &commit.parked {
+        let key = (event.stream.as_str(), event.position.major, event.position.minor);
+        table.insert(key, encode(event)?.as_slice())?;
+    }
+    for (stream, position) in &commit.unparked {
+        table.remove((stream.as_str(), position.major, position.minor))?;
+    }
+    crash::point(if commit.unparked.is_empty() { "park.written" } else { "unpark.written" });
+    Ok(table.len()?)
+}
+
+/// Forgets the parked events of a generation that is dropped.
+pub(in crate::store) fn forget(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
+    write.delete_table(parked_table(&parked_table_name(projection, generation)))?;
+    Ok(())
+}
+
+/// The redb table that holds the parked events of one generation.
+pub(in crate::store) fn parked_table_name(projection: &str, generation: u64) -> String {
+    format!("parked/{projection}/{generation}")
+}
+
+/// Its type: (stream, position) to [`ParkedEvent`].
+pub(in crate::store) fn parked_table(name: &str) -> TableDefinition<'_, (&'static str, u64, u64), &'static [u8]> {
+    TableDefinition::new(name)
 }

@@ -4,9 +4,12 @@
 //! names are looked for.
 
 use super::{
-    super::{RebuildRecord, StoreError},
-    Home, Pool,
     names::{generation_schema, quoted, table},
+    pool::Pool,
+};
+use crate::store::{
+    catalog::{Home, RebuildRecord},
+    error::StoreError,
 };
 use postgres::Transaction;
 

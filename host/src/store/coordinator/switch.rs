@@ -1,23 +1,19 @@
-//! What readers see: which generation is live, and how they are switched to another.
-//!
-//! A switch is one transaction here. Where a database has the rows of either generation, it switches its own readers (see
-//! `at_home.rs`).
+//! Switching what readers see. Where databases take part it takes three steps: the intent in the store, the switch in the
+//! database, the new live generation in the store.
 
-use super::{
-    PROJECTIONS, ProjectionRecord, Purpose, REBUILDS, RebuildRecord, Store, StoreError, decode, encode,
-    generations::{owner_in, record_in},
+use crate::{
+    crash,
+    store::{
+        Store,
+        catalog::{
+            Allow, ProjectionRecord, Purpose,
+            promotion::{not_complete, promote_in, refuse_empty, refuse_empty_in, switch_in},
+            tables::{owner_in, put_owner, put_record, record_in},
+        },
+        error::StoreError,
+    },
+    vocabulary::Status,
 };
-use crate::{crash, vocabulary::Status};
-use redb::{ReadableTable, WriteTransaction};
-
-/// What readers may be given all the same.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Allow {
-    /// A generation that lacks parked events.
-    pub parked: bool,
-    /// A generation that was built from no event, in place of one that was built from some.
-    pub empty: bool,
-}
 
 impl Store {
     /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
@@ -39,11 +35,11 @@ impl Store {
             )));
         }
         record.spec.purpose = Purpose::Rebuild;
-        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
+        put_record(&write, &record)?;
         let switching = switch_in(&write, projection, generation)?;
         let mut owner = owner_in(&write, projection)?;
         owner.latest = Some(generation);
-        write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
+        put_owner(&write, &owner)?;
         crash::point("adopt.written");
         write.commit()?;
         crash::point("adopt.after");
@@ -103,7 +99,7 @@ impl Store {
         let write = self.db.begin_write()?;
         let mut record = record_in(&write, projection, generation)?;
         record.caught_up = true;
-        write.open_table(REBUILDS)?.insert((projection, generation), encode(&record)?.as_slice())?;
+        put_record(&write, &record)?;
         let ready = record.spec.options.promotes() && (record.parked == 0 || record.spec.options.allow_parked);
         let switching = ready && switch_in(&write, projection, generation)?;
         crash::point("caught-up.written");
@@ -132,63 +128,35 @@ impl Store {
             .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
         self.promote(projection, previous, Allow { parked: true, empty: allow_empty })
     }
-}
 
-fn refuse_empty_in(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
-    let projection = &record.checkpoint.projection_name;
-    let live = owner_in(write, projection)?.live.map(|live| record_in(write, projection, live)).transpose()?;
-    refuse_empty(record, live)
-}
-
-fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) -> Result<(), StoreError> {
-    match live.filter(|live| record.passed() == 0 && live.passed() > 0 && live.generation != record.generation) {
-        None => Ok(()),
-        Some(live) => Err(StoreError::Refused(format!(
-            "{} was built from no event: {} has none of its types in its range; readers see {}, which was built from {}, and \
-             are not given empty tables unless --allow-empty says that this is meant",
-            record.checkpoint_id(),
-            record.spec.source,
-            live.checkpoint_id(),
-            live.passed()
-        ))),
+    /// Completes a switch of readers in which databases take part. The intent is in the store, so that a switch in the
+    /// middle of which a host ended is completed by whoever comes next; every step may be done twice.
+    pub(in crate::store) fn finish_switch(&self, projection: &str) -> Result<(), StoreError> {
+        let owner = self.projection(projection)?;
+        let Some(target) = owner.switching else { return Ok(()) };
+        self.refuse_copy()?;
+        let record = self.rebuild(projection, target)?;
+        let live = owner.live.map(|live| self.rebuild(projection, live)).transpose()?;
+        let switched = match (&record.home, live.as_ref().and_then(|live| live.home.as_ref())) {
+            (Some(home), _) => self.databases.open(&home.into).and_then(|database| database.switch(&record, home)),
+            (None, Some(home)) => {
+                self.databases.open(&home.into).and_then(|database| database.retire(projection, home))
+            }
+            (None, None) => Ok(()),
+        };
+        crash::point("switch.done");
+        // What could not be asked may have been done: the intent stays.
+        if switched.as_ref().is_err_and(StoreError::is_transient) {
+            return switched;
+        }
+        let write = self.db.begin_write()?;
+        if switched.is_ok() {
+            promote_in(&write, projection, target)?;
+        }
+        let mut owner = owner_in(&write, projection)?;
+        owner.switching = None;
+        put_owner(&write, &owner)?;
+        write.commit()?;
+        switched
     }
-}
-
-fn not_complete(record: &RebuildRecord) -> StoreError {
-    StoreError::Refused(format!(
-        "{} is {}, not completed; readers are only given complete generations",
-        record.checkpoint_id(),
-        record.status()
-    ))
-}
-
-/// Switches readers of `projection` to `generation`; the one they saw stays for rollback.
-pub(super) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
-    let mut projections = write.open_table(PROJECTIONS)?;
-    let mut record: ProjectionRecord = match projections.get(projection)? {
-        Some(stored) => decode(projection, stored.value())?,
-        None => return Err(StoreError::NotFound(format!("no projection is named {projection}"))),
-    };
-    if record.live != Some(generation) {
-        record.previous = record.live.replace(generation);
-        projections.insert(projection, encode(&record)?.as_slice())?;
-        crash::point("promote.written");
-    }
-    Ok(())
-}
-
-/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes
-/// that it is to be asked, and says so: [`Store::finish_switch`] follows.
-pub(super) fn switch_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<bool, StoreError> {
-    let mut owner = owner_in(write, projection)?;
-    let mut at_home = false;
-    for number in [Some(generation), owner.live].into_iter().flatten() {
-        at_home |= record_in(write, projection, number)?.home.is_some();
-    }
-    if !at_home {
-        return promote_in(write, projection, generation).map(|()| false);
-    }
-    owner.switching = Some(generation);
-    write.open_table(PROJECTIONS)?.insert(projection, encode(&owner)?.as_slice())?;
-    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! The records of the control plane.
 
-use super::{Home, RebuildSpec};
+use super::options::RebuildSpec;
 use crate::vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
 use serde::{Deserialize, Serialize};
 
@@ -46,17 +46,6 @@ pub struct Install {
     pub at: i64,
     /// `install`, `swap` or `rollback`.
     pub how: String,
-}
-
-/// How much a rebuild yields to everything else on the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Its threads run when nothing else wants to.
-    #[default]
-    Low,
-    /// Its threads compete like any other.
-    Normal,
 }
 
 /// A rebuild and the generation that it fills.
@@ -135,7 +124,7 @@ impl RebuildRecord {
     }
 
     /// Whether it holds a whole history: up to its target, or to where it follows it from.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::store) fn is_whole(&self) -> bool {
         self.status() == Status::Completed || self.caught_up
     }
 
@@ -145,38 +134,21 @@ impl RebuildRecord {
     }
 }
 
-/// What a generation is built for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    /// To be what readers see.
-    #[default]
-    Rebuild,
-    /// To be compared with another one, and dropped.
-    Scratch,
-    /// To be looked at: the state at an earlier position. Kept until it is dropped by name.
-    AsOf,
-}
-
-/// What happens to an event that cannot be handled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// The rebuild stops there, as failed.
-    #[default]
-    Stop,
-    /// It is set aside, and with it the later events of its stream.
-    Park,
-}
-
-/// A part of a rebuild that a given plugin builds.
+/// Where the rows of a generation live, where that is not the store itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Segment {
-    /// The plugin.
-    pub plugin_digest: String,
-    /// It handles the events up to here.
-    pub through: Position,
+pub struct Home {
+    /// `postgres:` and a connection string, without a password.
+    pub into: String,
+    /// Tells the projections of this data directory from those of another one in the same database.
+    pub owner: String,
+    /// Tells this generation from one with the same number of another time of the data directory: before a restore.
+    pub id: String,
+    /// How many commits of that database the store's record has followed.
+    pub commits: u64,
+    /// Statements that make indexes on its tables, which they name without a schema, before readers see them.
+    #[serde(default)]
+    pub indexes: Vec<String>,
 }
 
 /// The digest of all rows of a generation (see `Store::digest`).

@@ -1,12 +1,13 @@
 //! Reading the rows of a generation.
 
 use super::{
-    super::{Generation, StoreError, rows::CommittedRows},
-    Pool,
     names::generation_table,
-    pool::Connection,
+    pool::{Connection, Pool},
 };
-use crate::vocabulary::from_json;
+use crate::{
+    store::{error::StoreError, rows::Generation},
+    vocabulary::{Page, ReadRows, Scan, from_json},
+};
 use bytes::Bytes;
 use postgres::{fallible_iterator::FallibleIterator, types::Type};
 use std::sync::{
@@ -18,7 +19,7 @@ use std::sync::{
 const PAGE_ROWS: usize = 4096;
 
 /// The committed rows of a generation.
-pub(in crate::store) struct HomeRows {
+pub(super) struct Rows {
     pool: Arc<Pool>,
     /// The tables, as statements name them.
     tables: Vec<String>,
@@ -35,11 +36,11 @@ struct Snapshot {
     connection: Mutex<Option<Connection>>,
 }
 
-impl HomeRows {
+impl Rows {
     /// The rows as they are with each statement.
-    pub(in crate::store) fn newest(pool: Arc<Pool>, generation: &Generation) -> HomeRows {
+    pub(super) fn current(pool: Arc<Pool>, generation: &Generation) -> Rows {
         let name = |table: &String| generation_table(&generation.projection, generation.number, table);
-        HomeRows {
+        Rows {
             pool,
             tables: generation.tables.iter().map(name).collect(),
             projection: generation.projection.clone(),
@@ -52,7 +53,7 @@ impl HomeRows {
     ///
     /// # Errors
     /// When the server cannot be reached.
-    pub(in crate::store) fn snapshot(pool: Arc<Pool>, generation: &Generation) -> Result<HomeRows, StoreError> {
+    pub(super) fn snapshot(pool: Arc<Pool>, generation: &Generation) -> Result<Rows, StoreError> {
         let mut connection = pool.take_valid()?;
         // The snapshot is taken by the first statement, and this is one.
         connection
@@ -60,7 +61,7 @@ impl HomeRows {
             .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1 FROM unspool.generations LIMIT 0")
             .map_err(|e| pool.failed("reading", &e))?;
         let snapshot = Some(Snapshot { pool: pool.clone(), connection: Mutex::new(Some(connection)) });
-        Ok(HomeRows { snapshot, ..HomeRows::newest(pool, generation) })
+        Ok(Rows { snapshot, ..Rows::current(pool, generation) })
     }
 
     fn read<T>(&self, work: impl Fn(&mut Connection) -> Result<T, postgres::Error>) -> Result<T, StoreError> {
@@ -96,7 +97,9 @@ impl Drop for Snapshot {
     }
 }
 
-impl CommittedRows for HomeRows {
+impl ReadRows for Rows {
+    type Error = StoreError;
+
     fn get_many(&self, table: usize, keys: &[&str]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let Some(name) = self.tables.get(table) else { return Ok(vec![None; keys.len()]) };
         // A key with this character is not there: it cannot be.
@@ -116,14 +119,8 @@ impl CommittedRows for HomeRows {
         Ok(keys.iter().map(|key| if key.contains('\0') { None } else { documents.next().flatten() }).collect())
     }
 
-    fn scan(
-        &self,
-        table: usize,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<(String, Bytes)>, StoreError> {
+    fn scan(&self, table: usize, scan: Scan<'_>) -> Result<Page, StoreError> {
+        let Scan { prefix, after, limit, max_bytes } = scan;
         let Some(name) = self.tables.get(table) else { return Ok(Vec::new()) };
         if prefix.contains('\0') || limit == 0 {
             return Ok(Vec::new());
@@ -164,13 +161,6 @@ impl CommittedRows for HomeRows {
                 Ok((key, document))
             })
             .collect()
-    }
-
-    fn len(&self, table: usize) -> Result<u64, StoreError> {
-        let Some(name) = self.tables.get(table) else { return Ok(0) };
-        let statement = format!("SELECT count(*) FROM {name}");
-        let row = self.read(|connection| connection.client.query_one(&statement, &[]))?;
-        Ok(row.get::<_, i64>(0) as u64)
     }
 }
 

@@ -1,58 +1,30 @@
 //! What a database says of a projection, to be compared with what the store says.
 
 use super::{
-    super::StoreError,
-    Pool,
     names::{generation_schema, table, view_schema},
+    pool::Pool,
+};
+use crate::store::{
+    error::StoreError,
+    external::{GenerationThere, Standing},
 };
 use postgres::IsolationLevel;
 
-/// What a database says of a projection.
-#[derive(Debug, Clone, Default)]
-pub(in crate::store) struct Standing {
-    /// Which data directory the projection belongs to; absent where the database has never heard of it.
-    pub(in crate::store) owner: Option<String>,
-    /// The generation that its views show.
-    pub(in crate::store) live: Option<u64>,
-    /// The generations whose rows are there.
-    pub(in crate::store) generations: Vec<GenerationThere>,
-    /// The views that readers use, and the schema of the tables that each really shows.
-    views: Vec<(String, String)>,
-}
-
-/// A generation whose rows are in a database.
-#[derive(Debug, Clone)]
-pub(in crate::store) struct GenerationThere {
-    pub(in crate::store) number: u64,
-    /// See [`super::Home::id`].
-    pub(in crate::store) id: String,
-    /// Commits that it has taken.
-    pub(in crate::store) commits: u64,
-}
-
-impl Standing {
-    /// The generation with this number.
-    pub(in crate::store) fn generation(&self, number: u64) -> Option<&GenerationThere> {
-        self.generations.iter().find(|generation| generation.number == number)
-    }
-
-    /// The first of `tables` whose view shows anything but generation `number` of `projection`, and what that is: nothing where there
-    /// is no such view.
-    pub(in crate::store) fn astray(
-        &self,
-        projection: &str,
-        number: u64,
-        tables: &[String],
-    ) -> Option<(String, Option<&str>)> {
-        let right = generation_schema(projection, number);
-        tables.iter().find_map(|name| {
-            let name = table(name);
-            let shown: Vec<_> = self.views.iter().filter(|(view, _)| *view == name).map(|(_, schema)| schema).collect();
-            let astray = shown.iter().find(|schema| ***schema != right).map(|schema| Some(schema.as_str()));
-            let astray = if shown.is_empty() { Some(None) } else { astray };
-            astray.map(|shown| (format!("{}.{name}", view_schema(projection)), shown))
-        })
-    }
+/// See [`ExternalRows::astray`](crate::store::external::ExternalRows::astray).
+pub(super) fn astray(
+    standing: &Standing,
+    projection: &str,
+    number: u64,
+    tables: &[String],
+) -> Option<(String, Option<String>)> {
+    let right = generation_schema(projection, number);
+    tables.iter().find_map(|name| {
+        let name = table(name);
+        let shown: Vec<_> = standing.shown.iter().filter(|(view, _)| *view == name).map(|(_, schema)| schema).collect();
+        let astray = shown.iter().find(|schema| ***schema != right).map(|schema| Some((*schema).clone()));
+        let astray = if shown.is_empty() { Some(None) } else { astray };
+        astray.map(|shown| (format!("{}.{name}", view_schema(projection)), shown))
+    })
 }
 
 impl Pool {
@@ -60,7 +32,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
-    pub(in crate::store) fn standing(&self, projection: &str) -> Result<Standing, StoreError> {
+    pub(super) fn standing(&self, projection: &str) -> Result<Standing, StoreError> {
         self.with("its control tables", |connection| {
             let client = &mut connection.client;
             let there = client.query_one("SELECT to_regclass('unspool.generations') IS NOT NULL", &[])?;
@@ -92,7 +64,7 @@ impl Pool {
                  WHERE v.relkind = 'v' AND v.relnamespace = to_regnamespace(quote_ident($1))",
                 &[&view_schema(projection)],
             )?;
-            standing.views = views.iter().map(|row| (row.get(0), row.get(1))).collect();
+            standing.shown = views.iter().map(|row| (row.get(0), row.get(1))).collect();
             transaction.commit()?;
             Ok(standing)
         })

@@ -1,6 +1,10 @@
 //! The handler registry: which projections are installed, and which plugin each runs.
 
-use super::{COMPONENTS, Install, PROJECTIONS, ProjectionRecord, Store, StoreError, decode, encode};
+use super::{
+    records::{Install, ProjectionRecord},
+    tables::{COMPONENTS, PROJECTIONS, decode, encode},
+};
+use crate::store::{Store, error::StoreError};
 use crate::{crash, vocabulary::Description};
 use redb::{ReadableDatabase, ReadableTable};
 

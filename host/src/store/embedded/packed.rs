@@ -11,13 +11,13 @@
 //! No MessagePack value begins with `c1`. The dictionary is in the table `dictionaries`, under the name of the row table;
 //! it is written once, with the first rows.
 
-use super::StoreError;
+use crate::store::error::StoreError;
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::borrow::Cow;
 
 /// Row table to dictionary.
-pub(super) const DICTIONARIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dictionaries");
+pub(in crate::store) const DICTIONARIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dictionaries");
 
 const PACKED: u8 = 0xc1;
 const HEADER: usize = 5;

@@ -1,15 +1,19 @@
 //! Rows and checkpoint in one PostgreSQL transaction.
 
 use super::{
-    super::{Commit, RebuildRecord, RowChange, StoreError, encode},
-    Home, Pool,
     names::generation_table,
-    pool::Connection,
+    pool::{Connection, Pool},
     switch,
 };
 use crate::{
     crash,
     postgres::is_lost,
+    store::{
+        catalog::{Home, RebuildRecord, tables::encode},
+        commit::Commit,
+        error::StoreError,
+        rows::RowChange,
+    },
     vocabulary::{canonical, to_jsonb},
 };
 use postgres::Transaction;
@@ -43,7 +47,7 @@ impl Pool {
     /// # Errors
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Postgres`] where the server refuses or
     /// cannot be reached: then it is not known whether it has the commit, and the generation must be claimed anew.
-    pub(in crate::store) fn commit(
+    pub(super) fn commit(
         &self,
         record: &RebuildRecord,
         home: &Home,
@@ -234,7 +238,7 @@ fn check_key(key: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Says why PostgreSQL cannot hold the row.
-pub fn homely(key: &str, document: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn normalize(key: &str, document: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
     check_key(key)?;
     let Some(document) = document else { return Ok(None) };
     to_jsonb(document, &mut Vec::new()).map_err(|e| e.to_string())?;

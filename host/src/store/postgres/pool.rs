@@ -1,7 +1,9 @@
 //! Connections to one database, kept for whoever needs one next.
 
-use super::StoreError;
-use crate::postgres::{self as server, Target, connect, describe, is_lost, is_transient};
+use crate::{
+    postgres::{self as server, Target, connect, describe, is_lost, is_transient},
+    store::error::StoreError,
+};
 use postgres::error::SqlState;
 use std::{
     sync::{
@@ -44,7 +46,7 @@ pub(super) struct Connection {
 }
 
 impl Pool {
-    pub(super) fn new(target: Target) -> Pool {
+    pub(in crate::store) fn new(target: Target) -> Pool {
         Pool { target, alone: AtomicBool::new(false), idle: Mutex::default() }
     }
 
@@ -121,7 +123,7 @@ impl Pool {
     }
 
     /// Sees whether the server answers.
-    pub(in crate::store) fn reach(&self) -> Result<(), StoreError> {
+    pub(super) fn reach(&self) -> Result<(), StoreError> {
         self.with("whether it is there", |connection| connection.client.batch_execute(""))
     }
 

@@ -1,12 +1,18 @@
 //! Schemas and tables: made for a generation, and dropped with it.
 
 use super::{
-    super::{Commit, RebuildRecord, StoreError, decode},
-    Home, Pool,
     indexes::create_table,
     names::{generation_schema, generation_table, quoted, table, view_schema},
+    pool::Pool,
 };
-use crate::crash;
+use crate::{
+    crash,
+    store::{
+        catalog::{Home, RebuildRecord, tables::decode},
+        error::StoreError,
+        external::Claimed,
+    },
+};
 use postgres::Transaction;
 
 /// Makes what all projections share, where it is not there yet.
@@ -32,16 +38,8 @@ const CONTROL: &str = "
     );
     COMMENT ON SCHEMA unspool IS 'Unspool: which generation of each read model is live, and how far each has come';";
 
-/// What a generation's home says when it is claimed.
-pub(in crate::store) struct Claimed {
-    /// Commits that it has taken.
-    pub(in crate::store) commits: u64,
-    /// The newest of them without its rows; `None` where there was none.
-    pub(in crate::store) newest: Option<Commit>,
-}
-
 /// What helps where another data directory has a projection of this name in a database.
-pub(in crate::store) fn make_room(projection: &str) -> String {
+pub(super) fn make_room(projection: &str) -> String {
     format!(
         "name another database or, if that directory is gone, make room: DELETE FROM unspool.projections WHERE projection = \
          '{projection}'"
@@ -54,7 +52,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached, the role lacks a privilege, or something of the same name is somebody else's.
-    pub(in crate::store) fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
+    pub(super) fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
         let facts = self.with("its settings", |connection| {
             connection.client.query_one(
                 "SELECT current_setting('server_encoding'), pg_is_in_recovery(), \
@@ -115,7 +113,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses, or the read model is yet another's.
-    pub(in crate::store) fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError> {
+    pub(super) fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError> {
         let changed = self.with("its projections", |connection| {
             connection.client.execute(
                 "UPDATE unspool.projections SET owner = $3 WHERE projection = $1 AND owner IN ($2, $3)",
@@ -152,12 +150,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses, or the generation is gone or another's.
-    pub(in crate::store) fn claim(
-        &self,
-        record: &RebuildRecord,
-        home: &Home,
-        attempt: u64,
-    ) -> Result<Claimed, StoreError> {
+    pub(super) fn claim(&self, record: &RebuildRecord, home: &Home, attempt: u64) -> Result<Claimed, StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
         self.take_projection(projection, &home.owner)?;
@@ -193,7 +186,7 @@ impl Pool {
     ///
     /// # Errors
     /// When readers see it, something depends on it, or the server cannot be reached.
-    pub(in crate::store) fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+    pub(super) fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
         let schema = quoted(&generation_schema(projection, generation));

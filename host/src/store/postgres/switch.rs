@@ -1,9 +1,13 @@
 //! What readers see: views under stable names.
 
 use super::{
-    super::{RebuildRecord, StoreError},
-    Home, Pool, indexes,
+    indexes,
     names::{generation_table, quoted, table, view_schema},
+    pool::Pool,
+};
+use crate::store::{
+    catalog::{Home, RebuildRecord},
+    error::StoreError,
 };
 use postgres::{Transaction, error::SqlState};
 
@@ -18,7 +22,7 @@ impl Pool {
     ///
     /// # Errors
     /// When something depends on a view that goes, or the server cannot be reached or refuses.
-    pub(in crate::store) fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+    pub(super) fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
         self.take_projection(&record.checkpoint.projection_name, &home.owner)?;
         self.with(&format!("showing {} to readers", record.checkpoint_id()), |connection| {
             let mut transaction = connection.client.transaction()?;
@@ -31,7 +35,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::switch`].
-    pub(in crate::store) fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
+    pub(super) fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
         self.take_projection(projection, &home.owner)?;
         self.with(&format!("taking the views of {projection} away"), |connection| {
             let mut transaction = connection.client.transaction()?;

@@ -1,12 +1,15 @@
 //! Stores of earlier layouts.
 
-use super::{REBUILDS, RebuildRecord, decode, encode};
+use super::{
+    records::RebuildRecord,
+    tables::{REBUILDS, decode, encode},
+};
 use crate::disk::DiskError;
 use redb::{ReadableTable, WriteTransaction};
 use serde_json::{Map, Value, json};
 
 /// Brings a store of layout `from` into the one that is written now; `false` where that layout is not known.
-pub(super) fn migrate(write: &WriteTransaction, from: u32) -> Result<bool, DiskError> {
+pub(in crate::store) fn migrate(write: &WriteTransaction, from: u32) -> Result<bool, DiskError> {
     match from {
         1 => specs(write).map(|()| true),
         _ => Ok(false),

@@ -1,6 +1,5 @@
 //! What a rebuild was asked for: one value, from the command line to its record.
 
-use super::{OnError, Priority, Purpose, Segment};
 use crate::{
     limits,
     vocabulary::{Description, Position},
@@ -125,6 +124,51 @@ impl RebuildOptions {
         ];
         differs.into_iter().find(|(_, differs, _)| *differs).map(|(option, _, here)| (option, here))
     }
+}
+
+/// How much a rebuild yields to everything else on the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Its threads run when nothing else wants to.
+    #[default]
+    Low,
+    /// Its threads compete like any other.
+    Normal,
+}
+
+/// What a generation is built for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To be what readers see.
+    #[default]
+    Rebuild,
+    /// To be compared with another one, and dropped.
+    Scratch,
+    /// To be looked at: the state at an earlier position. Kept until it is dropped by name.
+    AsOf,
+}
+
+/// What happens to an event that cannot be handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The rebuild stops there, as failed.
+    #[default]
+    Stop,
+    /// It is set aside, and with it the later events of its stream.
+    Park,
+}
+
+/// A part of a rebuild that a given plugin builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// The plugin.
+    pub plugin_digest: String,
+    /// It handles the events up to here.
+    pub through: Position,
 }
 
 #[cfg(test)]

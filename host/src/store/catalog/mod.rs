@@ -1,0 +1,28 @@
+//! What is known of projections and generations: records in tables of the store, wherever the rows live.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `records` | the records themselves |
+//! | `options` | what a rebuild was asked for, as one value |
+//! | `tables` | the tables of records, read and written in transactions |
+//! | `registry` | projections and their plugins |
+//! | `generations` | the records of rebuilds |
+//! | `status` | how the status of one changes |
+//! | `promotion` | which generation readers see |
+//! | `dead_letters` | events that were set aside |
+//! | `migrate` | records of earlier layouts |
+
+pub(super) mod dead_letters;
+pub(super) mod generations;
+pub(super) mod migrate;
+mod options;
+pub(super) mod promotion;
+mod records;
+mod registry;
+mod status;
+pub(super) mod tables;
+
+pub use generations::{AttemptStart, NewRebuild};
+pub use options::{OnError, Priority, Purpose, RebuildOptions, RebuildSpec, Segment};
+pub use promotion::Allow;
+pub use records::{BuiltRange, Home, Install, ParkedEvent, ProjectionRecord, RebuildRecord, RowDigest};
