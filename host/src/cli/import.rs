@@ -7,7 +7,7 @@ use super::{
     progress, rebuilds,
     session::Session,
 };
-use crate::control::{ControlError, IMPORT_COPY, Import, Request, Use};
+use crate::control::{Access, ControlError, IMPORT_COPY, Import, Request};
 use std::{
     fs,
     io::{self, Read},
@@ -32,7 +32,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         ));
     }
     let skip_bad_lines = skip_bad_lines.as_deref().map(absolute).transpose()?;
-    let session = &Session::open(cli, Use::Begin)?;
+    let session = &Session::open(cli, Access::Begin)?;
     let hosting = rebuilds::serve_meanwhile(session)?;
     for file in files {
         let bar = progress::import_bar(file, output.is_json());
@@ -52,7 +52,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         let done = match ask(session, import.clone()) {
             // What was read for the host that has ended cannot be read again: it is imported from the copy.
             Err(e) if e.again && given.is_copied() => {
-                let session = Session::open(cli, Use::Begin)?;
+                let session = Session::open(cli, Access::Begin)?;
                 given.go_to(&session)?;
                 ask(&session, Import { file: given.path.clone(), ..import })
                     .map_err(|e| ControlError { again: false, ..e })

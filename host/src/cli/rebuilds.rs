@@ -9,7 +9,7 @@ use super::{
     signals,
 };
 use crate::{
-    control::{Client, ControlError, Host, Request, Server, Use},
+    control::{Access, Client, ControlError, Host, Request, Server},
     private,
     rebuild::{Accept, Trigger},
     vocabulary::{Progress, Status},
@@ -70,7 +70,7 @@ pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8
 
 /// Waits for commands from other terminals.
 pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
-    let session = Session::open(cli, Use::Begin)?;
+    let session = Session::open(cli, Access::Begin)?;
     let Session::Local(host) = &session else {
         return Err(ControlError::not_possible(format!("a host is running on {} already", cli.data.display())));
     };
@@ -91,7 +91,7 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
 
 /// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
 fn attached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = Session::open(cli, Use::Change)?;
+    let session = Session::open(cli, Access::Change)?;
     match cli.of_host.first().filter(|_| session.is_remote()) {
         None => Ok(session),
         Some(option) => Err(ControlError::not_possible(format!(

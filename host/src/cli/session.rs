@@ -2,7 +2,7 @@
 
 use super::args::Cli;
 use crate::{
-    control::{Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink, Use},
+    control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink},
     limits,
     plugin::THIS_PROGRAM,
     store::DataDir,
@@ -26,7 +26,7 @@ pub(super) enum Session {
 
 impl Session {
     /// Finds the running host, or opens the data directory for what the command is to do with it.
-    pub(super) fn open(cli: &Cli, wanted: Use) -> Result<Session, ControlError> {
+    pub(super) fn open(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
         DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
         let until = Instant::now() + TURN;
@@ -37,8 +37,10 @@ impl Session {
             match Host::open_for(&cli.data, options(cli), wanted) {
                 Ok(host) => return Ok(Session::Local(host)),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
-                Err(e) if e.in_use && Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
-                Err(e) if e.in_use => return Err(held(cli, e)),
+                Err(e) if e.kind == ErrorKind::InUse && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                Err(e) if e.kind == ErrorKind::InUse => return Err(held(cli, e)),
                 Err(e) => return Err(e),
             }
         }
@@ -57,10 +59,10 @@ impl Session {
         if let Some(client) = Client::connect(socket)? {
             return client.ask(&request, sink);
         }
-        let ended = ControlError::failed("the host that ran on this data directory has ended; try again");
+        let ended = ControlError::new(ErrorKind::Host, "the host that ran on this data directory has ended; try again");
         // It has not been asked. But what it ran has ended with it, too.
         let again = !matches!(request, Request::Watch { .. });
-        Err(ControlError { again, ..ended.of_kind(ErrorKind::Host) })
+        Err(ControlError { again, ..ended })
     }
 }
 
@@ -68,7 +70,7 @@ impl Session {
 fn held(cli: &Cli, error: ControlError) -> ControlError {
     let Some(holder) = Process::holding(&cli.data.join("store.redb")) else { return error };
     let advice = if holder.is_stopped() { holder.advice() } else { "wait for its end, or end it".to_owned() };
-    ControlError { message: format!("{} is in use by {holder}; {advice}", cli.data.display()), ..error }
+    ControlError::new(error.kind, format!("{} is in use by {holder}; {advice}", cli.data.display()))
 }
 
 /// What a host in this process is told.

@@ -20,7 +20,7 @@ impl Host {
     /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller.
     ///
     /// # Errors
-    /// With the exit code of the command.
+    /// What it refuses, or cannot do.
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
         match request {
@@ -46,7 +46,7 @@ impl Host {
             Request::Watch { names } => self.watch(&names, sink),
             Request::Status { name } => self.status(&name),
             Request::List { all } => {
-                for progress in self.supervisor()?.list(all)? {
+                for progress in self.overview(|rebuilds| rebuilds.list(all))? {
                     sink(value(progress)?);
                 }
                 Ok(Value::Null)
@@ -118,7 +118,7 @@ impl Host {
             sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
         });
         value(summary.map_err(|e| match e.disk {
-            true => ControlError::failed(e.message).of_kind(ErrorKind::Store),
+            true => ControlError::new(ErrorKind::Store, e.message),
             false => ControlError::refused(e.message),
         })?)
     }
@@ -185,7 +185,7 @@ impl Host {
     }
 
     fn status(&self, name: &str) -> Answer {
-        match self.supervisor()?.progress(name)? {
+        match self.overview(|rebuilds| rebuilds.progress(name))? {
             Some(progress) => value(progress),
             None => {
                 Err(ControlError::not_possible(format!("{name} has never been rebuilt: unspool rebuild {name} starts")))

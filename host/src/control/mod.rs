@@ -4,6 +4,7 @@
 //! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
 
 mod check;
+mod error;
 mod execute;
 mod host;
 mod models;
@@ -12,7 +13,8 @@ mod request;
 mod rows;
 mod socket;
 
-pub use host::{Host, HostOptions, IMPORT_COPY, Use};
+pub use error::{ControlError, ErrorKind};
+pub use host::{Host, HostOptions, IMPORT_COPY};
 pub use process::Process;
-pub use request::{ControlError, ErrorKind, Import, Request, Sink, compact};
+pub use request::{Access, Import, Request, Sink, compact};
 pub use socket::{Client, Server};

@@ -3,10 +3,12 @@
 use super::{ControlError, Host, Sink, execute::value};
 use crate::{
     limits,
+    source::{Recognised, Source},
     store::{Allow, Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
-    vocabulary::{Position, Status, to_json},
+    vocabulary::{Matcher, Position, Status, to_json},
 };
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 type Answer = Result<Value, ControlError>;
 
@@ -29,13 +31,12 @@ impl Host {
 
     pub(super) fn model_receipt(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.known_generation(name, generation)?;
-        let mut record = self.store().rebuild(name, generation.number)?;
+        let mut record = self.overview(|rebuilds| rebuilds.rebuild(name, generation.number))?;
         // A host that ended right between the last commit and the digest left it to whoever asks.
         if record.status() == Status::Completed && record.sealed.is_none() {
-            let digest = self.store().digest(&generation)?;
-            record = self.store().seal(name, generation.number, digest)?;
+            record.sealed = Some(self.store().digest(&generation)?);
         }
-        let checkpoint = &record.checkpoint;
+        let (checkpoint, history) = (&record.checkpoint, self.history_of(&record));
         Ok(json!({
             "projectionName": name,
             "generation": record.generation,
@@ -54,13 +55,8 @@ impl Host {
                 "parked": record.parked,
                 "discarded": record.discarded,
                 "missing": checkpoint.missing,
-                "filtered": self.filtered(&record)?,
-                "leftOut": self.supervisor()?.left_out_between(
-                    &record.spec.source,
-                    &record.spec.source_identity,
-                    record.spec.after,
-                    checkpoint.position,
-                ),
+                "filtered": history.as_ref().and_then(|source| filtered(source.as_ref(), &record)),
+                "leftOut": history.and_then(|source| source.left_out(record.spec.after, checkpoint.position).ok()),
             },
             "ranges": record.ranges,
             "chunkSize": record.chunk_size,
@@ -73,23 +69,16 @@ impl Host {
         }))
     }
 
-    /// Events of the range that the projection does not handle; `null` where the source is not at hand any more.
-    fn filtered(&self, record: &RebuildRecord) -> Answer {
-        let all = self.supervisor()?.events_between(
-            &record.spec.source,
-            &record.spec.source_identity,
-            record.spec.after,
-            record.checkpoint.position,
-        );
-        Ok(all.map_or(Value::Null, |all| all.saturating_sub(record.passed()).into()))
+    /// The source that `record` was built from; `None` where it is not at hand any more, or is another history.
+    fn history_of(&self, record: &RebuildRecord) -> Option<Arc<dyn Source>> {
+        let opened = self.sources().open(&record.spec.source).ok();
+        opened.filter(|source| source.recognises(&record.spec.source_identity) == Recognised::Same)
     }
 
     pub(super) fn model_generations(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
-        // Settles what a host that was killed left behind, so that nothing is shown as running that is not.
-        self.supervisor()?;
         let owner = self.store().projection(name)?;
         self.refuse_known_misfit(name, None)?;
-        for record in self.store().rebuilds(name)? {
+        for record in self.overview(|rebuilds| rebuilds.rebuilds(name))? {
             let role = match Some(record.generation) {
                 number if number == owner.live => "live",
                 number if number == owner.previous => "previous",
@@ -255,6 +244,12 @@ pub(super) fn index_of(generation: &Generation, table: &str) -> Result<usize, Co
 
 pub(super) fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Answer {
     to_json(document).map_err(|e| ControlError::failed(format!("{name}/{table} row {key}: {e}")))
+}
+
+/// Events of the range that the projection does not handle.
+fn filtered(source: &dyn Source, record: &RebuildRecord) -> Option<u64> {
+    let all = source.count(&Matcher::All, record.spec.after, record.checkpoint.position).ok()?;
+    Some(all.saturating_sub(record.passed()))
 }
 
 /// A parked event in one line.

@@ -4,7 +4,7 @@ pub mod orders;
 
 use super::{args::Cli, output::Output, progress, rebuilds, session::Session};
 use crate::{
-    control::{ControlError, Import, Request, Use},
+    control::{Access, ControlError, Import, Request},
     plugin::{self, BuildOptions},
     rebuild::{After, Trigger},
 };
@@ -27,7 +27,7 @@ const SEED: u64 = 42;
 
 /// Builds the example plugins, imports a generated history, rebuilds all projections at once, and shows rows and digests.
 pub(super) fn run(cli: &Cli, events: u64, output: &Output) -> Result<u8, ControlError> {
-    let session = Session::open(cli, Use::Begin)?;
+    let session = Session::open(cli, Access::Begin)?;
     refuse_foreign_history(&session, cli)?;
     for (name, _) in PROJECTIONS {
         install(&session, name, cli, output)?;

@@ -90,6 +90,24 @@ impl EventLog {
         EventLog::open_as(path, name, kept, None)
     }
 
+    /// Opens the log at `path` to read it: nothing is written to the file.
+    ///
+    /// # Errors
+    /// As [`EventLog::open_kept`]; and where there is no file.
+    pub fn open_to_read(path: &Path, name: &str, kept: bool) -> Result<EventLog, DiskError> {
+        EventLog::index_to_read(path, name, kept, None)
+    }
+
+    /// As [`EventLog::open_to_read`]; `known`: see [`EventLog::open_as`].
+    pub(super) fn index_to_read(
+        path: &Path,
+        name: &str,
+        kept: bool,
+        known: Option<&str>,
+    ) -> Result<EventLog, DiskError> {
+        EventLog::over(disk::open_to_read(path, &LAYOUT, limits::LOG_CACHE_BYTES, kept)?, path, name, known)
+    }
+
     /// Opens a log, or creates one that is not `kept`; `known` is its identity, where that is known from elsewhere.
     pub(super) fn open_as(path: &Path, name: &str, kept: bool, known: Option<&str>) -> Result<EventLog, DiskError> {
         let db = disk::open(path, &LAYOUT, limits::LOG_CACHE_BYTES, kept)?;
