@@ -5,9 +5,12 @@ use super::{
     output::{Output, say_aside},
     paths::{absolute, full, is_descriptor, refuse_inside, refuse_missing},
     progress, rebuilds,
-    session::Session,
+    session::{Session, unknown_answer},
 };
-use crate::control::{Access, ControlError, IMPORT_COPY, Import, Request};
+use crate::{
+    control::{Access, ControlError, IMPORT_COPY, Import, Request, Response},
+    source::log::ImportSummary,
+};
 use std::{
     fs,
     io::{self, Read},
@@ -45,7 +48,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         };
         let ask = |session: &Session, import: Import| {
             session.ask(Request::EventsImport(import), &mut |row| {
-                bar.show(&row);
+                bar.show(&row.json());
                 true
             })
         };
@@ -61,8 +64,9 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         };
         bar.finish();
         let done = done?;
-        output.answer(&done);
-        let skipped = done["skipped"].as_u64().unwrap_or(0);
+        output.answer(&done.json());
+        let Response::Imported(ImportSummary { skipped, .. }) = done else { return Err(unknown_answer()) };
+        let skipped = skipped.unwrap_or(0);
         if let (1.., Some(aside)) = (skipped, &skip_bad_lines) {
             say_aside(&format!(
                 "warning: {skipped} bad lines of {file} were not imported; they are in {aside}: mend them, and import that file"

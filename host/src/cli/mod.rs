@@ -17,7 +17,7 @@ use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, Plugin
 use clap::{Parser, error::ErrorKind as ClapError};
 use output::Output;
 use paths::absolute;
-use session::Session;
+use session::{Session, json};
 use std::{
     fmt::Debug,
     io::{self, IsTerminal},
@@ -28,7 +28,7 @@ use tracing::field::Field;
 use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
-    control::{Access, ControlError, ErrorKind, Host, Request},
+    control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
     rebuild::{Accept, After},
     vocabulary::visible,
 };
@@ -212,11 +212,13 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
     if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
         hosting.owns(name);
     }
-    let answer = session.ask(request.clone(), &mut |row| output.row(&row));
+    let answer = session.ask(request.clone(), &mut |row| output.row(&row.json()));
     if let Ok(answer) = &answer {
-        output.answer(answer);
-        if let Some(hosting) = hosting.as_ref().filter(|_| begins_rebuild) {
-            return rebuilds::watch(session, hosting, std::slice::from_ref(&answer["rebuild"]), output);
+        output.answer(&answer.json());
+        if let (Some(hosting), Response::Swapped(report)) = (&hosting, answer)
+            && let Some(begun) = &report.rebuild
+        {
+            return rebuilds::watch(session, hosting, std::slice::from_ref(begun), output);
         }
     }
     rebuilds::wait_for_others(session, hosting.as_ref());
@@ -244,14 +246,16 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
 }
 
 /// Whether a check found a difference, or something is left undone.
-fn found_something(request: &Request, answer: &serde_json::Value) -> bool {
-    let some = |field: &str| answer[field].as_u64().is_some_and(|count| count > 0);
-    match request {
-        Request::ModelVerify { .. } => some("missing") || some("extra") || some("different"),
-        Request::DeadLettersRetry { stream: None, .. } => some("parked"),
-        Request::DeadLettersRetry { .. } => answer["failures"].as_array().is_some_and(|failures| !failures.is_empty()),
-        Request::PluginVerify { .. } => !answer["difference"].is_null(),
-        Request::StoreCheck => answer["problems"].as_array().is_some_and(|problems| !problems.is_empty()),
+fn found_something(request: &Request, answer: &Response) -> bool {
+    match answer {
+        Response::ModelVerified(report) => report.comparison.differs(),
+        Response::Retried(report) => match request {
+            Request::DeadLettersRetry { stream: None, .. } => report.parked > 0,
+            Request::DeadLettersRetry { .. } => !report.failures.is_empty(),
+            _ => false,
+        },
+        Response::PluginVerified(report) => report.difference.is_some(),
+        Response::Checked(report) => !report.problems.is_empty(),
         _ => false,
     }
 }
@@ -264,7 +268,7 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
     let dir = host.dir().clone();
     drop(host);
     let compacted = crate::control::compact(&dir)?;
-    output.answer(&serde_json::json!({ "compacted": compacted }));
+    output.answer(&json(&Compacted { compacted }));
     Ok(0)
 }
 

@@ -2,11 +2,12 @@
 
 use super::args::Cli;
 use crate::{
-    control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink},
+    control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
     limits,
     plugin::THIS_PROGRAM,
     store::DataDir,
 };
+use serde::Serialize;
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -51,7 +52,7 @@ impl Session {
     }
 
     /// Has `request` carried out; rows go to `sink`.
-    pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
+    pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let socket = match self {
             Session::Local(host) => return host.execute(request, sink),
             Session::Remote(socket) => socket,
@@ -64,6 +65,11 @@ impl Session {
         let again = !matches!(request, Request::Watch { .. });
         Err(ControlError { again, ..ended })
     }
+}
+
+/// The host has answered with what is no answer to what it was asked.
+pub(super) fn unknown_answer() -> ControlError {
+    ControlError::failed("the host gave an unknown answer; it may be of another version: end it, and try again")
 }
 
 /// The data directory is in use by a process that does not answer on the socket: which, and why.
@@ -79,4 +85,12 @@ pub(super) fn options(cli: &Cli) -> HostOptions {
     let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);
     let compiler = Some(PathBuf::from(THIS_PROGRAM));
     HostOptions { alert: cli.alert.clone(), memory_bytes, instances, compiler, ..HostOptions::default() }
+}
+
+/// What programs are shown of an answer that is made here.
+pub(super) fn json(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).unwrap_or_else(|e| {
+        tracing::error!("an answer cannot be shown: {e}");
+        Value::Null
+    })
 }

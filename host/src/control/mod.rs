@@ -3,6 +3,7 @@
 //! A command is a [`Request`]. Where a host is running, the request goes over its socket; where none is, the command
 //! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
 
+mod answers;
 mod check;
 mod error;
 mod execute;
@@ -10,11 +11,18 @@ mod host;
 mod models;
 mod process;
 mod request;
+mod response;
 mod rows;
 mod socket;
 
+pub use answers::{
+    BackedUp, BuiltPlugin, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
+    DropStatus, Dropped, Exported, ExportedTable, InstallStatus, Installed, ListedGeneration, ListedProjection,
+    LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
+};
 pub use error::{ControlError, ErrorKind};
 pub use host::{Host, HostOptions, IMPORT_COPY};
 pub use process::Process;
 pub use request::{Access, Import, Request, Sink, compact};
+pub use response::{Response, Row};
 pub use socket::{Client, Server};

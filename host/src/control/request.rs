@@ -1,12 +1,11 @@
 //! What can be asked.
 
-use super::ControlError;
+use super::{ControlError, Row};
 use crate::{
     rebuild::{Accept, After, Trigger},
     source::event_file::FileOptions,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Everything that can be asked of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -161,4 +160,4 @@ pub fn compact(dir: &crate::store::DataDir) -> Result<bool, ControlError> {
 }
 
 /// Takes the rows of an answer, one by one; `false` when nobody wants more.
-pub type Sink<'a> = dyn FnMut(Value) -> bool + 'a;
+pub type Sink<'a> = dyn FnMut(Row) -> bool + 'a;

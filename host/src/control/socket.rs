@@ -5,10 +5,9 @@
 //! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long is told
 //! from a host that is stopped. (The system accepts connections in its place.)
 
-use super::{Access, ControlError, ErrorKind, Host, Process, Request, Sink};
+use super::{Access, ControlError, ErrorKind, Host, Process, Request, Response, Row, Sink};
 use crate::private;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::{
     fs, io,
     io::{BufRead, BufReader, Write},
@@ -42,8 +41,8 @@ const SILENCE: Duration = Duration::from_millis(2_500);
 #[serde(rename_all = "lowercase")]
 enum Line {
     Beat,
-    Row(Value),
-    Done(Value),
+    Row(Row),
+    Done(Response),
     Error(ControlError),
 }
 
@@ -233,7 +232,7 @@ impl Client {
     ///
     /// # Errors
     /// What the host refused; [`ErrorKind::Host`] where it ended in the middle of the answer, or does not answer.
-    pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
+    pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let mut given = false;
         let lost = |e: io::Error, given: bool| lost(request, given, &e);
         let mut text = serde_json::to_vec(request).map_err(|e| lost(e.into(), given))?;
@@ -245,10 +244,10 @@ impl Client {
                 Ok(Some(Line::Row(row))) => {
                     given = true;
                     if !sink(row) {
-                        return Ok(Value::Null);
+                        return Ok(Response::Nothing);
                     }
                 }
-                Ok(Some(Line::Done(value))) => return Ok(value),
+                Ok(Some(Line::Done(response))) => return Ok(response),
                 Ok(Some(Line::Error(error))) => return Err(error),
                 Ok(None) => return Err(lost(io::ErrorKind::UnexpectedEof.into(), given)),
                 Err(e) if is_silence(&e) => return Err(silent(&self.socket)),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// What retrying parked events came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
     /// The projection.

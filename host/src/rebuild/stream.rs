@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What rebuilding one stream came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamReport {
     /// The projection.

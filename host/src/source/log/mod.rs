@@ -54,7 +54,7 @@ pub struct EventLog {
 }
 
 /// What a log holds.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStats {
     /// Events.
