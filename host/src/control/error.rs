@@ -161,7 +161,7 @@ impl From<RebuildError> for ControlError {
         let kind = match error {
             RebuildError::NotFound(_) => ErrorKind::NotFound,
             RebuildError::Refused { .. } | RebuildError::NotPossible(_) => ErrorKind::NotPossible,
-            RebuildError::Busy(_) => ErrorKind::Busy,
+            RebuildError::Busy(_) | RebuildError::UnderWay { .. } => ErrorKind::Busy,
             RebuildError::Usage(_) => ErrorKind::Refused,
             RebuildError::Plugin(_) => ErrorKind::Plugin,
             RebuildError::Apart { .. } | RebuildError::System(_) => ErrorKind::Failed,

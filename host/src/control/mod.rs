@@ -1,7 +1,17 @@
 //! The control plane: the closed set of requests, carried out by whoever owns the data directory.
 //!
-//! A command is a [`Request`]. Where a host is running, the request goes over its socket; where none is, the command
-//! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
+//! A command is a [`Request`], which says what it may do. Where a host is running, the request goes over its socket; where none is,
+//! the command opens the store and carries the request out itself. Both ways end in [`Host::execute`], which gives any number of
+//! [`Row`]s and a [`Response`], or a [`ControlError`].
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `request` | what can be asked, and what each request may |
+//! | `response`, `answers` | what is answered |
+//! | `error` | how it can fail |
+//! | `execute` | carries requests out; `models`, `rows` and `check` those about read models, many rows and all that is kept |
+//! | `host` | what the owner of a data directory has open |
+//! | `socket`, `process` | requests from other terminals; which process is in the way |
 
 mod answers;
 mod check;

@@ -71,23 +71,30 @@ fn no_command_waits_for_another_projection() {
     // Each is in the middle of its work when everything is asked, and still is when everything has been answered: whoever
     // waited for it would find it over.
     let mut report = String::new();
-    let mut during = |what: &[&str], exit: Option<i32>| {
+    let mut during = |what: &[&str], exit: Option<i32>, about_itself: fn(&Data)| {
         let before = processor_time(&host);
         let mut long = data.start(what);
         data.wait_for("order-summary", |_| processor_time(&host) > before + 100);
         use_everything(&data);
+        about_itself(&data);
         assert!(long.is_alive(), "{what:?} was waited for");
         let ended = long.end();
         writeln!(report, "{what:?}: {ended:#?}").unwrap();
         assert_eq!(ended.exit, exit, "{report}");
     };
     let park = ["rebuild", "faulty", "--source", &source, "--on-error", "park", "--allow-parked"];
-    during(&park, Some(0));
-    during(&["dead-letters", "retry", "faulty"], Some(1));
-    during(&["model", "verify", "faulty"], Some(0));
+    let nothing = |_: &Data| {};
+    during(&park, Some(0), nothing);
+    // About the same projection, what is in the way is named.
+    during(&["dead-letters", "retry", "faulty"], Some(1), |data| {
+        data.run(["cancel", "faulty"]).refused(3, &["a retry of dead letters of faulty is under way"]);
+    });
+    during(&["model", "verify", "faulty"], Some(0), nothing);
     data.ok(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), fixed.as_os_str()]);
     assert_eq!(data.json(["dead-letters", "retry", "faulty"])["parked"], json!(0));
     data.ok(["plugin".as_ref(), "swap".as_ref(), "faulty".as_ref(), faulty.as_os_str()]);
-    during(&["rebuild", "faulty", "--stream", BUSY], Some(1));
+    during(&["rebuild", "faulty", "--stream", BUSY], Some(1), |data| {
+        data.run(["pause", "faulty"]).refused(3, &["a rebuild of one stream of faulty is under way"]);
+    });
     host.kill();
 }
