@@ -250,6 +250,9 @@ pub const READER_WAIT: Duration = Duration::from_secs(1);
 /// How long a command waits for another one about the same projection.
 pub const TURN: Duration = Duration::from_secs(10);
 
+/// The same for one that takes long, such as a retry of many dead letters: it may be about to end, and more is not known.
+pub const LONG_TURN: Duration = Duration::from_secs(1);
+
 /// How long a command that stops a rebuild waits for its thread, before it ends it without. Longer than a silent server
 /// is waited for.
 pub const STOP_WAIT: Duration = Duration::from_secs(15);

@@ -9,14 +9,12 @@ use super::{
     output::Output,
     paths,
     rebuilds::{self, Hosting},
-    session::Session,
+    session::{Session, json, unknown_answer},
 };
 use crate::{
-    control::{ControlError, Request},
-    export::{Column, ExportError, Format, RowWriter},
+    control::{ControlError, ExportedTable, ModelRow, Request, Row, TableHead},
+    export::{ExportError, Format, RowWriter},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     io::{self, BufWriter},
@@ -122,7 +120,7 @@ struct Export<'a> {
 }
 
 struct Table {
-    head: Head,
+    head: TableHead,
     rows: u64,
     /// `None` once it is complete.
     writer: Option<Box<dyn RowWriter>>,
@@ -130,31 +128,23 @@ struct Table {
     draft: Option<Draft>,
 }
 
-/// What the host says of a table before its rows.
-#[derive(Deserialize)]
-struct Head {
-    table: String,
-    generation: u64,
-    columns: Vec<Column>,
-}
-
 impl Export<'_> {
     /// Takes what the host gives: a table's head, or a row of the table whose head came last.
-    fn take(&mut self, row: Value) -> Result<(), Failure> {
-        if row.get("table").is_some() {
-            return self.begin(row);
-        }
+    fn take(&mut self, row: Row) -> Result<(), Failure> {
+        let ModelRow { key, value } = match row {
+            Row::Table(head) => return self.begin(head),
+            Row::Model(row) => row,
+            _ => return Err(unknown_answer().into()),
+        };
         let Some(Table { rows, writer: Some(writer), draft, .. }) = self.tables.last_mut() else {
             return Err(unknown_answer().into());
         };
         *rows += 1;
-        let Some(key) = row["key"].as_str() else { return Err(unknown_answer().into()) };
-        writer.row(key, &row["value"]).map_err(|e| failure(draft.as_ref(), e))
+        writer.row(&key, &value).map_err(|e| failure(draft.as_ref(), e))
     }
 
-    fn begin(&mut self, head: Value) -> Result<(), Failure> {
+    fn begin(&mut self, mut head: TableHead) -> Result<(), Failure> {
         self.complete_last()?;
-        let mut head: Head = serde_json::from_value(head).map_err(|_| unknown_answer())?;
         let columns = std::mem::take(&mut head.columns);
         let path = self.out.file(&head.table, self.args.format);
         if let (Out::Directory(path), true) = (&self.out, self.tables.is_empty()) {
@@ -188,9 +178,13 @@ impl Export<'_> {
         for Table { head, rows, draft, .. } in self.tables {
             let Some(draft) = draft else { continue };
             let file = draft.publish(self.args.force)?;
-            output.answer(&json!({
-                "projectionName": self.args.model.name, "table": head.table, "generation": head.generation,
-                "format": self.args.format.name(), "rows": rows, "file": file.display().to_string(),
+            output.answer(&json(&ExportedTable {
+                projection_name: self.args.model.name.clone(),
+                table: head.table,
+                generation: head.generation,
+                format: self.args.format.name().to_owned(),
+                rows,
+                file: file.display().to_string(),
             }));
         }
         Ok(0)
@@ -250,10 +244,6 @@ fn exists(path: &Path) -> ControlError {
 
 fn about(path: &Path, error: &io::Error) -> ControlError {
     ControlError::failed(format!("{}: {error}", path.display()))
-}
-
-fn unknown_answer() -> ControlError {
-    ControlError::failed("the host gave an unknown answer; it may be of another version: end it and export again")
 }
 
 fn failure(draft: Option<&Draft>, error: ExportError) -> Failure {

@@ -5,9 +5,12 @@ use super::{
     output::{Output, say_aside},
     paths::{absolute, full, is_descriptor, refuse_inside, refuse_missing},
     progress, rebuilds,
-    session::Session,
+    session::{Session, unknown_answer},
 };
-use crate::control::{ControlError, IMPORT_COPY, Import, Request, Use};
+use crate::{
+    control::{Access, ControlError, IMPORT_COPY, Import, Request, Response},
+    source::log::ImportSummary,
+};
 use std::{
     fs,
     io::{self, Read},
@@ -32,7 +35,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         ));
     }
     let skip_bad_lines = skip_bad_lines.as_deref().map(absolute).transpose()?;
-    let session = &Session::open(cli, Use::Begin)?;
+    let session = &Session::open(cli, Access::Begin)?;
     let hosting = rebuilds::serve_meanwhile(session)?;
     for file in files {
         let bar = progress::import_bar(file, output.is_json());
@@ -45,14 +48,14 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         };
         let ask = |session: &Session, import: Import| {
             session.ask(Request::EventsImport(import), &mut |row| {
-                bar.show(&row);
+                bar.show(&row.json());
                 true
             })
         };
         let done = match ask(session, import.clone()) {
             // What was read for the host that has ended cannot be read again: it is imported from the copy.
             Err(e) if e.again && given.is_copied() => {
-                let session = Session::open(cli, Use::Begin)?;
+                let session = Session::open(cli, Access::Begin)?;
                 given.go_to(&session)?;
                 ask(&session, Import { file: given.path.clone(), ..import })
                     .map_err(|e| ControlError { again: false, ..e })
@@ -61,8 +64,9 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         };
         bar.finish();
         let done = done?;
-        output.answer(&done);
-        let skipped = done["skipped"].as_u64().unwrap_or(0);
+        output.answer(&done.json());
+        let Response::Imported(ImportSummary { skipped, .. }) = done else { return Err(unknown_answer()) };
+        let skipped = skipped.unwrap_or(0);
         if let (1.., Some(aside)) = (skipped, &skip_bad_lines) {
             say_aside(&format!(
                 "warning: {skipped} bad lines of {file} were not imported; they are in {aside}: mend them, and import that file"

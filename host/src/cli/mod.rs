@@ -17,7 +17,7 @@ use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, Plugin
 use clap::{Parser, error::ErrorKind as ClapError};
 use output::Output;
 use paths::absolute;
-use session::Session;
+use session::{Session, json};
 use std::{
     fmt::Debug,
     io::{self, IsTerminal},
@@ -28,13 +28,15 @@ use tracing::field::Field;
 use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
-    control::{ControlError, ErrorKind, Host, Request, Use},
+    control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
     rebuild::{Accept, After},
     vocabulary::visible,
 };
 
-/// Exit code of a rebuild that failed, or a check that found a difference.
+/// Exit code of a rebuild that failed, a check that found a difference, or a host that cannot work.
 pub(crate) const FAILED: u8 = 1;
+/// Exit code of wrong usage and of input that is not acceptable.
+pub(crate) const REFUSED: u8 = 2;
 /// Exit code of what is not there, or not possible as things are.
 pub(crate) const NOT_POSSIBLE: u8 = 3;
 /// Exit code after an interruption; the rebuild is left paused.
@@ -53,7 +55,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.json);
     let done = run_again_where_the_host_ended(&cli, &output).unwrap_or_else(|e| {
         output.error(&e);
-        e.exit
+        exit_code(e.kind)
     });
     match output.finish() {
         Ok(()) => ExitCode::from(done),
@@ -61,6 +63,22 @@ pub fn main() -> ExitCode {
             output::say_aside(&format!("error: standard output: {e}; not all of the answer was written"));
             ExitCode::from(if done == 0 { FAILED } else { done })
         }
+    }
+}
+
+/// Exit code of a command that was not carried out.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage
+        | ErrorKind::Refused
+        | ErrorKind::NoDirectory
+        | ErrorKind::InUse
+        | ErrorKind::Source
+        | ErrorKind::Damaged
+        | ErrorKind::Plugin => REFUSED,
+        ErrorKind::NotFound | ErrorKind::NotPossible | ErrorKind::Busy => NOT_POSSIBLE,
+        ErrorKind::Interrupted => INTERRUPTED,
+        ErrorKind::Host | ErrorKind::Index | ErrorKind::Store | ErrorKind::Failed => FAILED,
     }
 }
 
@@ -90,13 +108,13 @@ fn help_or_usage(error: clap::Error) -> u8 {
     if json && error.use_stderr() {
         let message = text.trim_end().trim_start_matches("error: ").to_owned();
         let output = Output::new(true);
-        output.error(&ControlError::refused(message).of_kind(ErrorKind::Usage));
-        return 2;
+        output.error(&ControlError::new(ErrorKind::Usage, message));
+        return REFUSED;
     }
     if text.lines().any(|line| visible(line) != line) {
         // What stands in the environment.
         text.lines().for_each(output::say_aside);
-        return 2;
+        return REFUSED;
     }
     let shown = error.print().or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) });
     match (error.kind(), shown) {
@@ -105,7 +123,7 @@ fn help_or_usage(error: clap::Error) -> u8 {
             output::say_aside(&format!("error: standard output: {e}"));
             FAILED
         }
-        _ => 2,
+        _ => REFUSED,
     }
 }
 
@@ -161,9 +179,9 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::List { all } => ask(cli, Request::List { all: *all }, output),
         Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
         Command::Resume(args) => rebuilds::resume(cli, args, output),
-        Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Use::Change)?, name, output),
+        Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Access::Change)?, name, output),
         Command::Model(ModelCommand::Export(args)) => {
-            export::export(&Session::open(cli, Use::Read)?, &cli.data, args, output)
+            export::export(&Session::open(cli, Access::Examine)?, &cli.data, args, output)
         }
         Command::Model(command) => ask(cli, model_request(command)?, output),
         Command::DeadLetters(command) => ask(cli, dead_letters_request(command), output),
@@ -184,37 +202,23 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
 
 /// Has a request carried out on the data directory, and shows the answer.
 fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError> {
-    let wanted = match &request {
-        Request::PluginInstall { .. } => Use::Begin,
-        request if request.only_reads() => Use::Read,
-        _ => Use::Change,
-    };
-    show(&Session::open(cli, wanted)?, request, output)
+    show(&Session::open(cli, request.access())?, request, output)
 }
 
 /// Asks once, and shows rows and answer. Whatever takes long does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
-    let takes_long = matches!(
-        request,
-        Request::ModelVerify { .. }
-            | Request::ModelAsOf { .. }
-            | Request::PluginTry { .. }
-            | Request::PluginVerify { .. }
-            | Request::DeadLettersRetry { .. }
-            | Request::RebuildStream { .. }
-            | Request::StoreBackup { .. }
-            | Request::StoreCheck
-    );
     let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != After::Continue);
-    let hosting = if takes_long || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
+    let hosting = if request.takes_long() || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
     if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
         hosting.owns(name);
     }
-    let answer = session.ask(request.clone(), &mut |row| output.row(&row));
+    let answer = session.ask(request.clone(), &mut |row| output.row(&row.json()));
     if let Ok(answer) = &answer {
-        output.answer(answer);
-        if let Some(hosting) = hosting.as_ref().filter(|_| begins_rebuild) {
-            return rebuilds::watch(session, hosting, std::slice::from_ref(&answer["rebuild"]), output);
+        output.answer(&answer.json());
+        if let (Some(hosting), Response::Swapped(report)) = (&hosting, answer)
+            && let Some(begun) = &report.rebuild
+        {
+            return rebuilds::watch(session, hosting, std::slice::from_ref(begun), output);
         }
     }
     rebuilds::wait_for_others(session, hosting.as_ref());
@@ -235,34 +239,36 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
     let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
     // What the data directory has or names is read there.
     if !(source.starts_with("file:") || source.starts_with("postgres:")) {
-        return show(&Session::open(cli, Use::Change)?, request, output);
+        return show(&Session::open(cli, Access::Change)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
     show(&Session::Local(Host::open(dir.path(), session::options(cli))?), request, output)
 }
 
 /// Whether a check found a difference, or something is left undone.
-fn found_something(request: &Request, answer: &serde_json::Value) -> bool {
-    let some = |field: &str| answer[field].as_u64().is_some_and(|count| count > 0);
-    match request {
-        Request::ModelVerify { .. } => some("missing") || some("extra") || some("different"),
-        Request::DeadLettersRetry { stream: None, .. } => some("parked"),
-        Request::DeadLettersRetry { .. } => answer["failures"].as_array().is_some_and(|failures| !failures.is_empty()),
-        Request::PluginVerify { .. } => !answer["difference"].is_null(),
-        Request::StoreCheck => answer["problems"].as_array().is_some_and(|problems| !problems.is_empty()),
+fn found_something(request: &Request, answer: &Response) -> bool {
+    match answer {
+        Response::ModelVerified(report) => report.comparison.differs(),
+        Response::Retried(report) => match request {
+            Request::DeadLettersRetry { stream: None, .. } => report.parked > 0,
+            Request::DeadLettersRetry { .. } => !report.failures.is_empty(),
+            _ => false,
+        },
+        Response::PluginVerified(report) => report.difference.is_some(),
+        Response::Checked(report) => !report.problems.is_empty(),
         _ => false,
     }
 }
 
 /// Nobody else may have the store open for this.
 fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
-    let Session::Local(host) = Session::open(cli, Use::Change)? else {
+    let Session::Local(host) = Session::open(cli, Access::Change)? else {
         return Err(ControlError::not_possible("a host is running on this data directory; end it, then compact"));
     };
     let dir = host.dir().clone();
     drop(host);
     let compacted = crate::control::compact(&dir)?;
-    output.answer(&serde_json::json!({ "compacted": compacted }));
+    output.answer(&json(&Compacted { compacted }));
     Ok(0)
 }
 

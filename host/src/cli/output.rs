@@ -81,7 +81,7 @@ impl Output {
     pub(super) fn error(&self, error: &ControlError) {
         say_aside(&format!("error: {}", error.message));
         if self.json {
-            let error = json!({ "kind": error.kind, "message": error.message, "next": error.next() });
+            let error = json!({ "kind": error.kind.name(), "message": error.message, "next": error.next() });
             self.json(&error);
         }
     }

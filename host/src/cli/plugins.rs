@@ -1,11 +1,10 @@
 //! `plugin build` and `plugin check`: what an author does, without a data directory.
 
-use super::output::Output;
+use super::{output::Output, session::json};
 use crate::{
-    control::ControlError,
+    control::{BuiltPlugin, CheckedPlugin, ControlError},
     plugin::{self, Engine, EngineOptions},
 };
-use serde_json::json;
 use std::{fs, path::Path};
 
 /// Compiles a plugin's crate to a component, and checks it.
@@ -14,7 +13,8 @@ pub(super) fn build(dir: &Path, file: Option<&Path>, features: &[String], output
     let built = plugin::build(dir, &options).map_err(|e| ControlError::refused(e.to_string()))?;
     let file = file.map_or_else(|| Path::new(&format!("{}.wasm", built.name)).to_owned(), Path::to_owned);
     fs::write(&file, &built.component).map_err(|e| ControlError::refused(format!("{}: {e}", file.display())))?;
-    output.answer(&json!({ "name": built.name, "file": file.display().to_string(), "bytes": built.component.len() }));
+    let bytes = built.component.len() as u64;
+    output.answer(&json(&BuiltPlugin { name: built.name, file: file.display().to_string(), bytes }));
     Ok(0)
 }
 
@@ -27,15 +27,16 @@ pub(super) fn check(file: &Path, output: &Output) -> Result<u8, ControlError> {
     let engine = Engine::new(options).map_err(|e| ControlError::failed(e.to_string()))?;
     let plugin = engine.load(&bytes).map_err(|e| refused(e.to_string()))?;
     let description = plugin.description();
-    output.answer(&json!({
-        "projectionName": description.name,
-        "version": description.version,
-        "eventTypes": description.event_types,
-        "tables": description.tables.iter().map(|table| &table.name).collect::<Vec<_>>(),
-        "complexity": description.complexity,
-        "chunkSize": description.chunk_size.unwrap_or_else(|| description.complexity.chunk_size()),
-        "partitioning": description.partitioning,
-        "digest": plugin.digest(),
+    let chunk_size = description.chunk_size.unwrap_or_else(|| description.complexity.chunk_size());
+    output.answer(&json(&CheckedPlugin {
+        projection_name: description.name.clone(),
+        version: description.version,
+        event_types: description.event_types.clone(),
+        tables: description.tables.iter().map(|table| table.name.clone()).collect(),
+        complexity: description.complexity,
+        chunk_size,
+        partitioning: description.partitioning,
+        digest: plugin.digest().to_owned(),
     }));
     Ok(0)
 }

@@ -5,16 +5,15 @@ use super::{
     args::{Cli, RebuildArgs, ResumeArgs},
     output::Output,
     progress::Rebuilds,
-    session::Session,
+    session::{Session, json, unknown_answer},
     signals,
 };
 use crate::{
-    control::{Client, ControlError, Host, Request, Server, Use},
+    control::{Access, Client, ControlError, Host, Request, Response, Row, Server},
     private,
-    rebuild::{Accept, Trigger},
+    rebuild::{Accept, CancelAnswer, Trigger, TriggerAnswer},
     vocabulary::{Progress, Status},
 };
-use serde_json::Value;
 use signals::{Asked, Ending};
 use std::{
     os::unix::process::CommandExt,
@@ -50,7 +49,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
     let triggers: Vec<_> = names.iter().map(trigger).collect();
     if args.dry_run {
         for trigger in triggers {
-            output.answer(&session.ask(Request::Plan(trigger), &mut |_| true)?);
+            output.answer(&session.ask(Request::Plan(trigger), &mut |_| true)?.json());
         }
         return Ok(0);
     }
@@ -70,7 +69,7 @@ pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8
 
 /// Waits for commands from other terminals.
 pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
-    let session = Session::open(cli, Use::Begin)?;
+    let session = Session::open(cli, Access::Begin)?;
     let Session::Local(host) = &session else {
         return Err(ControlError::not_possible(format!("a host is running on {} already", cli.data.display())));
     };
@@ -91,7 +90,7 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
 
 /// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
 fn attached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = Session::open(cli, Use::Change)?;
+    let session = Session::open(cli, Access::Change)?;
     match cli.of_host.first().filter(|_| session.is_remote()) {
         None => Ok(session),
         Some(option) => Err(ControlError::not_possible(format!(
@@ -106,7 +105,9 @@ fn attached(cli: &Cli) -> Result<Session, ControlError> {
 fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
     let mut names = Vec::new();
     session.ask(Request::PluginList, &mut |row| {
-        names.extend(row["projectionName"].as_str().map(str::to_owned));
+        if let Row::Projection(projection) = row {
+            names.push(projection.projection_name);
+        }
         true
     })?;
     if names.is_empty() {
@@ -119,8 +120,11 @@ fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
 fn unfinished(session: &Session) -> Result<Vec<String>, ControlError> {
     let mut names = Vec::new();
     session.ask(Request::List { all: false }, &mut |row| {
-        let can_go_on = matches!(row["status"].as_str(), Some("paused" | "failed"));
-        names.extend(row["projectionName"].as_str().filter(|_| can_go_on).map(str::to_owned));
+        if let Row::Progress(progress) = row
+            && matches!(progress.status, Status::Paused | Status::Failed)
+        {
+            names.push(progress.projection_name);
+        }
         true
     })?;
     if names.is_empty() {
@@ -134,7 +138,7 @@ fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -
     let hosting = serve_meanwhile(session)?;
     for name in names {
         let request = Request::RebuildStream { name: name.clone(), stream: stream.to_owned() };
-        output.answer(&session.ask(request, &mut |_| true)?);
+        output.answer(&session.ask(request, &mut |_| true)?.json());
     }
     wait_for_others(session, hosting.as_ref());
     Ok(0)
@@ -213,14 +217,15 @@ pub(super) fn start_and_watch(
             hosting.owns(name);
         }
         match session.ask(request, &mut |_| true) {
-            Ok(answer) => triggered.push(answer),
+            Ok(Response::Triggered(answer)) => triggered.push(answer),
+            Ok(_) => refused = Some(unknown_answer()),
             // What was triggered before goes on; the refusal decides the exit code.
             Err(e) => refused = Some(e),
         }
     }
     if detach || !output.is_json() {
         for answer in &triggered {
-            output.row(answer);
+            output.row(&json(answer));
         }
     }
     let exit = if detach || triggered.is_empty() { 0 } else { watch(session, &hosting, &triggered, output)? };
@@ -239,17 +244,16 @@ pub(super) fn start_and_watch(
 pub(super) fn watch(
     session: &Session,
     hosting: &Hosting,
-    triggered: &[Value],
+    triggered: &[TriggerAnswer],
     output: &Output,
 ) -> Result<u8, ControlError> {
     let ending = &hosting.ending;
-    let names: Vec<_> =
-        triggered.iter().filter_map(|answer| answer["projectionName"].as_str().map(str::to_owned)).collect();
+    let names = triggered.iter().map(|answer| answer.projection_name().to_owned()).collect();
     let mut bars = Rebuilds::new(output.is_json());
     // Where a host runs them, they go on without this terminal.
     let leaves = || session.is_remote() && ending.asked() == Some(Asked::End);
     let ended = session.ask(Request::Watch { names }, &mut |row| {
-        if let Ok(progress) = serde_json::from_value::<Progress>(row) {
+        if let Row::Progress(progress) = row {
             bars.show(&progress);
         }
         !leaves()
@@ -257,13 +261,12 @@ pub(super) fn watch(
     if leaves() {
         return Ok(INTERRUPTED);
     }
-    let ended: Vec<Progress> = serde_json::from_value(ended)
-        .map_err(|e| ControlError::failed(format!("the host gave an unknown answer: {e}")))?;
+    let Response::Ended(ended) = ended else { return Err(unknown_answer()) };
     for (progress, trigger) in ended.iter().zip(triggered) {
         bars.show(progress);
         if output.is_json() {
-            let mut answer = serde_json::to_value(progress).unwrap_or(Value::Null);
-            answer["trigger"] = trigger.clone();
+            let mut answer = json(progress);
+            answer["trigger"] = json(trigger);
             output.answer(&answer);
         } else {
             ended_lines(progress).iter().for_each(|line| output.say(line));
@@ -299,8 +302,11 @@ fn ended_lines(progress: &Progress) -> Vec<String> {
 /// Gives a rebuild up; exit code 3 where there is none to give up.
 pub(super) fn cancel(session: &Session, name: &str, output: &Output) -> Result<u8, ControlError> {
     let answer = session.ask(Request::Cancel { name: name.to_owned() }, &mut |_| true)?;
-    output.answer(&answer);
-    Ok(if answer["status"] == "cancelled" { 0 } else { NOT_POSSIBLE })
+    output.answer(&answer.json());
+    Ok(match answer {
+        Response::Cancelled(CancelAnswer::Cancelled { .. }) => 0,
+        _ => NOT_POSSIBLE,
+    })
 }
 
 /// 0 only when every rebuild is complete, and lacks no event that it may not lack.

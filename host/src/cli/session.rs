@@ -2,11 +2,12 @@
 
 use super::args::Cli;
 use crate::{
-    control::{Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Sink, Use},
+    control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
     limits,
     plugin::THIS_PROGRAM,
     store::DataDir,
 };
+use serde::Serialize;
 use serde_json::Value;
 use std::{
     path::PathBuf,
@@ -26,7 +27,7 @@ pub(super) enum Session {
 
 impl Session {
     /// Finds the running host, or opens the data directory for what the command is to do with it.
-    pub(super) fn open(cli: &Cli, wanted: Use) -> Result<Session, ControlError> {
+    pub(super) fn open(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
         DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
         let until = Instant::now() + TURN;
@@ -37,8 +38,10 @@ impl Session {
             match Host::open_for(&cli.data, options(cli), wanted) {
                 Ok(host) => return Ok(Session::Local(host)),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
-                Err(e) if e.in_use && Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
-                Err(e) if e.in_use => return Err(held(cli, e)),
+                Err(e) if e.kind == ErrorKind::InUse && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                Err(e) if e.kind == ErrorKind::InUse => return Err(held(cli, e)),
                 Err(e) => return Err(e),
             }
         }
@@ -49,7 +52,7 @@ impl Session {
     }
 
     /// Has `request` carried out; rows go to `sink`.
-    pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
+    pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let socket = match self {
             Session::Local(host) => return host.execute(request, sink),
             Session::Remote(socket) => socket,
@@ -57,18 +60,23 @@ impl Session {
         if let Some(client) = Client::connect(socket)? {
             return client.ask(&request, sink);
         }
-        let ended = ControlError::failed("the host that ran on this data directory has ended; try again");
+        let ended = ControlError::new(ErrorKind::Host, "the host that ran on this data directory has ended; try again");
         // It has not been asked. But what it ran has ended with it, too.
         let again = !matches!(request, Request::Watch { .. });
-        Err(ControlError { again, ..ended.of_kind(ErrorKind::Host) })
+        Err(ControlError { again, ..ended })
     }
+}
+
+/// The host has answered with what is no answer to what it was asked.
+pub(super) fn unknown_answer() -> ControlError {
+    ControlError::failed("the host gave an unknown answer; it may be of another version: end it, and try again")
 }
 
 /// The data directory is in use by a process that does not answer on the socket: which, and why.
 fn held(cli: &Cli, error: ControlError) -> ControlError {
     let Some(holder) = Process::holding(&cli.data.join("store.redb")) else { return error };
     let advice = if holder.is_stopped() { holder.advice() } else { "wait for its end, or end it".to_owned() };
-    ControlError { message: format!("{} is in use by {holder}; {advice}", cli.data.display()), ..error }
+    ControlError::new(error.kind, format!("{} is in use by {holder}; {advice}", cli.data.display()))
 }
 
 /// What a host in this process is told.
@@ -77,4 +85,12 @@ pub(super) fn options(cli: &Cli) -> HostOptions {
     let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);
     let compiler = Some(PathBuf::from(THIS_PROGRAM));
     HostOptions { alert: cli.alert.clone(), memory_bytes, instances, compiler, ..HostOptions::default() }
+}
+
+/// What programs are shown of an answer that is made here.
+pub(super) fn json(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).unwrap_or_else(|e| {
+        tracing::error!("an answer cannot be shown: {e}");
+        Value::Null
+    })
 }

@@ -1,31 +1,32 @@
 //! Carries out requests.
 
-use super::{ControlError, ErrorKind, Host, Import, Request, Sink};
+use super::{
+    BackedUp, ControlError, ErrorKind, Host, Import, InstallStatus, Installed, ListedProjection, LoggedEvent, Request,
+    Response, Row, Sink,
+};
 use crate::{
     rebuild::{After, RebuildError},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
     vocabulary::{Progress, Status, to_json},
 };
-use serde::Serialize;
-use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// How often a watcher hears of a rebuild that runs.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-type Answer = Result<Value, ControlError>;
+pub(super) type Answer = Result<Response, ControlError>;
 
 impl Host {
     /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller.
     ///
     /// # Errors
-    /// With the exit code of the command.
+    /// What it refuses, or cannot do.
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
         match request {
             Request::EventsImport(import) => self.import(import, sink),
-            Request::EventsStats => value(self.log()?.stats()?),
+            Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file } => self.install(&file),
             Request::PluginList => self.list_plugins(sink),
@@ -33,30 +34,29 @@ impl Host {
             Request::PluginSwap { name, file, after } => self.swap_plugin(&name, &file, &after),
             Request::PluginTry { name, file, last, source } => {
                 let tried = self.supervisor()?.trial(&name, &read_plugin(&file)?, last, source.as_deref());
-                value(tried.map_err(|e| about_file(&file, e))?)
+                Ok(Response::Tried(Box::new(tried.map_err(|e| about_file(&file, e))?)))
             }
             Request::PluginVerify { file, source } => {
                 let verified = self.supervisor()?.verify_plugin(&read_plugin(&file)?, &source);
-                value(verified.map_err(|e| about_file(&file, e))?)
+                Ok(Response::PluginVerified(Box::new(verified.map_err(|e| about_file(&file, e))?)))
             }
             Request::PluginRollback { name } => self.rollback_plugin(&name),
-            Request::Rebuild(trigger) => value(self.supervisor()?.trigger(&trigger)?),
-            Request::Plan(trigger) => value(self.supervisor()?.plan(&trigger)?),
-            Request::RebuildStream { name, stream } => value(self.supervisor()?.rebuild_stream(&name, &stream)?),
+            Request::Rebuild(trigger) => Ok(Response::Triggered(self.supervisor()?.trigger(&trigger)?)),
+            Request::Plan(trigger) => Ok(Response::Planned(self.supervisor()?.plan(&trigger)?)),
+            Request::RebuildStream { name, stream } => {
+                Ok(Response::StreamRebuilt(self.supervisor()?.rebuild_stream(&name, &stream)?))
+            }
             Request::Watch { names } => self.watch(&names, sink),
             Request::Status { name } => self.status(&name),
-            Request::List { all } => {
-                for progress in self.supervisor()?.list(all)? {
-                    sink(value(progress)?);
-                }
-                Ok(Value::Null)
-            }
+            Request::List { all } => self.list(all, sink),
             Request::Pause { name } => {
                 self.supervisor()?.pause(&name)?;
                 self.status(&name)
             }
-            Request::Resume { name, accept } => value(self.supervisor()?.resume_accepting(&name, &accept)?),
-            Request::Cancel { name } => value(self.supervisor()?.cancel(&name)?),
+            Request::Resume { name, accept } => {
+                Ok(Response::Triggered(self.supervisor()?.resume_accepting(&name, &accept)?))
+            }
+            Request::Cancel { name } => Ok(Response::Cancelled(self.supervisor()?.cancel(&name)?)),
             Request::ModelGet { name, table, key, generation } => {
                 self.model_get(&name, &table, &key, generation.as_deref())
             }
@@ -69,7 +69,9 @@ impl Host {
             Request::ModelDigest { name, generation } => self.model_digest(&name, generation.as_deref()),
             Request::ModelGenerations { name } => self.model_generations(&name, sink),
             Request::ModelReceipt { name, generation } => self.model_receipt(&name, generation.as_deref()),
-            Request::ModelVerify { name, repair, accept } => value(self.supervisor()?.verify(&name, repair, &accept)?),
+            Request::ModelVerify { name, repair, accept } => {
+                Ok(Response::ModelVerified(Box::new(self.supervisor()?.verify(&name, repair, &accept)?)))
+            }
             Request::ModelAsOf { name, to, label, source } => self.model_as_of(&name, &to, label, source.as_deref()),
             Request::ModelDrop { name, generation } => self.model_drop(&name, &generation),
             Request::ModelPromote { name, generation, allow_parked, allow_empty } => {
@@ -80,17 +82,17 @@ impl Host {
             Request::DeadLettersList { name, stream } => self.dead_letters(&name, stream.as_deref(), sink),
             Request::DeadLettersShow { name, id } => self.dead_letter(&name, &id),
             Request::DeadLettersRetry { name, stream, out_of_order } => {
-                value(self.supervisor()?.retry(&name, stream.as_deref(), out_of_order)?)
+                Ok(Response::Retried(self.supervisor()?.retry(&name, stream.as_deref(), out_of_order)?))
             }
             Request::DeadLettersDiscard { name, stream } => {
-                value(self.supervisor()?.discard(&name, stream.as_deref())?)
+                Ok(Response::Retried(self.supervisor()?.discard(&name, stream.as_deref())?))
             }
             Request::StoreBackup { file } => {
                 let bytes = self.store().backup(Path::new(&file))?;
-                Ok(json!({ "file": file, "bytes": bytes }))
+                Ok(Response::BackedUp(BackedUp { file, bytes }))
             }
-            Request::StoreAdopt => value(self.store().adopt_databases()?),
-            Request::StoreCheck => value(self.check()?),
+            Request::StoreAdopt => Ok(Response::Adopted(self.store().adopt_databases()?)),
+            Request::StoreCheck => Ok(Response::Checked(self.check()?)),
         }
     }
 
@@ -115,12 +117,12 @@ impl Host {
             events = events.setting_aside(aside);
         }
         let summary = self.log()?.import(&mut events, &mut |progress| {
-            sink(json!({ "bytesRead": progress.bytes_read, "bytesTotal": progress.bytes_total, "events": progress.events }));
+            sink(Row::Import(*progress));
         });
-        value(summary.map_err(|e| match e.disk {
-            true => ControlError::failed(e.message).of_kind(ErrorKind::Store),
+        Ok(Response::Imported(summary.map_err(|e| match e.disk {
+            true => ControlError::new(ErrorKind::Store, e.message),
             false => ControlError::refused(e.message),
-        })?)
+        })?))
     }
 
     fn show_event(&self, id: &str) -> Answer {
@@ -128,48 +130,58 @@ impl Host {
             return Err(ControlError::not_possible(format!("no event in the log has the id {id}")));
         };
         let shown = |bytes: &[u8]| to_json(bytes).map_err(|e| ControlError::failed(format!("event {id}: {e}")));
-        Ok(json!({
-            "id": event.id, "position": position, "stream": event.stream, "type": event.kind,
-            "timestamp": event.timestamp, "schemaVersion": event.schema_version,
-            "data": shown(&event.data)?, "metadata": shown(&event.metadata)?,
+        let (data, metadata) = (shown(&event.data)?, shown(&event.metadata)?);
+        Ok(Response::Event(LoggedEvent {
+            id: event.id,
+            position,
+            stream: event.stream,
+            r#type: event.kind,
+            timestamp: event.timestamp,
+            schema_version: event.schema_version,
+            data,
+            metadata,
         }))
     }
 
     fn install(&self, file: &str) -> Answer {
         let installed = self.supervisor()?.install(&read_plugin(file)?);
         let (description, digest, new) = installed.map_err(|e| about_file(file, e))?;
-        Ok(json!({
-            "projectionName": description.name, "version": description.version, "digest": digest,
-            "status": if new { "installed" } else { "already_installed" },
+        Ok(Response::Installed(Installed {
+            projection_name: description.name,
+            version: description.version,
+            digest,
+            status: if new { InstallStatus::Installed } else { InstallStatus::AlreadyInstalled },
         }))
     }
 
     fn swap_plugin(&self, name: &str, file: &str, after: &After) -> Answer {
         let swapped = self.supervisor()?.swap(name, &read_plugin(file)?, "swap", after);
-        value(swapped.map_err(|e| about_file(file, e))?)
+        Ok(Response::Swapped(Box::new(swapped.map_err(|e| about_file(file, e))?)))
     }
 
     fn list_plugins(&self, sink: &mut Sink<'_>) -> Answer {
         for projection in self.store().projections()? {
-            sink(json!({
-                "projectionName": projection.description.name,
-                "version": projection.description.version,
-                "digest": projection.digest(),
-                "eventTypes": projection.description.event_types,
-                "tables": projection.description.tables.iter().map(|table| &table.name).collect::<Vec<_>>(),
-                "complexity": projection.description.complexity,
-                "partitioning": projection.description.partitioning,
-                "liveGeneration": projection.live,
+            let (digest, live_generation) = (projection.digest().to_owned(), projection.live);
+            let description = projection.description;
+            sink(Row::Projection(ListedProjection {
+                projection_name: description.name,
+                version: description.version,
+                digest,
+                event_types: description.event_types,
+                tables: description.tables.into_iter().map(|table| table.name).collect(),
+                complexity: description.complexity,
+                partitioning: description.partitioning,
+                live_generation,
             }));
         }
-        Ok(Value::Null)
+        Ok(Response::Nothing)
     }
 
     fn plugin_history(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
         for install in self.store().projection(name)?.installs {
-            sink(value(install)?);
+            sink(Row::Install(install));
         }
-        Ok(Value::Null)
+        Ok(Response::Nothing)
     }
 
     fn rollback_plugin(&self, name: &str) -> Answer {
@@ -181,16 +193,24 @@ impl Host {
             )));
         };
         let component = self.store().component(&before.digest)?;
-        value(self.supervisor()?.swap(name, &component, "rollback", &After::Continue)?)
+        let swapped = self.supervisor()?.swap(name, &component, "rollback", &After::Continue)?;
+        Ok(Response::Swapped(Box::new(swapped)))
     }
 
     fn status(&self, name: &str) -> Answer {
-        match self.supervisor()?.progress(name)? {
-            Some(progress) => value(progress),
+        match self.overview(|rebuilds| rebuilds.progress(name))? {
+            Some(progress) => Ok(Response::Status(Box::new(progress))),
             None => {
                 Err(ControlError::not_possible(format!("{name} has never been rebuilt: unspool rebuild {name} starts")))
             }
         }
+    }
+
+    fn list(&self, all: bool, sink: &mut Sink<'_>) -> Answer {
+        for progress in self.overview(|rebuilds| rebuilds.list(all))? {
+            sink(Row::Progress(Box::new(progress)));
+        }
+        Ok(Response::Nothing)
     }
 
     /// Gives the progress of `names` until none of them runs, then how each ended.
@@ -203,19 +223,15 @@ impl Host {
                 latest.extend(supervisor.progress(name)?);
             }
             if idle && latest.iter().all(|progress| progress.status != Status::Running) {
-                return value(latest);
+                return Ok(Response::Ended(latest));
             }
             for progress in latest {
-                if !sink(value(progress)?) {
-                    return Ok(Value::Null);
+                if !sink(Row::Progress(Box::new(progress))) {
+                    return Ok(Response::Nothing);
                 }
             }
         }
     }
-}
-
-pub(super) fn value(answer: impl Serialize) -> Answer {
-    serde_json::to_value(answer).map_err(|e| ControlError::failed(format!("an answer does not encode: {e}")))
 }
 
 /// What is wrong with a plugin file, with the file's name.

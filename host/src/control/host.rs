@@ -1,11 +1,11 @@
 //! Everything that the owner of a data directory has open.
 
-use super::{ControlError, ErrorKind, Request};
+use super::{Access, ControlError, ErrorKind, Request};
 use crate::{
     disk::DiskError,
     limits,
     plugin::{Engine, EngineOptions},
-    rebuild::{Options, Supervisor},
+    rebuild::{Options, Overview, RebuildError, Supervisor},
     source::{SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
 };
@@ -45,17 +45,6 @@ impl Default for HostOptions {
     }
 }
 
-/// What a command is to do with the data directory: only what begins something makes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
-    /// Read. Nothing is made, not even a file that is missing in it.
-    Read,
-    /// Change what is there.
-    Change,
-    /// Begin with an empty one, where there is none.
-    Begin,
-}
-
 /// How the names of copies begin and end, in the data directory, that commands make of what a host cannot open.
 pub const IMPORT_COPY: (&str, &str) = ("import-", ".draft");
 
@@ -70,9 +59,10 @@ struct Inner {
     store: Store,
     /// Or why it cannot be read: what was built from it is there all the same.
     log: Result<EventLog, ControlError>,
-    /// The log is missing, and an empty one stands in for it: nothing may be built on that.
-    only_reads: bool,
     files: FileSources,
+    sources: Sources,
+    /// What may be asked of it at most.
+    access: Access,
     options: HostOptions,
     /// Raised when the host ends.
     closing: Arc<AtomicBool>,
@@ -86,38 +76,50 @@ impl Host {
     /// # Errors
     /// When it is in use, not ours, damaged, of a newer format, or cannot be written.
     pub fn open(path: &Path, options: HostOptions) -> Result<Host, ControlError> {
-        Host::open_for(path, options, Use::Begin)
+        Host::open_for(path, options, Access::Begin)
     }
 
-    /// Opens the data directory at `path` for what is wanted of it.
+    /// Opens the data directory at `path` for what is wanted of it. One that is only read may be read by others as well.
     ///
     /// # Errors
     /// As [`Host::open`]; and where there is none, unless one is to be made.
-    pub fn open_for(path: &Path, options: HostOptions, wanted: Use) -> Result<Host, ControlError> {
-        let dir = if wanted == Use::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
-        let store = Store::open(&dir)?;
-        if wanted != Use::Read {
+    pub fn open_for(path: &Path, options: HostOptions, wanted: Access) -> Result<Host, ControlError> {
+        let dir = if wanted == Access::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
+        let reads = wanted == Access::Read;
+        let store = if reads { Store::open_to_read(&dir)? } else { Store::open(&dir)? };
+        if wanted >= Access::Change {
             remove_copies(&dir);
         }
-        let kept = match dir.keeps(&dir.log_file())? {
+        let (log_file, name) = (dir.log_file(), "the event log");
+        let kept = match dir.keeps(&log_file)? {
             Some(kept) => kept,
             None => store.is_built_from_the_log()?,
         };
-        let only_reads = wanted == Use::Read && !kept && !dir.log_file().exists();
-        let log = match only_reads {
-            true => Ok(EventLog::empty("the event log")?),
-            false => match EventLog::open_kept(&dir.log_file(), "the event log", kept) {
-                Err(e @ (DiskError::Damaged(_) | DiskError::Gone(_))) => Err(e.into()),
-                opened => Ok(opened?),
-            },
+        // An empty log stands in for one that is missing: nothing may be built on that.
+        let is_missing = wanted <= Access::Examine && !kept && !log_file.exists();
+        let opened = match (is_missing, reads) {
+            (true, _) => EventLog::empty(name),
+            (false, true) => EventLog::open_to_read(&log_file, name, kept),
+            (false, false) => EventLog::open_kept(&log_file, name, kept),
         };
-        if !only_reads {
+        let log = match opened {
+            Err(e @ (DiskError::Damaged(_) | DiskError::Gone(_))) => Err(ControlError::from(e)),
+            opened => Ok(opened?),
+        };
+        let access = match wanted {
+            Access::Read => Access::Read,
+            _ if is_missing => Access::Examine,
+            _ => Access::Begin,
+        };
+        if access == Access::Begin {
             dir.note_kept()?;
         }
-        let files = FileSources::new(dir.files_dir());
-        let closing = Arc::default();
-        let supervisor = OnceLock::new();
-        Ok(Host { inner: Arc::new(Inner { dir, store, log, only_reads, files, options, closing, supervisor }) })
+        let files = if reads { FileSources::to_read(dir.files_dir()) } else { FileSources::new(dir.files_dir()) };
+        let named = log.clone().map_err(|e| SourceError::permanent(e.message));
+        let sources = Sources::new(named, files.clone(), dir.path().to_owned());
+        let (closing, supervisor) = (Arc::default(), OnceLock::new());
+        let inner = Inner { dir, store, log, files, sources, access, options, closing, supervisor };
+        Ok(Host { inner: Arc::new(inner) })
     }
 
     /// The data directory.
@@ -131,7 +133,7 @@ impl Host {
     /// When the engine does not start.
     pub fn supervisor(&self) -> Result<&Supervisor, ControlError> {
         let started = self.inner.supervisor.get_or_init(|| {
-            let Inner { dir, store, log, files, options, closing, .. } = &*self.inner;
+            let Inner { dir, store, files, sources, options, closing, .. } = &*self.inner;
             let engine = Engine::new(EngineOptions {
                 cache_dir: Some(dir.compiled_dir()),
                 memory_bytes: options.memory_bytes,
@@ -148,9 +150,7 @@ impl Host {
                 ..Options::default()
             };
             files.prune(&store.histories()?).map_err(|e| ControlError::failed(e.to_string()))?;
-            let log = log.clone().map_err(|e| SourceError::permanent(e.message));
-            let sources = Sources::new(log, files.clone(), dir.path().to_owned());
-            Ok(Supervisor::start(store.clone(), sources, engine, options)?)
+            Ok(Supervisor::start(store.clone(), sources.clone(), engine, options)?)
         });
         started.as_ref().map_err(Clone::clone)
     }
@@ -177,12 +177,28 @@ impl Host {
         Ok(self.supervisor()?.resume_interrupted()?)
     }
 
+    /// What `look` sees of the rebuilds, as they stand: to see it starts nothing that would work on them.
+    pub(super) fn overview<T>(
+        &self,
+        look: impl Fn(Overview<'_>) -> Result<T, RebuildError>,
+    ) -> Result<T, ControlError> {
+        if self.started_supervisor().is_none() {
+            let seen = look(Overview::at_rest(self.store()));
+            if self.started_supervisor().is_none() {
+                return Ok(seen?);
+            }
+        }
+        // It may have been started meanwhile, and what was seen at rest may run.
+        let running = self.started_supervisor().map_or_else(|| Overview::at_rest(self.store()), Supervisor::overview);
+        Ok(look(running)?)
+    }
+
     /// Refuses what this host must not do.
     pub(super) fn may(&self, request: &Request) -> Result<(), ControlError> {
-        if self.inner.only_reads && !request.only_reads() {
+        if request.access() > self.inner.access {
             let message =
                 "another command reads this data directory, in which log.redb is missing; try again when it is over";
-            return Err(ControlError::not_possible(message).of_kind(ErrorKind::InUse));
+            return Err(ControlError::new(ErrorKind::InUse, message));
         }
         Ok(())
     }
@@ -194,6 +210,11 @@ impl Host {
     /// The embedded log.
     pub(super) fn log(&self) -> Result<&EventLog, ControlError> {
         self.inner.log.as_ref().map_err(Clone::clone)
+    }
+
+    /// The histories that rebuilds are built from.
+    pub(super) fn sources(&self) -> &Sources {
+        &self.inner.sources
     }
 
     pub(super) fn files(&self) -> &FileSources {

@@ -1,18 +1,38 @@
 //! The control plane: the closed set of requests, carried out by whoever owns the data directory.
 //!
-//! A command is a [`Request`]. Where a host is running, the request goes over its socket; where none is, the command
-//! opens the store and carries the request out itself. Both ways end in [`Host::execute`].
+//! A command is a [`Request`], which says what it may do. Where a host is running, the request goes over its socket; where none is,
+//! the command opens the store and carries the request out itself. Both ways end in [`Host::execute`], which gives any number of
+//! [`Row`]s and a [`Response`], or a [`ControlError`].
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `request` | what can be asked, and what each request may |
+//! | `response`, `answers` | what is answered |
+//! | `error` | how it can fail |
+//! | `execute` | carries requests out; `models`, `rows` and `check` those about read models, many rows and all that is kept |
+//! | `host` | what the owner of a data directory has open |
+//! | `socket`, `process` | requests from other terminals; which process is in the way |
 
+mod answers;
 mod check;
+mod error;
 mod execute;
 mod host;
 mod models;
 mod process;
 mod request;
+mod response;
 mod rows;
 mod socket;
 
-pub use host::{Host, HostOptions, IMPORT_COPY, Use};
+pub use answers::{
+    BackedUp, BuiltPlugin, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
+    DropStatus, Dropped, Exported, ExportedTable, InstallStatus, Installed, ListedGeneration, ListedProjection,
+    LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
+};
+pub use error::{ControlError, ErrorKind};
+pub use host::{Host, HostOptions, IMPORT_COPY};
 pub use process::Process;
-pub use request::{ControlError, ErrorKind, Import, Request, Sink, compact};
+pub use request::{Access, Import, Request, Sink, compact};
+pub use response::{Response, Row};
 pub use socket::{Client, Server};

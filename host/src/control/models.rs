@@ -1,20 +1,23 @@
 //! Requests about read models and parked events.
 
-use super::{ControlError, Host, Sink, execute::value};
+use super::{
+    ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, Host, ListedGeneration,
+    Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
+};
 use crate::{
     limits,
-    store::{Allow, Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
-    vocabulary::{Position, Status, to_json},
+    source::{Recognised, Source},
+    store::{Allow, Generation, ParkedEvent, ProjectionRecord, Purpose, RebuildRecord, StoreError},
+    vocabulary::{Matcher, Position, Status, to_json},
 };
-use serde_json::{Value, json};
-
-type Answer = Result<Value, ControlError>;
+use serde_json::Value;
+use std::sync::Arc;
 
 impl Host {
     pub(super) fn model_get(&self, name: &str, table: &str, key: &str, generation: Option<&str>) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
         match self.store().rows(&generation)?.get(index, key)? {
-            Some(document) => shown(name, table, key, &document),
+            Some(document) => shown(name, table, key, &document).map(Response::Document),
             None => Err(ControlError::not_possible(format!("{name}/{table} has no row with the key {key}"))),
         }
     }
@@ -22,88 +25,76 @@ impl Host {
     pub(super) fn model_digest(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.generation(name, generation)?;
         let found = self.store().digest(&generation)?;
-        Ok(
-            json!({ "projectionName": name, "generation": generation.number, "digest": found.digest, "rows": found.rows }),
-        )
+        let (digest, rows) = (found.digest, found.rows);
+        Ok(Response::Digest(Digest { projection_name: name.to_owned(), generation: generation.number, digest, rows }))
     }
 
     pub(super) fn model_receipt(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.known_generation(name, generation)?;
-        let mut record = self.store().rebuild(name, generation.number)?;
+        let mut record = self.overview(|rebuilds| rebuilds.rebuild(name, generation.number))?;
         // A host that ended right between the last commit and the digest left it to whoever asks.
         if record.status() == Status::Completed && record.sealed.is_none() {
-            let digest = self.store().digest(&generation)?;
-            record = self.store().seal(name, generation.number, digest)?;
+            record.sealed = Some(self.store().digest(&generation)?);
         }
-        let checkpoint = &record.checkpoint;
-        Ok(json!({
-            "projectionName": name,
-            "generation": record.generation,
-            "name": record.spec.label,
-            "purpose": record.spec.purpose,
-            "status": record.status(),
-            "source": record.spec.source,
-            "into": record.home.as_ref().map(|home| &home.into),
-            "sourceIdentity": record.spec.source_identity,
-            "stateVersion": record.state_version,
-            "after": record.spec.after,
-            "through": checkpoint.position,
-            "events": {
-                "matching": record.passed(),
-                "handled": checkpoint.events_processed,
-                "parked": record.parked,
-                "discarded": record.discarded,
-                "missing": checkpoint.missing,
-                "filtered": self.filtered(&record)?,
-                "leftOut": self.supervisor()?.left_out_between(
-                    &record.spec.source,
-                    &record.spec.source_identity,
-                    record.spec.after,
-                    checkpoint.position,
-                ),
-            },
-            "ranges": record.ranges,
-            "chunkSize": record.chunk_size,
-            "startedAt": record.started_at,
-            "endedAt": record.ended_at,
-            "retries": record.retries,
-            "stages": record.stages,
-            "digest": record.sealed.as_ref().map(|sealed| &sealed.digest),
-            "rows": record.sealed.as_ref().map(|sealed| sealed.rows),
-        }))
+        let (checkpoint, history) = (&record.checkpoint, self.history_of(&record));
+        let events = ReceiptEvents {
+            matching: record.passed(),
+            handled: checkpoint.events_processed,
+            parked: record.parked,
+            discarded: record.discarded,
+            missing: checkpoint.missing,
+            filtered: history.as_ref().and_then(|source| filtered(source.as_ref(), &record)),
+            left_out: history.and_then(|source| source.left_out(record.spec.after, checkpoint.position).ok()),
+        };
+        let (digest, rows) = record.sealed.map(|sealed| (sealed.digest, sealed.rows)).unzip();
+        Ok(Response::Receipt(Box::new(Receipt {
+            projection_name: name.to_owned(),
+            generation: record.generation,
+            name: record.spec.label,
+            purpose: record.spec.purpose,
+            status: checkpoint.status,
+            source: record.spec.source,
+            into: record.home.map(|home| home.into),
+            source_identity: record.spec.source_identity,
+            state_version: record.state_version,
+            after: record.spec.after,
+            through: checkpoint.position,
+            events,
+            ranges: record.ranges,
+            chunk_size: record.chunk_size,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            retries: record.retries,
+            stages: record.stages,
+            digest,
+            rows,
+        })))
     }
 
-    /// Events of the range that the projection does not handle; `null` where the source is not at hand any more.
-    fn filtered(&self, record: &RebuildRecord) -> Answer {
-        let all = self.supervisor()?.events_between(
-            &record.spec.source,
-            &record.spec.source_identity,
-            record.spec.after,
-            record.checkpoint.position,
-        );
-        Ok(all.map_or(Value::Null, |all| all.saturating_sub(record.passed()).into()))
+    /// The source that `record` was built from; `None` where it is not at hand any more, or is another history.
+    fn history_of(&self, record: &RebuildRecord) -> Option<Arc<dyn Source>> {
+        let opened = self.sources().open(&record.spec.source).ok();
+        opened.filter(|source| source.recognises(&record.spec.source_identity) == Recognised::Same)
     }
 
     pub(super) fn model_generations(&self, name: &str, sink: &mut Sink<'_>) -> Answer {
-        // Settles what a host that was killed left behind, so that nothing is shown as running that is not.
-        self.supervisor()?;
         let owner = self.store().projection(name)?;
         self.refuse_known_misfit(name, None)?;
-        for record in self.store().rebuilds(name)? {
+        for record in self.overview(|rebuilds| rebuilds.rebuilds(name))? {
             let role = match Some(record.generation) {
-                number if number == owner.live => "live",
-                number if number == owner.previous => "previous",
+                number if number == owner.live => Role::Live,
+                number if number == owner.previous => Role::Previous,
                 _ => match (record.spec.purpose, record.status()) {
-                    (Purpose::AsOf, _) => "as-of",
-                    (Purpose::Scratch, _) => "scratch",
-                    (Purpose::Rebuild, Status::Completed) => "complete",
-                    (Purpose::Rebuild, Status::Cancelled) => "given-up",
-                    (Purpose::Rebuild, _) => "building",
+                    (Purpose::AsOf, _) => Role::AsOf,
+                    (Purpose::Scratch, _) => Role::Scratch,
+                    (Purpose::Rebuild, Status::Completed) => Role::Complete,
+                    (Purpose::Rebuild, Status::Cancelled) => Role::GivenUp,
+                    (Purpose::Rebuild, _) => Role::Building,
                 },
             };
-            sink(described(&record, role));
+            sink(Row::Generation(Box::new(ListedGeneration::new(&record, role))));
         }
-        Ok(Value::Null)
+        Ok(Response::Nothing)
     }
 
     pub(super) fn model_promote(&self, name: &str, generation: Option<&str>, allow: Allow) -> Answer {
@@ -114,17 +105,18 @@ impl Host {
         };
         self.store().refuse_misfit(name, Some(generation), None)?;
         let record = self.store().promote(name, generation, allow)?;
-        Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
+        Ok(switched(name, &record))
     }
 
     pub(super) fn model_rollback(&self, name: &str, allow_empty: bool) -> Answer {
         self.store().refuse_misfit(name, self.store().projection(name)?.previous, None)?;
         let record = self.store().rollback(name, allow_empty)?;
-        Ok(json!({ "projectionName": name, "liveGeneration": record.live, "previousGeneration": record.previous }))
+        Ok(switched(name, &record))
     }
 
     pub(super) fn model_as_of(&self, name: &str, to: &str, label: Option<String>, source: Option<&str>) -> Answer {
-        Ok(described(&self.supervisor()?.as_of(name, to, label, source)?, "as-of"))
+        let record = self.supervisor()?.as_of(name, to, label, source)?;
+        Ok(Response::Generation(Box::new(ListedGeneration::new(&record, Role::AsOf))))
     }
 
     pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {
@@ -132,7 +124,8 @@ impl Host {
         let generation = self.find(name, Some(generation))?;
         self.store().refuse_misfit(name, Some(generation.number), None)?;
         self.store().drop_generation(name, generation.number)?;
-        Ok(json!({ "projectionName": name, "generation": generation.number, "status": "dropped" }))
+        let (projection_name, generation) = (name.to_owned(), generation.number);
+        Ok(Response::Dropped(Dropped { projection_name, generation, status: DropStatus::Dropped }))
     }
 
     /// The parked events of the latest rebuild, in the order of streams and positions.
@@ -142,11 +135,13 @@ impl Host {
         loop {
             let from = after.as_ref().map(|(stream, position)| (stream.as_str(), *position));
             let page = self.store().parked(&generation, from, limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
-            let Some(last) = page.last() else { return Ok(Value::Null) };
+            let Some(last) = page.last() else { return Ok(Response::Nothing) };
             after = Some((last.stream.clone(), last.position));
             for event in page {
-                if stream.is_some_and(|stream| stream != event.stream) || !sink(listed(&event)) {
-                    return Ok(Value::Null);
+                if stream.is_some_and(|stream| stream != event.stream)
+                    || !sink(Row::DeadLetter(DeadLetter::new(&event)))
+                {
+                    return Ok(Response::Nothing);
                 }
             }
         }
@@ -165,17 +160,7 @@ impl Host {
             for parked in page {
                 let Ok(event) = unspool_frame::Event::decode(&mut &parked.event[..]) else { continue };
                 if event.id == id {
-                    let part = |bytes: &[u8]| to_json(bytes).unwrap_or(Value::Null);
-                    let mut shown = listed(&parked);
-                    if parked.unreadable {
-                        shown["raw"] = part(event.data);
-                    } else {
-                        shown["timestamp"] = event.timestamp.into();
-                        shown["data"] = part(event.data);
-                        shown["metadata"] = part(event.metadata);
-                    }
-                    shown["failure"] = value(&parked.failure)?;
-                    return Ok(shown);
+                    return Ok(Response::DeadLetter(Box::new(in_full(&parked, &event))));
                 }
             }
         }
@@ -253,39 +238,33 @@ pub(super) fn index_of(generation: &Generation, table: &str) -> Result<usize, Co
     })
 }
 
-pub(super) fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Answer {
+pub(super) fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Result<Value, ControlError> {
     to_json(document).map_err(|e| ControlError::failed(format!("{name}/{table} row {key}: {e}")))
 }
 
-/// A parked event in one line.
-fn listed(parked: &ParkedEvent) -> Value {
-    let event = unspool_frame::Event::decode(&mut &parked.event[..]).ok();
-    json!({
-        "id": event.map(|event| event.id),
-        "stream": parked.stream,
-        "type": event.map(|event| event.kind),
-        "position": parked.position,
-        "unreadable": parked.unreadable,
-        "error": parked.failure.as_ref().map(|failure| failure.message.as_str()),
+/// Events of the range that the projection does not handle.
+fn filtered(source: &dyn Source, record: &RebuildRecord) -> Option<u64> {
+    let all = source.count(&Matcher::All, record.spec.after, record.checkpoint.position).ok()?;
+    Some(all.saturating_sub(record.passed()))
+}
+
+fn switched(name: &str, record: &ProjectionRecord) -> Response {
+    Response::Switched(Switched {
+        projection_name: name.to_owned(),
+        live_generation: record.live,
+        previous_generation: record.previous,
     })
 }
 
-fn described(record: &RebuildRecord, role: &str) -> Value {
-    json!({
-        "generation": record.generation,
-        "name": record.spec.label,
-        "role": role,
-        "status": record.status(),
-        "stateVersion": record.state_version,
-        "source": record.spec.source,
-        "into": record.home.as_ref().map(|home| &home.into),
-        "after": record.spec.after,
-        "position": record.checkpoint.position,
-        "eventsProcessed": record.checkpoint.events_processed,
-        "parked": record.parked,
-        "chunkSize": record.chunk_size,
-        "startedAt": record.started_at,
-        "endedAt": record.ended_at,
-        "ranges": record.ranges,
-    })
+fn in_full(parked: &ParkedEvent, event: &unspool_frame::Event<'_>) -> DeadLetterInFull {
+    let part = |bytes: &[u8]| to_json(bytes).unwrap_or(Value::Null);
+    let content = match parked.unreadable {
+        true => DeadLetterContent::Unreadable { raw: part(event.data) },
+        false => DeadLetterContent::Event {
+            timestamp: event.timestamp,
+            data: part(event.data),
+            metadata: part(event.metadata),
+        },
+    };
+    DeadLetterInFull { letter: DeadLetter::new(parked), content, failure: parked.failure.clone() }
 }

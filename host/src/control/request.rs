@@ -1,13 +1,11 @@
-//! What can be asked, and how it can fail.
+//! What can be asked.
 
+use super::{ControlError, Row};
 use crate::{
-    disk::DiskError,
-    rebuild::{Accept, After, RebuildError, Trigger},
-    source::{SourceError, event_file::FileOptions},
-    store::StoreError,
+    rebuild::{Accept, After, Trigger},
+    source::event_file::FileOptions,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Everything that can be asked of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,52 +51,87 @@ pub enum Request {
     StoreAdopt,
 }
 
+/// What a request is to do with a data directory; each may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read what is there: no engine is started, nothing is settled, and nothing is written, not even by opening a file.
+    Read,
+    /// Change nothing; but it takes long, or needs plugins and histories: whoever carries it out is a host for others meanwhile.
+    Examine,
+    /// Change what is there.
+    Change,
+    /// Begin with an empty one, where there is none.
+    Begin,
+}
+
+/// How a request is to be treated.
+struct Conduct {
+    access: Access,
+    repeatable: bool,
+    takes_long: bool,
+}
+
 impl Request {
-    /// Whether asking twice comes to the same as asking once, so that a request whose answer was lost may be asked again.
-    pub fn is_repeatable(&self) -> bool {
-        !matches!(
-            self,
-            // Back and forth.
-            Request::ModelRollback { .. }
-            | Request::PluginRollback { .. }
-            // The second time it would be another change, or tell another story.
-            | Request::PluginSwap { .. }
-            | Request::ModelVerify { repair: true, .. }
-            | Request::ModelAsOf { .. }
-            | Request::ModelDrop { .. }
-            | Request::DeadLettersRetry { .. }
-            | Request::DeadLettersDiscard { .. }
-            | Request::Rebuild(Trigger { restart: true, .. })
-            // The file for what is set aside is there by then.
-            | Request::EventsImport(Import { skip_bad_lines: Some(_), .. })
-            // What it watches has ended with its host.
-            | Request::Watch { .. }
-        )
+    /// What it is to do with the data directory.
+    pub fn access(&self) -> Access {
+        self.conduct().access
     }
 
-    /// Whether it changes nothing that is there, whatever becomes of it.
-    pub fn only_reads(&self) -> bool {
-        matches!(
-            self,
+    /// Whether asking twice comes to the same as asking once, so that a request whose answer was lost may be asked again.
+    pub fn is_repeatable(&self) -> bool {
+        self.conduct().repeatable
+    }
+
+    /// Whether it may take so long that other terminals are to be answered meanwhile.
+    pub fn takes_long(&self) -> bool {
+        self.conduct().takes_long
+    }
+
+    fn conduct(&self) -> Conduct {
+        use Access::{Begin, Change, Examine, Read};
+        let (access, repeatable, takes_long) = match self {
             Request::EventsStats
-                | Request::EventsShow { .. }
-                | Request::PluginList
-                | Request::PluginHistory { .. }
-                | Request::Plan(_)
-                | Request::Watch { .. }
-                | Request::Status { .. }
-                | Request::List { .. }
-                | Request::ModelGet { .. }
-                | Request::ModelScan { .. }
-                | Request::ModelExport { .. }
-                | Request::ModelDigest { .. }
-                | Request::ModelGenerations { .. }
-                | Request::ModelReceipt { .. }
-                | Request::DeadLettersList { .. }
-                | Request::DeadLettersShow { .. }
-                | Request::StoreBackup { .. }
-                | Request::StoreCheck
-        )
+            | Request::EventsShow { .. }
+            | Request::PluginList
+            | Request::PluginHistory { .. }
+            | Request::Status { .. }
+            | Request::List { .. }
+            | Request::ModelGet { .. }
+            | Request::ModelScan { .. }
+            | Request::ModelDigest { .. }
+            | Request::ModelGenerations { .. }
+            | Request::ModelReceipt { .. }
+            | Request::DeadLettersList { .. }
+            | Request::DeadLettersShow { .. } => (Read, true, false),
+
+            Request::Plan(_) => (Examine, true, false),
+            Request::ModelExport { .. } | Request::StoreBackup { .. } | Request::StoreCheck => (Examine, true, true),
+            // What it watches has ended with its host.
+            Request::Watch { .. } => (Examine, false, true),
+
+            Request::PluginInstall { .. } => (Begin, true, false),
+            // The file for what is set aside is there by then.
+            Request::EventsImport(import) => (Begin, import.skip_bad_lines.is_none(), true),
+
+            Request::Rebuild(trigger) => (Change, !trigger.restart, false),
+            Request::Pause { .. }
+            | Request::Resume { .. }
+            | Request::Cancel { .. }
+            | Request::ModelPromote { .. }
+            | Request::StoreAdopt => (Change, true, false),
+            Request::PluginTry { .. } | Request::PluginVerify { .. } | Request::RebuildStream { .. } => {
+                (Change, true, true)
+            }
+            // Back and forth.
+            Request::ModelRollback { .. } | Request::PluginRollback { .. } => (Change, false, false),
+            // The second time it would be another change, or tell another story.
+            Request::PluginSwap { .. } | Request::ModelDrop { .. } | Request::DeadLettersDiscard { .. } => {
+                (Change, false, false)
+            }
+            Request::ModelVerify { repair, .. } => (Change, !repair, true),
+            Request::ModelAsOf { .. } | Request::DeadLettersRetry { .. } => (Change, false, true),
+        };
+        Conduct { access, repeatable, takes_long }
     }
 }
 
@@ -127,148 +160,4 @@ pub fn compact(dir: &crate::store::DataDir) -> Result<bool, ControlError> {
 }
 
 /// Takes the rows of an answer, one by one; `false` when nobody wants more.
-pub type Sink<'a> = dyn FnMut(Value) -> bool + 'a;
-
-/// A request that was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct ControlError {
-    /// The exit code of the command: 1 failed, 2 refused input, 3 not found or not possible now, 130 interrupted.
-    pub exit: u8,
-    /// Names the culprit and the remedy.
-    pub message: String,
-    /// What kind of error it is, for programs.
-    #[serde(default)]
-    pub kind: ErrorKind,
-    /// Another process has the data directory open: it may be gone in a moment, or may answer.
-    #[serde(default)]
-    pub in_use: bool,
-    /// The host ended before it answered, and asking again does no harm: the next try finds it gone.
-    #[serde(skip)]
-    pub again: bool,
-}
-
-/// What kind of error it is, for programs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    /// The command line does not make sense.
-    Usage,
-    /// Input that is not acceptable.
-    Refused,
-    /// Something that was named is not there.
-    NotFound,
-    /// Not possible as things are.
-    NotPossible,
-    /// Another process has the data directory.
-    InUse,
-    /// The host that runs on the data directory does not answer, or ended before it did.
-    Host,
-    /// A source cannot be read.
-    Source,
-    /// The store, its disk, or a database with rows.
-    Store,
-    /// A plugin is not accepted.
-    Plugin,
-    /// The command was asked to end before it was done.
-    Interrupted,
-    /// Anything else.
-    #[default]
-    Failed,
-}
-
-impl ControlError {
-    fn new(exit: u8, kind: ErrorKind, message: impl Into<String>) -> ControlError {
-        ControlError { exit, message: message.into(), kind, in_use: false, again: false }
-    }
-
-    /// Wrong usage or refused input.
-    pub fn refused(message: impl Into<String>) -> ControlError {
-        ControlError::new(2, ErrorKind::Refused, message)
-    }
-
-    /// Not there, or not possible as things are.
-    pub fn not_possible(message: impl Into<String>) -> ControlError {
-        ControlError::new(3, ErrorKind::NotPossible, message)
-    }
-
-    /// The host cannot do it.
-    pub fn failed(message: impl Into<String>) -> ControlError {
-        ControlError::new(1, ErrorKind::Failed, message)
-    }
-
-    /// The process was asked to end before it was done.
-    pub fn interrupted() -> ControlError {
-        let message = "asked to end before it was done; nothing was changed that is not complete: run it again";
-        ControlError::new(130, ErrorKind::Interrupted, message)
-    }
-
-    /// The same, of another kind.
-    pub fn of_kind(self, kind: ErrorKind) -> ControlError {
-        ControlError { kind, ..self }
-    }
-
-    /// What to do next, where the message says so: its last part that names a command or an option.
-    pub fn next(&self) -> Option<&str> {
-        let parts = || self.message.split("; ").flat_map(|part| part.split(": ")).map(str::trim);
-        let names = |part: &str| part.contains("unspool ") || part.contains("--") || part.contains("kill -");
-        parts().filter(|part| names(part) && !part.contains('\n')).last()
-    }
-}
-
-impl From<StoreError> for ControlError {
-    fn from(error: StoreError) -> ControlError {
-        let message = error.to_string();
-        match error {
-            StoreError::NotFound(_) => ControlError::not_possible(message).of_kind(ErrorKind::NotFound),
-            StoreError::Refused(_) | StoreError::Fenced { .. } => ControlError::not_possible(message),
-            StoreError::Postgres { transient: true, .. } => ControlError::failed(message).of_kind(ErrorKind::Store),
-            StoreError::Postgres { .. } => ControlError::refused(message).of_kind(ErrorKind::Store),
-            StoreError::Disk(e) => e.into(),
-        }
-    }
-}
-
-impl From<DiskError> for ControlError {
-    fn from(error: DiskError) -> ControlError {
-        let message = error.to_string();
-        match error {
-            DiskError::Write(_) => ControlError::failed(message).of_kind(ErrorKind::Store),
-            DiskError::InUse(_) => {
-                ControlError { in_use: true, ..ControlError::refused(message).of_kind(ErrorKind::InUse) }
-            }
-            DiskError::Missing(_) => ControlError::refused(message).of_kind(ErrorKind::NotFound),
-            DiskError::NotPrivate(_) => ControlError::refused(message),
-            DiskError::Foreign(_)
-            | DiskError::Format { .. }
-            | DiskError::Io { .. }
-            | DiskError::Damaged(_)
-            | DiskError::Gone(_) => ControlError::refused(message).of_kind(ErrorKind::Store),
-        }
-    }
-}
-
-impl From<SourceError> for ControlError {
-    fn from(error: SourceError) -> ControlError {
-        let refused = if error.disk { ControlError::failed } else { ControlError::refused };
-        refused(error.message).of_kind(ErrorKind::Source)
-    }
-}
-
-impl From<RebuildError> for ControlError {
-    fn from(error: RebuildError) -> ControlError {
-        let message = error.to_string();
-        match error {
-            RebuildError::NotFound(_) => ControlError::not_possible(message).of_kind(ErrorKind::NotFound),
-            RebuildError::Refused { .. } | RebuildError::NotPossible(_) | RebuildError::Busy(_) => {
-                ControlError::not_possible(message)
-            }
-            RebuildError::Source(e) => e.into(),
-            RebuildError::OtherHistory { .. } => ControlError::refused(message).of_kind(ErrorKind::Source),
-            RebuildError::Usage(_) => ControlError::refused(message),
-            RebuildError::Plugin(_) => ControlError::refused(message).of_kind(ErrorKind::Plugin),
-            RebuildError::Store(e) => e.into(),
-            RebuildError::Apart { .. } | RebuildError::System(_) => ControlError::failed(message),
-        }
-    }
-}
+pub type Sink<'a> = dyn FnMut(Row) -> bool + 'a;

@@ -1,8 +1,8 @@
 //! Requests for many rows: `scan` and `export`.
 
 use super::{
-    ControlError, Host, Sink,
-    execute::value,
+    ControlError, Exported, Host, ModelRow, Response, Row, Sink, TableHead,
+    execute::Answer,
     models::{index_of, shown},
 };
 use crate::{
@@ -10,9 +10,7 @@ use crate::{
     store::{Generation, RowSnapshot},
     vocabulary::Scan,
 };
-use serde_json::{Value, json};
-
-type Answer = Result<Value, ControlError>;
+use serde_json::Value;
 
 impl Host {
     pub(super) fn model_scan(
@@ -29,11 +27,11 @@ impl Host {
         let rows = self.store().rows(&generation)?;
         let table = Table { generation: &generation, rows: &rows, index };
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        table.each(prefix, limit, &mut |key, document| Ok(sink(json!({ "key": key, "value": document }))))?;
-        Ok(Value::Null)
+        table.each(prefix, limit, &mut |key, value| Ok(sink(Row::Model(ModelRow { key, value }))))?;
+        Ok(Response::Nothing)
     }
 
-    /// Gives each table as `{"table","generation","columns"}`, then its rows. Columns are found in all rows of the table
+    /// Gives the head of each table, then its rows. Columns are found in all rows of the table
     /// before the first is given; without `columns` there are none. The answer says how many rows there were.
     pub(super) fn model_export(
         &self,
@@ -55,18 +53,19 @@ impl Host {
         let mut count: u64 = 0;
         for index in tables {
             let table = Table { generation: &generation, rows: &rows, index };
-            let columns = if columns { value(table.survey()?.columns())? } else { json!([]) };
-            let head = json!({ "table": table.name(), "generation": generation.number, "columns": columns });
-            let goes_on = sink(head)
-                && table.each("", usize::MAX, &mut |key, document| {
+            let columns = if columns { table.survey()?.columns() } else { Vec::new() };
+            let head = TableHead { table: table.name().to_owned(), generation: generation.number, columns };
+            let goes_on = sink(Row::Table(head))
+                && table.each("", usize::MAX, &mut |key, value| {
                     count += 1;
-                    Ok(sink(json!({ "key": key, "value": document })))
+                    Ok(sink(Row::Model(ModelRow { key, value })))
                 })?;
             if !goes_on {
-                return Ok(Value::Null);
+                return Ok(Response::Nothing);
             }
         }
-        Ok(json!({ "projectionName": name, "generation": generation.number, "rows": count }))
+        let exported = Exported { projection_name: name.to_owned(), generation: generation.number, rows: count };
+        Ok(Response::Exported(exported))
     }
 }
 

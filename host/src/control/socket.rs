@@ -1,14 +1,13 @@
 //! Requests from other terminals: a socket in the data directory, for its owner only.
 //!
 //! A connection carries one request and its answer, as lines of JSON: first a [`Request`]; then any number of
-//! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"exit", "message"}}`. From the moment that it accepts the
+//! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"kind", "message", "next"}}`. From the moment that it accepts the
 //! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long is told
 //! from a host that is stopped. (The system accepts connections in its place.)
 
-use super::{ControlError, ErrorKind, Host, Process, Request, Sink};
+use super::{Access, ControlError, ErrorKind, Host, Process, Request, Response, Row, Sink};
 use crate::private;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::{
     fs, io,
     io::{BufRead, BufReader, Write},
@@ -42,8 +41,8 @@ const SILENCE: Duration = Duration::from_millis(2_500);
 #[serde(rename_all = "lowercase")]
 enum Line {
     Beat,
-    Row(Value),
-    Done(Value),
+    Row(Row),
+    Done(Response),
     Error(ControlError),
 }
 
@@ -232,8 +231,8 @@ impl Client {
     /// Asks, gives the rows to `sink`, and answers what the host said last.
     ///
     /// # Errors
-    /// What the host refused; exit code 1 where it ended in the middle of the answer, or does not answer.
-    pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Value, ControlError> {
+    /// What the host refused; [`ErrorKind::Host`] where it ended in the middle of the answer, or does not answer.
+    pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let mut given = false;
         let lost = |e: io::Error, given: bool| lost(request, given, &e);
         let mut text = serde_json::to_vec(request).map_err(|e| lost(e.into(), given))?;
@@ -245,10 +244,10 @@ impl Client {
                 Ok(Some(Line::Row(row))) => {
                     given = true;
                     if !sink(row) {
-                        return Ok(Value::Null);
+                        return Ok(Response::Nothing);
                     }
                 }
-                Ok(Some(Line::Done(value))) => return Ok(value),
+                Ok(Some(Line::Done(response))) => return Ok(response),
                 Ok(Some(Line::Error(error))) => return Err(error),
                 Ok(None) => return Err(lost(io::ErrorKind::UnexpectedEof.into(), given)),
                 Err(e) if is_silence(&e) => return Err(silent(&self.socket)),
@@ -293,18 +292,18 @@ fn silent(socket: &Path) -> ControlError {
             format!("the host of {} does not answer; see which process has it open, and end that", socket.display())
         }
     };
-    ControlError::failed(message).of_kind(ErrorKind::Host)
+    ControlError::new(ErrorKind::Host, message)
 }
 
 /// The host ended before it answered `request`; `given`: some of the answer has been passed on.
 fn lost(request: &Request, given: bool, error: &io::Error) -> ControlError {
-    let unknown = if request.only_reads() || request.is_repeatable() {
+    let unknown = if request.access() <= Access::Examine || request.is_repeatable() {
         "; try again"
     } else {
         "; it is not known whether it did what was asked: see unspool status, unspool model generations and unspool plugin history"
     };
     let message = format!("the host ended before it answered: {error}{unknown}");
-    ControlError { again: request.is_repeatable() && !given, ..ControlError::failed(message).of_kind(ErrorKind::Host) }
+    ControlError { again: request.is_repeatable() && !given, ..ControlError::new(ErrorKind::Host, message) }
 }
 
 /// A socket's path has about 100 bytes. A longer one is reached through the descriptor of its folder.

@@ -7,15 +7,17 @@ mod front;
 mod geometry;
 mod pages;
 mod plain;
+mod read_only;
 mod shared;
 
 use crate::{crash, private};
 use front::Look;
 use pages::{LookAgain, Pages};
+use read_only::ReadOnly;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction, backends::FileBackend};
 use shared::Shared;
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -251,6 +253,38 @@ pub(crate) fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool
         }
     }
     Err(DiskError::InUse(path.to_owned()))
+}
+
+/// Opens the file at `path` to read it. Nothing is written to it: what redb notes and repairs in a file that it opens is kept in
+/// memory. Others may read it at the same time. Only a file that was written without checksums is written anew first.
+pub(crate) fn open_to_read(
+    path: &Path,
+    layout: &Layout,
+    cache_bytes: usize,
+    known: bool,
+) -> Result<Checked, DiskError> {
+    let io_error = |source| DiskError::Io { path: path.to_owned(), source };
+    let file = match private::options().read(true).open(path) {
+        Err(e) if known && e.kind() == io::ErrorKind::NotFound => return Err(DiskError::Gone(path.to_owned())),
+        file => file.map_err(io_error)?,
+    };
+    let file = ReadOnly::new(file).map_err(|e| match e {
+        TryLockError::WouldBlock => DiskError::InUse(path.to_owned()),
+        TryLockError::Error(e) => io_error(e),
+    })?;
+    let boot = front::boot();
+    let look = match front::look(&file, boot).map_err(io_error)? {
+        Look::Empty if known => return Err(DiskError::Gone(path.to_owned())),
+        Look::Plain => {
+            drop(file);
+            return open(path, layout, cache_bytes, known);
+        }
+        look => look,
+    };
+    match open_pages(Pages::new(file, path, boot, look), look, path, cache_bytes)? {
+        Some(opened) => ready(opened, path, layout, known),
+        None => Err(DiskError::InUse(path.to_owned())),
+    }
 }
 
 /// [`open`] over a `backend`, which errors call `name`.

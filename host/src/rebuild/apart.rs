@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// What a verification found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyReport {
     /// The projection.
@@ -40,7 +40,7 @@ pub struct VerifyReport {
 }
 
 /// What a candidate would change.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrialReport {
     /// The projection.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 const SHOWN: usize = 10;
 
 /// How the rows of one generation differ from those that history gives.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     /// Rows that were compared: all there are in either.
@@ -29,7 +29,7 @@ pub struct Comparison {
 }
 
 /// One row that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RowDifference {
     /// Its table.
@@ -37,22 +37,27 @@ pub struct RowDifference {
     /// Its key.
     pub key: String,
     /// `missing`, `extra` or `different`.
-    pub what: &'static str,
+    pub what: String,
     /// The fields that differ, as paths from the document's root; `.` is the document itself.
     pub fields: Vec<FieldDifference>,
 }
 
 /// One field that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 pub struct FieldDifference {
     /// Its path.
     pub field: String,
     /// What history gives; absent where it gives no such field.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub expected: Option<Value>,
     /// What the generation has; absent where it has no such field.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub found: Option<Value>,
+}
+
+/// A field that is there, whatever it holds: null too.
+fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+    serde::Deserialize::deserialize(field).map(Some)
 }
 
 impl Comparison {
@@ -129,7 +134,7 @@ impl Comparison {
             let shown = |row: Option<&Row>| row.map(|(_, document)| to_json(document).unwrap_or(Value::Null));
             let mut fields = Vec::new();
             differences(String::new(), shown(expected), shown(found), &mut fields);
-            self.first.push(RowDifference { table: table.to_owned(), key, what, fields });
+            self.first.push(RowDifference { table: table.to_owned(), key, what: what.to_owned(), fields });
         }
         Ok(())
     }

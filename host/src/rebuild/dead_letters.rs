@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// What retrying parked events came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
     /// The projection.
@@ -43,7 +43,7 @@ impl Supervisor {
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
-        let _turn = self.host.command(name)?;
+        let _turn = self.host.long_command(name, "a retry of dead letters")?;
         let record = self.parked_in(name, stream)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         if !same_shape(&record, plugin.description()) {
@@ -80,7 +80,7 @@ impl Supervisor {
     /// # Errors
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
-        let _turn = self.host.command(name)?;
+        let _turn = self.host.long_command(name, "a discard of dead letters")?;
         let record = self.parked_in(name, stream)?;
         let installed = self.host.store.projection(name)?;
         let generation = self.host.store.generation(name, record.generation)?;

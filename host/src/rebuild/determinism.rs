@@ -25,7 +25,7 @@ use std::{
 };
 
 /// What checking a plugin for determinism found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeterminismReport {
     /// What the plugin describes.
@@ -41,7 +41,7 @@ pub struct DeterminismReport {
 }
 
 /// One run over the history.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// The manner.
@@ -55,7 +55,7 @@ pub struct Run {
 }
 
 /// Where two runs part.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Divergence {
     /// The manner in which it shows.

@@ -33,6 +33,14 @@ pub enum RebuildError {
         "another command about {0} is under way, and waits for something that does not answer yet; try again in a moment"
     )]
     Busy(String),
+    /// Another command about the projection, one that takes long, is under way.
+    #[error("{what} of {name} is under way; try again when it is over")]
+    UnderWay {
+        /// The projection.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// The source is another history than a generation was built from.
     #[error("{message}: {remedy}")]
     OtherHistory {
@@ -69,7 +77,7 @@ impl RebuildError {
         match self {
             RebuildError::Source(e) => e.transient.then_some(FailureKind::Source),
             RebuildError::Store(e) => e.is_transient().then_some(FailureKind::Store),
-            RebuildError::Busy(_) => Some(FailureKind::Other),
+            RebuildError::Busy(_) | RebuildError::UnderWay { .. } => Some(FailureKind::Other),
             _ => None,
         }
     }

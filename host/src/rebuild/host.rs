@@ -11,7 +11,7 @@ use crate::{
     vocabulary::{Description, EventFailure, Status, Waiting, ms_since, now_ms},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -48,8 +48,9 @@ pub(super) struct Host {
 struct Work {
     /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
     running: HashMap<String, Running>,
-    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it.
-    in_hand: HashSet<String>,
+    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of one that
+    /// takes long, what it is.
+    in_hand: HashMap<String, Option<&'static str>>,
     /// Rebuilds that are to go on and cannot yet, since what they need is away.
     wanted: HashMap<String, Waiting>,
 }
@@ -103,11 +104,27 @@ impl Host {
     /// no other projection, and others about this one not for long.
     ///
     /// # Errors
-    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::TURN`].
+    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::TURN`], [`RebuildError::UnderWay`] where
+    /// one that takes long has not within [`limits::LONG_TURN`].
     pub(super) fn command(&self, name: &str) -> Result<Turn<'_>, RebuildError> {
-        let mut work = self.wait_while(limits::TURN, |work| work.in_hand.contains(name));
-        if !work.in_hand.insert(name.to_owned()) {
-            return Err(RebuildError::Busy(name.to_owned()));
+        self.turn(name, None)
+    }
+
+    /// As [`Host::command`], for one that takes long: others about the projection are soon told `what` it is.
+    ///
+    /// # Errors
+    /// As [`Host::command`].
+    pub(super) fn long_command(&self, name: &str, what: &'static str) -> Result<Turn<'_>, RebuildError> {
+        self.turn(name, Some(what))
+    }
+
+    fn turn(&self, name: &str, what: Option<&'static str>) -> Result<Turn<'_>, RebuildError> {
+        drop(self.wait_while(limits::LONG_TURN, |work| work.in_hand.contains_key(name)));
+        let mut work = self.wait_while(limits::TURN, |work| work.in_hand.get(name) == Some(&None));
+        match work.in_hand.get(name) {
+            None => drop(work.in_hand.insert(name.to_owned(), what)),
+            Some(None) => return Err(RebuildError::Busy(name.to_owned())),
+            Some(Some(what)) => return Err(RebuildError::UnderWay { name: name.to_owned(), what }),
         }
         Ok(Turn { host: self, name: name.to_owned() })
     }
@@ -372,7 +389,7 @@ impl Host {
     /// attempt only to begin another, as a swap does.
     pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: Duration) -> bool {
         let busy = |work: &Work| match keys {
-            Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains(key)),
+            Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains_key(key)),
             None => !(work.running.is_empty() && work.in_hand.is_empty() && work.wanted.is_empty()),
         };
         if busy(&self.wait_while(timeout, busy)) {

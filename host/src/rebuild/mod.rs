@@ -12,7 +12,7 @@
 //! | `dead_letters` | retrying and discarding parked events |
 //! | `perform` | the effects of what the state machine decides |
 //! | `stream` | rebuilding one stream |
-//! | `progress` | what operators see |
+//! | `progress` | what operators see; `orphaned`: of what a host that was killed has left |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
 //! | `wanted` | lets what the last host was ended in the middle of go on |
 //! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed or waits |
@@ -25,6 +25,7 @@ mod dead_letters;
 mod determinism;
 mod error;
 mod host;
+mod orphaned;
 mod perform;
 mod place;
 mod prepared;
@@ -43,6 +44,7 @@ pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
+pub use progress::Overview;
 pub use same_history::Accept;
 pub(crate) use same_history::departure;
 pub use state::{Answer, Effect, Input, Refusal, State, step};

@@ -1,25 +1,59 @@
 //! What operators see of rebuilds: what the store holds, and what the host knows beyond that.
 
-use super::{RebuildError, host::Host, supervisor::Supervisor, watchdog::is_stalled};
+use super::{
+    RebuildError,
+    host::Host,
+    orphaned::{as_left, is_litter},
+    supervisor::Supervisor,
+    watchdog::is_stalled,
+};
 use crate::{
     limits,
-    store::{ProjectionRecord, RebuildRecord},
+    store::{ProjectionRecord, RebuildRecord, Store},
     vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, ms_since, percent},
 };
 
+/// Rebuilds as operators see them. To look at them starts nothing and writes nothing.
+pub struct Overview<'a> {
+    store: &'a Store,
+    /// Who works on them; `None` where nobody does.
+    host: Option<&'a Host>,
+}
+
 impl Supervisor {
+    /// The rebuilds of this host.
+    pub fn overview(&self) -> Overview<'_> {
+        Overview { store: &self.host.store, host: Some(&self.host) }
+    }
+
+    /// See [`Overview::progress`].
+    ///
+    /// # Errors
+    /// As [`Overview::progress`].
+    pub fn progress(&self, name: &str) -> Result<Option<Progress>, RebuildError> {
+        self.overview().progress(name)
+    }
+}
+
+impl Overview<'_> {
+    /// The rebuilds in a store on which nobody works: what a host left running that was killed is seen as the next one will
+    /// recover it.
+    pub fn at_rest(store: &Store) -> Overview<'_> {
+        Overview { store, host: None }
+    }
+
     /// The progress of the latest rebuild of `name`; `None` where there has been none.
     ///
     /// # Errors
     /// When there is no such projection, or the store cannot be read.
     pub fn progress(&self, name: &str) -> Result<Option<Progress>, RebuildError> {
-        let owner = self.host.store.projection(name)?;
-        let Some(latest) = self.host.store.latest_rebuild(name)? else { return Ok(None) };
+        let owner = self.store.projection(name)?;
+        let Some(latest) = self.store.latest_rebuild(name)? else { return Ok(None) };
         let live = match owner.live {
-            Some(live) if live != latest.generation => Some(self.host.store.rebuild(name, live)?),
+            Some(live) if live != latest.generation => Some(self.rebuild(name, live)?),
             _ => None,
         };
-        Ok(Some(progress_of(&self.host, &owner, latest, live)))
+        Ok(Some(progress_of(self.host, &owner, self.seen(latest), live)))
     }
 
     /// The progress of the latest rebuild of every projection that has one; of those that have come to no end, unless
@@ -29,7 +63,7 @@ impl Supervisor {
     /// When the store cannot be read.
     pub fn list(&self, all: bool) -> Result<Vec<Progress>, RebuildError> {
         let mut list = Vec::new();
-        for projection in self.host.store.projections()? {
+        for projection in self.store.projections()? {
             if let Some(progress) = self.progress(&projection.description.name)?
                 && (all || !matches!(progress.status, Status::Completed | Status::Cancelled))
             {
@@ -38,16 +72,46 @@ impl Supervisor {
         }
         Ok(list)
     }
+
+    /// The record of a generation.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot be read.
+    pub fn rebuild(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
+        Ok(self.seen(self.store.rebuild(name, generation)?))
+    }
+
+    /// The records of all generations of `name` that are kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rebuilds(&self, name: &str) -> Result<Vec<RebuildRecord>, RebuildError> {
+        let records = self.store.rebuilds(name)?.into_iter();
+        Ok(records.filter(|record| self.host.is_some() || !is_litter(record)).map(|record| self.seen(record)).collect())
+    }
+
+    fn seen(&self, record: RebuildRecord) -> RebuildRecord {
+        if self.host.is_some() { record } else { as_left(record) }
+    }
 }
 
-fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, live: Option<RebuildRecord>) -> Progress {
+fn progress_of(
+    host: Option<&Host>,
+    owner: &ProjectionRecord,
+    record: RebuildRecord,
+    live: Option<RebuildRecord>,
+) -> Progress {
     let name = owner.description.name.as_str();
-    let running = host.published(name).filter(|_| record.status() == Status::Running);
+    let running = host.and_then(|host| host.published(name)).filter(|_| record.status() == Status::Running);
     let (mut checkpoint, retries, parked) = match &running {
         Some(published) => published.checkpoint(),
         None => (record.checkpoint.clone(), record.retries, record.parked),
     };
-    if let Some(failure) = host.lost(name).filter(|_| running.is_none() && checkpoint.status == Status::Running) {
+    let lost = || host.and_then(|host| host.lost(name));
+    if running.is_none()
+        && checkpoint.status == Status::Running
+        && let Some(failure) = lost()
+    {
         checkpoint.status = Status::Failed;
         checkpoint.error = Some(failure);
     }
@@ -55,7 +119,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
     let waiting = match &running {
         Some(published) => published.waiting(),
         // Left by the last host, it goes on as soon as what it needs is there.
-        None => host.waiting(name).filter(|_| record.is_wanted()),
+        None => host.and_then(|host| host.waiting(name)).filter(|_| record.is_wanted()),
     };
     let stalled = running.as_ref().is_some_and(|published| {
         let lost = waiting.as_ref().is_some_and(|waiting| u128::from(waiting.ms) > limits::STALL.as_millis());
@@ -70,7 +134,7 @@ fn progress_of(host: &Host, owner: &ProjectionRecord, record: RebuildRecord, liv
     };
     let done = checkpoint.events_processed + parked + record.discarded;
     let left = record.total_events.saturating_sub(done);
-    let last_run = host.last_run(name).filter(|run| run.generation() == record.generation);
+    let last_run = host.and_then(|host| host.last_run(name)).filter(|run| run.generation() == record.generation);
     let contact = record.spec.options.follow.then(|| match &running {
         Some(published) => published.contact(),
         None => checkpoint.checkpointed_at,

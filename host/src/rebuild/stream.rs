@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What rebuilding one stream came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamReport {
     /// The projection.
@@ -48,7 +48,7 @@ impl Supervisor {
     /// has parked events, or an event of it cannot be handled.
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         self.host.compile(name);
-        let _turn = self.host.command(name)?;
+        let _turn = self.host.long_command(name, "a rebuild of one stream")?;
         let owner = self.host.store.projection(name)?;
         let plugin = self.host.plugin(owner.digest())?;
         if plugin.description().partitioning != Partitioning::Stream {

@@ -1,16 +1,22 @@
 //! Commands about rebuilds: carries out what the state machine says.
 
-use super::{Accept, Answer, Effect, Input, RebuildError, State, alert::Alerts, host::Host, perform::Means, step};
+use super::{
+    Accept, Answer, Effect, Input, RebuildError, State,
+    alert::Alerts,
+    host::Host,
+    orphaned::{crash_loop, is_litter},
+    perform::Means,
+    step,
+};
 use crate::{
     crash, limits,
     plugin::Engine,
-    source::{Recognised, Source, Sources},
-    store::{Purpose, RebuildRecord, Store, StoreError},
-    vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
+    source::Sources,
+    store::{RebuildRecord, Store, StoreError},
+    vocabulary::{Status, now_ms},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -170,28 +176,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// How many events of any type a source has in a range; `None` where it is not the history with this identity.
-    pub fn events_between(&self, source: &str, identity: &str, after: Position, through: Position) -> Option<u64> {
-        self.same_source(source, identity)?.count(&Matcher::All, after, through).ok()
-    }
-
-    /// The source of this name, where it is the history with this identity.
-    fn same_source(&self, source: &str, identity: &str) -> Option<Arc<dyn Source>> {
-        self.host.source(source).ok().filter(|source| source.recognises(identity) == Recognised::Same)
-    }
-
-    /// What a source leaves out of a range, by why (see [`Source::left_out`](crate::source::Source::left_out)); `None` where
-    /// it is not the history with this identity.
-    pub fn left_out_between(
-        &self,
-        source: &str,
-        identity: &str,
-        after: Position,
-        through: Position,
-    ) -> Option<BTreeMap<String, u64>> {
-        self.same_source(source, identity)?.left_out(after, through).ok()
-    }
-
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.
     pub fn wait_idle(&self, names: Option<&[String]>, timeout: Duration) -> bool {
         self.host.wait_idle(names, timeout)
@@ -239,15 +223,6 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
     Ok(())
 }
 
-/// Whether a generation was being built apart when its host ended: nobody waits for it any more.
-fn is_litter(record: &RebuildRecord) -> bool {
-    match record.spec.purpose {
-        Purpose::Rebuild => false,
-        Purpose::Scratch => true,
-        Purpose::AsOf => record.status() != Status::Completed,
-    }
-}
-
 /// A host ended in the middle of this rebuild. Once may be anything; again and again at the same place is the rebuild's
 /// own doing, and it would go on for ever.
 fn settle_left_running(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
@@ -256,15 +231,7 @@ fn settle_left_running(store: &Store, record: &RebuildRecord, alerts: &Alerts) -
     let (_, _, effects) = step(State::Present(record.status()), Input::HostLost).map_err(refused)?;
     debug_assert_eq!(effects, [Effect::Settle(Status::Paused)]);
     let settled = store.settle_interrupted(record, now_ms())?;
-    if settled.crashes >= limits::CRASHES && settled.spec.purpose == Purpose::Rebuild {
-        let failure = EventFailure::permanent(
-            FailureKind::Other,
-            format!(
-                "the host has ended {} times in a row in the middle of this rebuild, at position {}: see what ends it \
-                 (memory, a signal, the machine), then resume",
-                settled.crashes, settled.checkpoint.position
-            ),
-        );
+    if let Some(failure) = crash_loop(&settled) {
         store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
         alerts.failed(name, &record.checkpoint_id(), settled.checkpoint.position, &failure);
     }

@@ -73,6 +73,15 @@ pub enum TriggerAnswer {
 }
 
 impl TriggerAnswer {
+    /// The projection.
+    pub fn projection_name(&self) -> &str {
+        match self {
+            TriggerAnswer::Started { projection_name, .. }
+            | TriggerAnswer::AlreadyRunning { projection_name, .. }
+            | TriggerAnswer::Resumed { projection_name, .. } => projection_name,
+        }
+    }
+
     /// What is said of an attempt that has begun: of a generation that goes on, or of a new one. `came_from`: see
     /// [`TriggerAnswer::Started`].
     pub(super) fn begun(record: &RebuildRecord, resumed: bool, came_from: Option<(String, String)>) -> TriggerAnswer {

@@ -22,6 +22,8 @@ use std::{
 #[derive(Clone)]
 pub struct FileSources {
     dir: PathBuf,
+    /// No index is made, and none is written to.
+    only_reads: bool,
     open: Arc<Mutex<Open>>,
 }
 
@@ -52,7 +54,12 @@ struct Stamp {
 impl FileSources {
     /// Keeps indexes in `dir`, which is made when it is needed.
     pub fn new(dir: PathBuf) -> FileSources {
-        FileSources { dir, open: Arc::default() }
+        FileSources { dir, only_reads: false, open: Arc::default() }
+    }
+
+    /// Reads the indexes in `dir`: none is made, and none is written to.
+    pub fn to_read(dir: PathBuf) -> FileSources {
+        FileSources { only_reads: true, ..FileSources::new(dir) }
     }
 
     /// The history in the event file at `path`, read as `options` say. Read in another way it is another history.
@@ -144,6 +151,11 @@ impl FileSources {
 
     fn index(&self, path: &Path, options: &FileOptions, digest: &str) -> Result<EventLog, SourceError> {
         let refuse = |e: io::Error| SourceError::permanent(format!("{}: {e}", self.dir.display()));
+        if self.only_reads {
+            let (ready, name) = (self.dir.join(format!("{digest}.redb")), path.display().to_string());
+            let opened = EventLog::index_to_read(&ready, &name, true, Some(digest));
+            return opened.map_err(|e| SourceError::permanent(e.to_string()));
+        }
         crate::private::make_dir(&self.dir).map_err(refuse)?;
         let (ready, draft) = (self.dir.join(format!("{digest}.redb")), self.dir.join(format!("{digest}.draft")));
         let open = |at: &Path| {

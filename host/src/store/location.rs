@@ -63,7 +63,7 @@ impl Whereabouts {
 }
 
 /// What made the read models in databases a directory's own.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopted {
     /// The directory whose they are from now on.

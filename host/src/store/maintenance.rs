@@ -30,7 +30,7 @@ use serde::Serialize;
 use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// What a check has looked at, and what it found.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
     /// Generations whose records were checked.

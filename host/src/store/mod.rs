@@ -91,6 +91,18 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the store of `dir` to read it: nothing is written to the file, and rows that a host left in a journal are read there.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; and where there is none.
+    pub fn open_to_read(dir: &DataDir) -> Result<Store, StoreError> {
+        let kept = dir.keeps(&dir.store_file())?.unwrap_or(false);
+        let db = disk::open_to_read(&dir.store_file(), &LAYOUT, crate::limits::STORE_CACHE_BYTES, kept)?;
+        let mut store = Store { db: Arc::new(db), databases: Arc::default(), location: Arc::default() };
+        store.location = Arc::new(store.find_location(dir)?);
+        Ok(store)
+    }
+
     /// [`Store::open`] over `backend` instead of a file: over one that keeps its bytes elsewhere, or one that fails.
     ///
     /// # Errors

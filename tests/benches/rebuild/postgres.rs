@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use unspool::control::{Client as Control, Request};
+use unspool::control::{Client as Control, Request, Response};
 use unspool_tests::{
     plugins::plugin,
     postgres::{Database, Server},
@@ -71,8 +71,10 @@ fn follow(options: &Options, histories: &Histories, database: &Database<'_>, sou
     let processed = || {
         let status = Request::Status { name: "process-map".to_owned() };
         let client = Control::connect(&socket).expect("the host answers").expect("the host is there");
-        let answer = client.ask(&status, &mut |_| true);
-        answer.expect("a status")["eventsProcessed"].as_u64().unwrap_or(0)
+        match client.ask(&status, &mut |_| true).expect("a status") {
+            Response::Status(progress) => progress.events_processed,
+            other => panic!("no status: {other:?}"),
+        }
     };
     let reached = |events: u64| {
         let since = Instant::now();

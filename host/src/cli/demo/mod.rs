@@ -2,9 +2,14 @@
 
 pub mod orders;
 
-use super::{args::Cli, output::Output, progress, rebuilds, session::Session};
+use super::{
+    args::Cli,
+    output::Output,
+    progress, rebuilds,
+    session::{Session, unknown_answer},
+};
 use crate::{
-    control::{ControlError, Import, Request, Use},
+    control::{Access, ControlError, Import, Request, Response},
     plugin::{self, BuildOptions},
     rebuild::{After, Trigger},
 };
@@ -27,7 +32,7 @@ const SEED: u64 = 42;
 
 /// Builds the example plugins, imports a generated history, rebuilds all projections at once, and shows rows and digests.
 pub(super) fn run(cli: &Cli, events: u64, output: &Output) -> Result<u8, ControlError> {
-    let session = Session::open(cli, Use::Begin)?;
+    let session = Session::open(cli, Access::Begin)?;
     refuse_foreign_history(&session, cli)?;
     for (name, _) in PROJECTIONS {
         install(&session, name, cli, output)?;
@@ -49,8 +54,10 @@ pub(super) fn run(cli: &Cli, events: u64, output: &Output) -> Result<u8, Control
 
 /// The demo's events do not belong among others.
 fn refuse_foreign_history(session: &Session, cli: &Cli) -> Result<(), ControlError> {
-    let stats = session.ask(Request::EventsStats, &mut |_| true)?;
-    if stats["events"] == 0 {
+    let Response::LogStats(stats) = session.ask(Request::EventsStats, &mut |_| true)? else {
+        return Err(unknown_answer());
+    };
+    if stats.events == 0 {
         return Ok(());
     }
     let mut first = Vec::new();
@@ -94,13 +101,13 @@ fn import(session: &Session, events: u64, cli: &Cli, output: &Output) -> Result<
     let bar = progress::import_bar("orders.ndjson", output.is_json());
     let import = Import { file: file.display().to_string(), ..Import::default() };
     let done = session.ask(Request::EventsImport(import), &mut |row| {
-        bar.show(&row);
+        bar.show(&row.json());
         true
     });
     bar.finish();
-    let done = done?;
-    let rate = done["read"].as_f64().unwrap_or(0.0) / started.elapsed().as_secs_f64();
-    output.say(&format!("imported {} events, {} of them new, {rate:.0} events/s", done["read"], done["added"]));
+    let Response::Imported(done) = done? else { return Err(unknown_answer()) };
+    let rate = done.read as f64 / started.elapsed().as_secs_f64();
+    output.say(&format!("imported {} events, {} of them new, {rate:.0} events/s", done.read, done.added));
     fs::remove_file(&file).map_err(failed)
 }
 
@@ -114,11 +121,11 @@ fn show(session: &Session, output: &Output) -> Result<(), ControlError> {
             limit: Some(SHOWN_ROWS),
             generation: None,
         };
-        session.ask(scan, &mut |row| output.row(&row))?;
+        session.ask(scan, &mut |row| output.row(&row.json()))?;
     }
     for (name, _) in PROJECTIONS {
         let digest = session.ask(Request::ModelDigest { name: name.to_owned(), generation: None }, &mut |_| true)?;
-        output.row(&digest);
+        output.row(&digest.json());
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub struct EventLog {
 }
 
 /// What a log holds.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStats {
     /// Events.
@@ -88,6 +88,24 @@ impl EventLog {
     /// As [`EventLog::open`]; [`DiskError::Gone`] where one is kept and missing or empty.
     pub fn open_kept(path: &Path, name: &str, kept: bool) -> Result<EventLog, DiskError> {
         EventLog::open_as(path, name, kept, None)
+    }
+
+    /// Opens the log at `path` to read it: nothing is written to the file.
+    ///
+    /// # Errors
+    /// As [`EventLog::open_kept`]; and where there is no file.
+    pub fn open_to_read(path: &Path, name: &str, kept: bool) -> Result<EventLog, DiskError> {
+        EventLog::index_to_read(path, name, kept, None)
+    }
+
+    /// As [`EventLog::open_to_read`]; `known`: see [`EventLog::open_as`].
+    pub(super) fn index_to_read(
+        path: &Path,
+        name: &str,
+        kept: bool,
+        known: Option<&str>,
+    ) -> Result<EventLog, DiskError> {
+        EventLog::over(disk::open_to_read(path, &LAYOUT, limits::LOG_CACHE_BYTES, kept)?, path, name, known)
     }
 
     /// Opens a log, or creates one that is not `kept`; `known` is its identity, where that is known from elsewhere.

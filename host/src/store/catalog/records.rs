@@ -113,6 +113,23 @@ impl RebuildRecord {
         self.interrupted && self.status() == Status::Paused
     }
 
+    /// What becomes of one that runs when its host ends in the middle of it, at `now` in milliseconds since 1970: it is paused, and
+    /// wanted.
+    pub fn interrupt(&mut self, now: i64) {
+        let position = self.checkpoint.position;
+        // At the end of its history there is nothing to do that could end a host.
+        self.crashes = match position > self.crashed_at {
+            _ if position >= self.target => 0,
+            true => 1,
+            false => self.crashes + 1,
+        };
+        self.crashed_at = position;
+        self.attempt += 1;
+        self.ended_at = Some(now);
+        self.interrupted = true;
+        self.checkpoint.status = Status::Paused;
+    }
+
     /// Matching events that its checkpoint is behind, whatever became of them.
     pub fn passed(&self) -> u64 {
         self.checkpoint.events_processed + self.parked + self.discarded

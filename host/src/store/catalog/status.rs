@@ -70,20 +70,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn settle_interrupted(&self, record: &RebuildRecord, now: i64) -> Result<RebuildRecord, StoreError> {
-        self.update(&record.checkpoint.projection_name, record.generation, |record| {
-            let position = record.checkpoint.position;
-            // At the end of its history there is nothing to do that could end a host.
-            record.crashes = match position > record.crashed_at {
-                _ if position >= record.target => 0,
-                true => 1,
-                false => record.crashes + 1,
-            };
-            record.crashed_at = position;
-            record.attempt += 1;
-            record.ended_at = Some(now);
-            record.interrupted = true;
-            record.checkpoint.status = Status::Paused;
-        })
+        self.update(&record.checkpoint.projection_name, record.generation, |record| record.interrupt(now))
     }
 
     /// Notes the digest of a generation that is complete.

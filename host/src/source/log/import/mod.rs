@@ -21,7 +21,8 @@ use rounds::{Round, Rounds};
 use serde::Serialize;
 
 /// How far an import is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ImportProgress {
     /// Bytes of the file that have been read, as it is stored.
     pub bytes_read: u64,
@@ -32,7 +33,7 @@ pub struct ImportProgress {
 }
 
 /// What an import did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportSummary {
     /// What stands in the file: `added`, `duplicates` and `skipped` together.
@@ -42,7 +43,7 @@ pub struct ImportSummary {
     /// Events that the log had already, or that stood in the file before.
     pub duplicates: u64,
     /// CloudEvents among those that are new whose id another source had already: theirs became `SOURCE#ID`.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub renamed: u64,
     /// Events and lines that were set aside; absent where they would have been refused.
     #[serde(skip_serializing_if = "Option::is_none")]

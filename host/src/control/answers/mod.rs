@@ -1,0 +1,14 @@
+//! What is said of things that no layer below has a report of. Times are milliseconds since 1970.
+
+mod events;
+mod models;
+mod plugins;
+mod store;
+
+pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, LoggedEvent};
+pub use models::{
+    Digest, DropStatus, Dropped, Exported, ExportedTable, ListedGeneration, ModelRow, Receipt, ReceiptEvents, Role,
+    Switched, TableHead,
+};
+pub use plugins::{BuiltPlugin, CheckedPlugin, InstallStatus, Installed, ListedProjection};
+pub use store::{BackedUp, Compacted};

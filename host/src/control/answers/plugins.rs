@@ -1,0 +1,83 @@
+//! Answers about plugins.
+
+use serde::{Deserialize, Serialize};
+use unspool_frame::{Complexity, Partitioning};
+
+/// A projection that is installed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Installed {
+    /// The projection.
+    pub projection_name: String,
+    /// The version of its state's shape.
+    pub version: u32,
+    /// The digest of its plugin.
+    pub digest: String,
+    /// Whether it is new.
+    pub status: InstallStatus,
+}
+
+/// What an installation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallStatus {
+    /// The projection is new.
+    Installed,
+    /// The same plugin was there.
+    AlreadyInstalled,
+}
+
+/// A projection in the list of those that are installed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedProjection {
+    /// The projection.
+    pub projection_name: String,
+    /// The version of its state's shape.
+    pub version: u32,
+    /// The digest of its plugin.
+    pub digest: String,
+    /// The event types that it handles.
+    pub event_types: Vec<String>,
+    /// Its tables.
+    pub tables: Vec<String>,
+    /// How much it does for one event.
+    pub complexity: Complexity,
+    /// What must stay in order.
+    pub partitioning: Partitioning,
+    /// The generation that readers see; null where there is none.
+    pub live_generation: Option<u64>,
+}
+
+/// A component that was built.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuiltPlugin {
+    /// The name of its crate.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a component says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckedPlugin {
+    /// The projection.
+    pub projection_name: String,
+    /// The version of its state's shape.
+    pub version: u32,
+    /// The event types that it handles.
+    pub event_types: Vec<String>,
+    /// Its tables.
+    pub tables: Vec<String>,
+    /// How much it does for one event.
+    pub complexity: Complexity,
+    /// Events per chunk.
+    pub chunk_size: u32,
+    /// What must stay in order.
+    pub partitioning: Partitioning,
+    /// The digest of the component.
+    pub digest: String,
+}

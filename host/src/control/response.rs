@@ -1,0 +1,98 @@
+//! What is answered.
+
+use super::answers::{
+    BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, Installed, ListedGeneration, ListedProjection,
+    LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+};
+use crate::{
+    rebuild::{
+        CancelAnswer, DeterminismReport, Plan, RetryReport, StreamReport, SwapReport, TrialReport, TriggerAnswer,
+        VerifyReport,
+    },
+    source::log::{ImportProgress, ImportSummary, LogStats},
+    store::{Adopted, CheckReport, Install},
+    vocabulary::Progress,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What is said last to a request that was carried out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // each is what its type says
+pub enum Response {
+    /// Nothing: all was said in rows, or nobody wanted more of them.
+    Nothing,
+    Imported(ImportSummary),
+    LogStats(LogStats),
+    Event(LoggedEvent),
+    Installed(Installed),
+    Swapped(Box<SwapReport>),
+    Tried(Box<TrialReport>),
+    PluginVerified(Box<DeterminismReport>),
+    Triggered(TriggerAnswer),
+    Planned(Plan),
+    StreamRebuilt(StreamReport),
+    /// How each of the rebuilds ended that were watched.
+    Ended(Vec<Progress>),
+    Status(Box<Progress>),
+    Cancelled(CancelAnswer),
+    /// The document of a row.
+    Document(Value),
+    Exported(Exported),
+    Digest(Digest),
+    Receipt(Box<Receipt>),
+    ModelVerified(Box<VerifyReport>),
+    Generation(Box<ListedGeneration>),
+    Dropped(Dropped),
+    Switched(Switched),
+    DeadLetter(Box<DeadLetterInFull>),
+    Retried(RetryReport),
+    BackedUp(BackedUp),
+    Adopted(Adopted),
+    Checked(CheckReport),
+}
+
+/// One of many things that a request asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // each is what its type says
+pub enum Row {
+    Import(ImportProgress),
+    Projection(ListedProjection),
+    Install(Install),
+    Progress(Box<Progress>),
+    Table(TableHead),
+    Model(ModelRow),
+    Generation(Box<ListedGeneration>),
+    DeadLetter(DeadLetter),
+}
+
+impl Response {
+    /// What programs are shown of it; null where that is nothing.
+    pub fn json(&self) -> Value {
+        match self {
+            Response::Nothing => Value::Null,
+            response => content(response),
+        }
+    }
+}
+
+impl Row {
+    /// What programs are shown of it.
+    pub fn json(&self) -> Value {
+        content(self)
+    }
+}
+
+/// What stands behind the tag of a variant.
+fn content(tagged: &impl Serialize) -> Value {
+    match serde_json::to_value(tagged) {
+        Ok(Value::Object(fields)) => fields.into_iter().next().map_or(Value::Null, |(_, content)| content),
+        Ok(_) => Value::Null,
+        Err(e) => {
+            tracing::error!("an answer cannot be shown: {e}");
+            Value::Null
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What a host that ended without a word has left: what becomes of it, as pure functions, so that whoever only reads sees what the
+//! next host will make of it.
+
+use crate::{
+    limits,
+    store::{Purpose, RebuildRecord},
+    vocabulary::{EventFailure, FailureKind, Status},
+};
+
+/// What a record is that no host works on.
+pub(super) fn as_left(mut record: RebuildRecord) -> RebuildRecord {
+    if record.status() != Status::Running {
+        return record;
+    }
+    // When its host ended, nobody knows; it lived at its last commit.
+    record.interrupt(record.checkpoint.checkpointed_at);
+    if let Some(failure) = crash_loop(&record) {
+        record.interrupted = false;
+        (record.checkpoint.status, record.checkpoint.error) = (Status::Failed, Some(failure));
+    }
+    record
+}
+
+/// Whether a generation was being built apart when its host ended: nobody waits for it any more.
+pub(super) fn is_litter(record: &RebuildRecord) -> bool {
+    match record.spec.purpose {
+        Purpose::Rebuild => false,
+        Purpose::Scratch => true,
+        Purpose::AsOf => record.status() != Status::Completed,
+    }
+}
+
+/// Why an interrupted rebuild does not go on by itself, where hosts end in the middle of it again and again.
+pub(super) fn crash_loop(interrupted: &RebuildRecord) -> Option<EventFailure> {
+    let loops = interrupted.crashes >= limits::CRASHES && interrupted.spec.purpose == Purpose::Rebuild;
+    loops.then(|| {
+        EventFailure::permanent(
+            FailureKind::Other,
+            format!(
+                "the host has ended {} times in a row in the middle of this rebuild, at position {}: see what ends it \
+                 (memory, a signal, the machine), then resume",
+                interrupted.crashes, interrupted.checkpoint.position
+            ),
+        )
+    })
+}
