@@ -101,7 +101,7 @@ impl Store {
     pub fn open_to_read(dir: &DataDir) -> Result<Store, StoreError> {
         let kept = dir.keeps(&dir.store_file())?.unwrap_or(false);
         let db = disk::open_to_read(&dir.store_file(), &LAYOUT, crate::limits::STORE_CACHE_BYTES, kept)?;
-        let mut store = Store { db: Arc::new(db), databases: Arc::default(), location: Arc::default() };
+        let mut store = Store::of(db);
         store.location = Arc::new(store.find_location(dir)?);
         Ok(store)
     }
@@ -116,9 +116,12 @@ impl Store {
         Store::over(db)
     }
 
+    fn of(db: Checked) -> Store {
+        Store { db: Arc::new(db), embedded: Arc::default(), databases: Arc::default(), location: Arc::default() }
+    }
+
     fn over(db: Checked) -> Result<Store, StoreError> {
-        let store =
-            Store { db: Arc::new(db), embedded: Arc::default(), databases: Arc::default(), location: Arc::default() };
+        let store = Store::of(db);
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {
             tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");
