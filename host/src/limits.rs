@@ -53,7 +53,7 @@ pub const READ_AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
 pub const OVERLAY_BYTES: usize = 16 << 20;
 
-/// Bytes of rows that are in their tables and kept at hand, per rebuild: what changed lately changes again soon.
+/// Bytes of rows that are committed and kept at hand by who handles, per rebuild: what changed lately changes again soon.
 pub const RETAINED_BYTES: usize = 2 << 20;
 
 /// Bytes of the filter that tells keys never written, per rebuild: it spares the store a look-up of each new row. Up to three
@@ -76,15 +76,16 @@ pub const COMMIT_LITTLE_BYTES: usize = 1 << 20;
 /// Bytes of one frame of a journal; the first row always fits. A value of the store that takes pages next to each other.
 pub const JOURNAL_FRAME_BYTES: usize = 200 << 10;
 
-/// Bytes of rows in the journal of a rebuild from which they are brought into their tables: the more at once, the fewer
-/// pages per row.
-pub const SETTLE_BYTES: usize = 8 << 20;
+/// Bytes of rows in the journal of a rebuild from which they are flushed, which is brought into their tables: the more at
+/// once, the fewer pages per row.
+pub const FLUSH_BYTES: usize = 8 << 20;
 
-/// Rows that are brought into their tables in one transaction. Commits wait for it.
-pub const SETTLE_ROWS: usize = 4096;
+/// Rows that are flushed in one transaction. Commits wait for it.
+pub const FLUSH_ROWS: usize = 4096;
 
-/// Bytes of rows handled and not yet in their tables, per rebuild: they are in memory. Beyond them handling waits.
-pub const UNSETTLED_BYTES: usize = 16 << 20;
+/// Bytes of rows that the committer has taken and that are not in their tables yet, per rebuild: they are in memory. Beyond
+/// them handling waits.
+pub const UNFLUSHED_BYTES: usize = 16 << 20;
 
 /// The least handling that is gathered, on a disk so slow that the lag cannot be kept.
 pub const COMMIT_GATHER: Duration = Duration::from_millis(60);

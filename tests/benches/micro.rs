@@ -13,12 +13,12 @@ use serde_json::json;
 use std::{hint::black_box, os::unix::fs::FileExt, sync::Arc, time::Duration};
 use unspool::{
     disk::StorageBackend,
-    pipeline::overlay::{Overlay, Reached, View, changes},
+    pipeline::overlay::{Overlay, Reached, View},
     plugin::RowWrite,
     source::log::EventLog,
     store::{
         AttemptStart, Commit, DataDir, NewRebuild, Priority, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
-        RowChange, Store,
+        RowChange, RowChanges, Store,
     },
     vocabulary::{Description, Position, ReadRows, StageReport, Status, from_json},
 };
@@ -132,11 +132,13 @@ fn commits(criterion: &mut Criterion) {
     }
     group.throughput(Throughput::Elements(ROWS / 10));
     group.bench_function("10000-rows-journal", |bencher| {
-        let mut number = 0;
+        let generation = store.generation("orders", record.generation).expect("a generation");
         bencher.iter_batched(
             || {
-                number += 1;
-                Commit { journal: Some(number), ..changed(10) }
+                while store.wants_maintenance(&generation) {
+                    store.maintain(&generation).expect("a flush");
+                }
+                Commit { last: false, ..changed(10) }
             },
             |commit| store.commit(&[commit]).expect("a commit"),
             BatchSize::PerIteration,
@@ -157,7 +159,7 @@ fn overlays(criterion: &mut Criterion) {
         (from..from + rows).map(write).collect()
     };
     let put = |overlay: &Overlay, writes| {
-        overlay.apply(writes, Vec::new(), 1, Reached::after(Position::number(1), 500), Duration::ZERO);
+        overlay.apply(writes, Vec::new(), Reached::after(Position::number(1), 500), Duration::ZERO);
     };
     let overlay = Arc::new(Overlay::default());
     let view = View::new(overlay.clone(), store.clone(), generation).expect("a view");
@@ -173,9 +175,9 @@ fn overlays(criterion: &mut Criterion) {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         group.bench_function(name, |bencher| bencher.iter(|| rows.get_many(0, black_box(&keys)).expect("rows")));
     }
-    let layer = [overlay.take()];
+    let layer = [overlay.take().rows().clone()];
     group.throughput(Throughput::Elements(10_000));
-    group.bench_function("take-10000", |bencher| bencher.iter(|| changes(black_box(&layer))));
+    group.bench_function("take-10000", |bencher| bencher.iter(|| RowChanges::sorted(black_box(&layer))));
     group.finish();
 }
 
@@ -238,8 +240,8 @@ fn commit(record: &RebuildRecord, position: u64, step: usize) -> Commit {
         checkpoint,
         retries: 0,
         active_ms: 0,
-        rows: vec![(0..ROWS).step_by(step).map(change).collect()],
-        journal: None,
+        rows: Arc::new(vec![(0..ROWS).step_by(step).map(change).collect::<Vec<_>>()].into()),
+        last: true,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,

@@ -93,6 +93,24 @@ fn layers_name_only_what_is_below_them() {
 }
 
 #[test]
+fn rooms_of_the_store_do_not_know_each_other() {
+    let rooms = [
+        ("store/catalog", &["embedded", "postgres", "databases", "coordinator"][..]),
+        ("store/embedded", &["postgres", "external", "databases", "coordinator"]),
+        ("store/postgres", &["embedded", "databases", "coordinator"]),
+        // Where rows live, and how they get there, is the store's own business.
+        ("pipeline", &["embedded", "journal", "home"]),
+    ];
+    for (room, others) in rooms {
+        for file in files(&host().join(room)) {
+            let code = code(&file);
+            let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert_eq!(words.find(|word| others.contains(word)), None, "{}", file.display());
+        }
+    }
+}
+
+#[test]
 fn the_names_in_a_use_are_found() {
     let code =
         "use crate::{\n    plugin::{Engine, Plugin},\n    source::Source,\n};\nlet x = crate::store::Store::open();";

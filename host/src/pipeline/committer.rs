@@ -3,8 +3,7 @@
 //! Work waits until a rebuild ends, or has enough of it, or it must be durable soon (see [`limits::COMMIT_LAG`]).
 //! Coalescing decides the speed: a row that changes a hundred times in between is written once, and so is a page of rows.
 //!
-//! As long as nobody reads from a generation, commits append to its journal, which takes the same time however large the
-//! read model is; rows are brought from there into their tables between commits, many together.
+//! Between commits the store is given time for what the rows of a rebuild need.
 //!
 //! What is due at the same time is committed together as long as it is little, so that small work shares the cost of a
 //! transaction, and large work does not wait for that of others.
@@ -109,10 +108,10 @@ pub(super) struct Member {
 
 impl Member {
     /// Hands over a chunk's writes.
-    pub(super) fn apply(&mut self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, tables: usize, reached: Reached) {
+    pub(super) fn apply(&mut self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached) {
         let worked = thread_cpu_time();
         let work = worked.saturating_sub(std::mem::replace(&mut self.worked, worked));
-        self.outgoing.overlay().apply(writes, parked, tables, reached, work);
+        self.outgoing.overlay().apply(writes, parked, reached, work);
         // The lock makes sure that a committer which is about to wait sees the work first.
         let _members = self.shared.lock();
         self.shared.ready.notify_all();
@@ -149,7 +148,9 @@ impl Member {
             if reached(&self.outgoing) {
                 return Ok(());
             }
-            members = self.shared.done.wait(members).unwrap_or_else(PoisonError::into_inner);
+            // Who claims the generation takes from the store what is in memory of it, and tells nobody here.
+            let waited = self.shared.done.wait_timeout(members, limits::COMMIT_WAIT);
+            members = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -182,10 +183,10 @@ fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
         match task {
             Task::Commit(members) => {
                 let started = Instant::now();
-                let mut work: Vec<_> = members.iter().filter_map(Work::take).collect();
-                commit_all(store, &mut work, started);
+                let work: Vec<_> = members.iter().filter_map(Work::take).collect();
+                commit_all(store, &work, started);
             }
-            Task::Settle(member) => member.settle(store),
+            Task::Maintain(member) => member.maintain(),
         }
         let _members = shared.lock();
         shared.done.notify_all();
@@ -196,8 +197,8 @@ fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
 enum Task {
     /// Makes the work of these durable.
     Commit(Vec<Arc<Outgoing>>),
-    /// Brings some rows from the journal into their tables.
-    Settle(Arc<Outgoing>),
+    /// Lets the store do a part of what its rows need.
+    Maintain(Arc<Outgoing>),
 }
 
 /// Waits until some rebuild's work is due, and all rebuilds' priority is `priority`: whose is to be committed now. The work
@@ -226,9 +227,9 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
             return Some(Task::Commit(together.map(|(_, (_, member))| Arc::clone(member)).collect()));
         }
         // Who holds most in memory is the next whose handling would wait.
-        let settling = members.iter().filter(|member| member.wants_to_settle());
-        if let Some(member) = settling.max_by_key(|member| member.overlay().unsettled_bytes()) {
-            return Some(Task::Settle(member.clone()));
+        let wanting = members.iter().filter(|member| member.wants_maintenance());
+        if let Some(member) = wanting.max_by_key(|member| member.unflushed_bytes()) {
+            return Some(Task::Maintain(member.clone()));
         }
         let wait = first.map_or(Duration::from_secs(3600), |due| due - now);
         members = shared.ready.wait_timeout(members, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -237,8 +238,8 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
 
 /// Commits the work of all together. Where that is refused because one of them has lost its claim, each is tried alone:
 /// one rebuild's fault does not end the others.
-fn commit_all(store: &Store, work: &mut [Work<'_>], started: Instant) {
-    let commits: Vec<_> = work.iter_mut().map(Work::commit).collect();
+fn commit_all(store: &Store, work: &[Work<'_>], started: Instant) {
+    let commits: Vec<_> = work.iter().map(Work::commit).collect();
     match store.commit(&commits) {
         Ok(()) => work.iter().for_each(|work| work.succeeded(started.elapsed())),
         Err(StoreError::Fenced { .. }) if commits.len() > 1 => {

@@ -204,7 +204,7 @@ impl<'a> Handlers<'a> {
             Some(_) => self.retried(chunk, 0),
             None => Reached { seen: chunk.mark(index), ..Reached::after(position, 0) },
         };
-        self.member.apply(Vec::new(), events, self.attempt.record.tables.len(), reached);
+        self.member.apply(Vec::new(), events, reached);
         Ok(())
     }
 
@@ -299,7 +299,7 @@ impl<'a> Handlers<'a> {
             None => Reached { last: chunk.last_of(handled), seen, ..Reached::after(position, handled as u64) },
         };
         let parked = self.parking.waiting_through(position);
-        self.member.apply(outcome.writes, parked, self.attempt.record.tables.len(), reached);
+        self.member.apply(outcome.writes, parked, reached);
     }
 
     /// The first `handled` events of a chunk of dead letters are none any more; the checkpoint stays.

@@ -6,7 +6,7 @@
 //! | queue | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | handlers | `handlers.rs` | gives chunks, in order, to fresh instances of the plugin; `culprit.rs` finds the event behind a trap |
 //! | sharing | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
-//! | overlay | `overlay.rs` | rows handled and not yet in their tables; later chunks read through it |
+//! | overlay | `overlay.rs` | rows handled and not committed yet; later chunks read through it |
 //! | dead letters | `dead_letters.rs` | events that were set aside, as a source |
 //! | tally | `tally.rs` | whether what was counted is what was handled |
 //! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |

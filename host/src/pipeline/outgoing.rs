@@ -1,12 +1,12 @@
-//! The work of one attempt on its way to the store: what is handled, what is in a journal, what is in tables.
+//! The work of one attempt on its way to the store.
 
 use super::{
     Attempt, Published,
-    overlay::{Layer, Overlay, changes},
+    overlay::{Layer, Overlay},
 };
 use crate::{
     crash, limits,
-    store::{Commit, Priority, RebuildRecord, RowChange, Settled, Store, StoreError},
+    store::{Commit, Generation, Priority, RebuildRecord, Store, StoreError},
     vocabulary::{Checkpoint, EventFailure, Seen, Status},
 };
 use std::{
@@ -17,6 +17,8 @@ use std::{
 /// The work of one attempt on its way to the store.
 pub(super) struct Outgoing {
     overlay: Arc<Overlay>,
+    store: Store,
+    generation: Generation,
     /// The rebuild, as the attempt began.
     record: RebuildRecord,
     plugin_digest: String,
@@ -29,12 +31,8 @@ pub(super) struct Outgoing {
 struct State {
     checkpoint: Checkpoint,
     since: Instant,
-    /// Work has been taken, and is not committed or settled yet.
+    /// A committer works for it.
     busy: bool,
-    /// Commits to the journal.
-    journaled: u64,
-    /// What is being brought from there into tables.
-    settling: Option<Settling>,
     /// Handling between the decision to commit and the end of the commit, as lately.
     overshoot: Duration,
     /// The status that ends the attempt, why, and the events that were missing, once that has been decided.
@@ -61,6 +59,8 @@ impl Outgoing {
     pub(super) fn new(attempt: &Attempt) -> Outgoing {
         Outgoing {
             overlay: Arc::default(),
+            store: attempt.store.clone(),
+            generation: Generation::of(&attempt.record),
             record: attempt.record.clone(),
             plugin_digest: attempt.plugin.digest().to_owned(),
             retries: attempt.retry.is_some(),
@@ -69,8 +69,6 @@ impl Outgoing {
                 checkpoint: attempt.record.checkpoint.clone(),
                 since: Instant::now(),
                 busy: false,
-                journaled: 0,
-                settling: None,
                 overshoot: limits::COMMIT_GATHER,
                 ending: None,
                 ended: false,
@@ -111,8 +109,12 @@ impl Outgoing {
 
     /// Whether handling has to wait: there is too much in memory.
     pub(super) fn is_full(&self) -> bool {
-        self.overlay.lock().open.bytes >= limits::OVERLAY_BYTES
-            || self.overlay.unsettled_bytes() >= limits::UNSETTLED_BYTES
+        self.overlay.lock().open.bytes >= limits::OVERLAY_BYTES || self.unflushed_bytes() >= limits::UNFLUSHED_BYTES
+    }
+
+    /// Bytes of rows that a committer has taken and that are not in their tables yet.
+    pub(super) fn unflushed_bytes(&self) -> usize {
+        self.overlay.uncommitted_bytes() + self.store.unflushed_bytes(&self.generation)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,71 +136,24 @@ impl Outgoing {
         Some((if enough { since? } else { since? + wait }, bytes))
     }
 
-    /// Whether rows of it are to be brought from the journal into their tables.
-    pub(super) fn wants_to_settle(&self) -> bool {
+    /// Whether the store is to do something for its rows.
+    pub(super) fn wants_maintenance(&self) -> bool {
         let state = self.state();
         let over = state.ended || state.busy || state.refused.is_some() || state.ending.is_some();
-        !over && (state.settling.is_some() || self.overlay.unsettled_bytes() >= limits::SETTLE_BYTES)
+        !over && self.store.wants_maintenance(&self.generation)
     }
 
-    /// Brings some rows from the journal into their tables.
-    pub(super) fn settle(&self, store: &Store) {
+    /// Lets the store do a part of it.
+    pub(super) fn maintain(&self) {
         let started = Instant::now();
-        let mut settling = {
-            let mut state = self.state();
-            state.busy = true;
-            let journaled = state.journaled;
-            state.settling.take().unwrap_or_else(|| Settling::new(self.overlay.unsettled(), journaled))
-        };
-        let rows = settling.next();
-        let through = settling.is_done().then_some(settling.through);
-        match store.settle_rows(&Settled { record: &self.record, rows, through }) {
+        self.state().busy = true;
+        match self.store.maintain(&self.generation) {
             Ok(()) => {
-                self.published.stages().settled(started.elapsed());
-                let mut state = self.state();
-                state.busy = false;
-                match through {
-                    Some(_) => settling.layers.iter().for_each(|layer| layer.mark_settled()),
-                    None => state.settling = Some(settling),
-                }
+                self.published.stages().maintained(started.elapsed());
+                self.state().busy = false;
             }
             Err(e) => self.refuse(Refused::from(&e)),
         }
-    }
-
-    /// Whether commits go to the journal: where nobody reads its tables, and they are in the store.
-    fn journals(&self) -> bool {
-        self.record.home.is_none() && !self.record.is_ready() && !self.retries
-    }
-}
-
-/// Rows of committed layers on their way into their tables.
-struct Settling {
-    layers: Vec<Arc<Layer>>,
-    tables: Vec<std::vec::IntoIter<RowChange>>,
-    /// The commit that the newest of the layers was.
-    through: u64,
-}
-
-impl Settling {
-    fn new(layers: Vec<Arc<Layer>>, through: u64) -> Settling {
-        let tables = changes(&layers).into_iter().map(Vec::into_iter).collect();
-        Settling { layers, tables, through }
-    }
-
-    /// The next rows, as many as one transaction takes.
-    fn next(&mut self) -> Vec<Vec<RowChange>> {
-        let mut room = limits::SETTLE_ROWS;
-        let mut some = |rows: &mut std::vec::IntoIter<RowChange>| {
-            let some: Vec<_> = rows.by_ref().take(room).collect();
-            room -= some.len();
-            some
-        };
-        self.tables.iter_mut().map(&mut some).collect()
-    }
-
-    fn is_done(&self) -> bool {
-        self.tables.iter().all(|rows| rows.len() == 0)
     }
 }
 
@@ -213,11 +168,6 @@ impl State {
 pub(super) struct Work<'a> {
     outgoing: &'a Outgoing,
     layer: Arc<Layer>,
-    /// The layers whose rows this brings into their tables.
-    settles: Vec<Arc<Layer>>,
-    journal: Option<u64>,
-    rows: Vec<Vec<RowChange>>,
-    row_count: usize,
     checkpoint: Checkpoint,
     taken: Instant,
     active_ms: u64,
@@ -248,22 +198,9 @@ impl<'a> Work<'a> {
             checkpoint.status = *status;
             checkpoint.error = error.clone();
         }
-        let (journal, settles, rows) = if state.ending.is_none() && outgoing.journals() {
-            state.journaled += 1;
-            (Some(state.journaled), Vec::new(), changes(std::slice::from_ref(&layer)))
-        } else {
-            state.settling = None;
-            let layers = outgoing.overlay.unsettled();
-            let rows = changes(&layers);
-            (None, layers, rows)
-        };
         let taken = Instant::now();
         Some(Work {
             outgoing,
-            settles,
-            journal,
-            row_count: rows.iter().map(Vec::len).sum(),
-            rows,
             checkpoint,
             active_ms: (taken - state.since).as_millis() as u64,
             taken,
@@ -272,7 +209,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    pub(super) fn commit(&mut self) -> Commit {
+    pub(super) fn commit(&self) -> Commit {
         Commit {
             generation: self.outgoing.record.generation,
             attempt: self.outgoing.record.attempt,
@@ -280,12 +217,12 @@ impl<'a> Work<'a> {
             checkpoint: self.checkpoint.clone(),
             retries: self.layer.retries,
             active_ms: self.active_ms,
-            rows: std::mem::take(&mut self.rows),
-            journal: self.journal,
+            rows: self.layer.rows().clone(),
+            last: self.ends,
             parked: self.layer.parked.clone(),
             unparked: self.layer.reached.as_ref().map_or_else(Vec::new, |reached| reached.retried.clone()),
             discarded: 0,
-            stages: self.outgoing.published.stages().report_with(self.row_count),
+            stages: self.outgoing.published.stages().report_with(self.layer.rows().len()),
         }
     }
 
@@ -293,8 +230,8 @@ impl<'a> Work<'a> {
         if self.outgoing.retries {
             crash::point("retry.page");
         }
-        self.settles.iter().for_each(|layer| layer.mark_settled());
-        self.outgoing.published.stages().committed(took, self.row_count);
+        self.layer.mark_committed();
+        self.outgoing.published.stages().committed(took, self.layer.rows().len());
         self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.outgoing.state();
         state.checkpoint = self.checkpoint.clone();

@@ -1,19 +1,18 @@
-//! Rows that are handled and not yet in their tables.
+//! Rows that are handled, and not committed yet or newer than the snapshot of the store that handlers read.
 //!
 //! Writes gather in the *open* layer, each row once however often it is written. The committer takes that layer whole,
-//! and a new one opens. A taken layer is committed, to the journal of the generation, and later *settled*: its rows are in
-//! their tables. It stays readable until a snapshot that contains them has been taken: then it may be dropped, and is when
-//! there are too many bytes of such layers. A read therefore looks at the open layer, at the taken ones, newest first, and at
-//! the snapshot.
+//! and a new one opens. A taken layer stays readable until it is committed and a snapshot that contains it has been taken: then
+//! it may be dropped, and is when there are too many bytes of such layers. A read therefore looks at the open layer, at the
+//! taken ones, newest first, and at the snapshot.
 
 use super::{chunk::LastEvent, owners::Looked};
 use crate::{
     limits,
     plugin::RowWrite,
-    store::{Generation, ParkedEvent, RowChange, RowSnapshot, Store, StoreError},
+    store::{Generation, ParkedEvent, RowChanges, RowSnapshot, Store, StoreError},
     vocabulary::{EventFailure, FailureKind, Known, Layered, Mark, NewerRows, Page, Position, ReadRows, Scan},
 };
-use ahash::{AHashMap, RandomState};
+use ahash::RandomState;
 use bytes::Bytes;
 use fastbloom::BloomFilter;
 use std::{
@@ -24,13 +23,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Rows of one table: `None` is a deleted one.
-type Rows = AHashMap<Bytes, Option<Bytes>>;
-
 /// Work that is committed as a whole.
 #[derive(Default)]
 pub struct Layer {
-    tables: Vec<Rows>,
+    rows: Arc<RowChanges>,
     /// Events that were set aside.
     pub(super) parked: Vec<ParkedEvent>,
     /// What it may hold in memory: the write frames that its rows are slices of, and its parked events.
@@ -43,7 +39,7 @@ pub struct Layer {
     pub(super) work: Duration,
     /// Transient failures met.
     pub(super) retries: u64,
-    settled: AtomicBool,
+    committed: AtomicBool,
 }
 
 /// A place behind the events whose writes are in a layer.
@@ -65,46 +61,20 @@ impl Reached {
     }
 }
 
-/// The rows of layers, oldest first, for the store: for each table, each key once, in ascending order.
-pub fn changes(layers: &[Arc<Layer>]) -> Vec<Vec<RowChange>> {
-    let tables = layers.iter().map(|layer| layer.tables.len()).max().unwrap_or(0);
-    let sorted = |table: usize| {
-        let of_layers = layers.iter().filter_map(|layer| layer.tables.get(table));
-        let mut newest: AHashMap<&Bytes, &Option<Bytes>> = AHashMap::new();
-        let mut rows: Vec<_> = match layers {
-            [only] => only.tables[table].iter().map(|(key, document)| (first_bytes(key), key, document)).collect(),
-            _ => {
-                newest.extend(of_layers.flatten());
-                newest.into_iter().map(|(key, document)| (first_bytes(key), key, document)).collect()
-            }
-        };
-        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
-        let change = |(_, key, document): (u64, &Bytes, &Option<Bytes>)| RowChange {
-            key: key.clone(),
-            document: document.clone(),
-        };
-        rows.into_iter().map(change).collect()
-    };
-    (0..tables).map(sorted).collect()
-}
-
 impl Layer {
-    /// Says that the rows of this layer are in their tables.
-    pub(super) fn mark_settled(&self) {
-        self.settled.store(true, Ordering::Release);
+    /// Its rows.
+    pub fn rows(&self) -> &Arc<RowChanges> {
+        &self.rows
     }
 
-    fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
+    /// Says that the rows of this layer are in the store.
+    pub(super) fn mark_committed(&self) {
+        self.committed.store(true, Ordering::Release);
     }
-}
 
-/// The first bytes of a key, which decide most comparisons where it stands.
-fn first_bytes(key: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let len = key.len().min(8);
-    first[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(first)
+    fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::Acquire)
+    }
 }
 
 /// The layers of one rebuild. The handler writes and reads, the committer takes.
@@ -124,28 +94,22 @@ pub(super) struct Layers {
 
 impl Overlay {
     /// Adds a chunk's writes and parked events, and moves on to where that leads.
-    pub fn apply(
-        &self,
-        writes: Vec<RowWrite>,
-        parked: Vec<ParkedEvent>,
-        tables: usize,
-        reached: Reached,
-        work: Duration,
-    ) {
+    pub fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached, work: Duration) {
         let mut layers = self.lock();
         let layers = &mut *layers;
         let open = &mut layers.open;
-        open.tables.resize_with(tables, Rows::default);
+        // Nobody else has the rows of the open layer.
+        let rows = Arc::make_mut(&mut open.rows);
+        let before = rows.bytes();
         open.bytes += parked.iter().map(|event| event.event.len()).sum::<usize>();
         open.parked.extend(parked);
         for write in writes {
-            // A row that is written again still holds on to the frame of its first key.
-            open.bytes += write.key.len() + write.document.as_ref().map_or(0, Bytes::len);
             if let Some(written) = &mut layers.written {
                 written.insert(&(write.table, &*write.key));
             }
-            open.tables[write.table].insert(write.key, write.document);
+            rows.put(write.table, write.key, write.document);
         }
+        open.bytes += rows.bytes() - before;
         open.since.get_or_insert_with(Instant::now);
         open.work += work;
         let mut before = open.reached.take();
@@ -173,26 +137,21 @@ impl Overlay {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The taken layers whose rows are not in their tables yet, oldest first.
-    pub(super) fn unsettled(&self) -> Vec<Arc<Layer>> {
-        self.lock().taken.iter().filter(|layer| !layer.is_settled()).cloned().collect()
+    /// Bytes of the taken layers that are not committed yet.
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.lock().taken.iter().filter(|layer| !layer.is_committed()).map(|layer| layer.bytes).sum()
     }
 
-    /// What those hold, in bytes.
-    pub(super) fn unsettled_bytes(&self) -> usize {
-        self.lock().taken.iter().filter(|layer| !layer.is_settled()).map(|layer| layer.bytes).sum()
-    }
-
-    /// How many of the taken layers, the oldest ones, are settled.
-    fn settled(&self) -> usize {
-        self.lock().taken.iter().take_while(|layer| layer.is_settled()).count()
+    /// How many of the taken layers, the oldest ones, are committed.
+    fn committed(&self) -> usize {
+        self.lock().taken.iter().take_while(|layer| layer.is_committed()).count()
     }
 }
 
 impl Layers {
     /// The row as the layers have it.
     fn get(&self, table: usize, key: &str) -> Known {
-        let known = self.newest_first().find_map(|layer| layer.tables.get(table)?.get(key.as_bytes()).cloned());
+        let known = self.newest_first().find_map(|layer| layer.rows.get(table, key)).cloned();
         known.or_else(|| {
             let written = self.written.as_ref()?.contains(&(table, key.as_bytes()));
             (!written).then_some(None)
@@ -218,9 +177,7 @@ impl NewerRows for Arc<Overlay> {
     /// Layers are not sorted: this looks at all their rows of the table.
     fn changes(&self, table: usize, within: &dyn Fn(&str) -> bool) -> Vec<(String, Option<Bytes>)> {
         let layers = self.lock();
-        let rows = layers.oldest_first().filter_map(|layer| layer.tables.get(table)).flatten();
-        let key = |key| std::str::from_utf8(key).ok().filter(|key| within(key));
-        rows.filter_map(|(at, document)| Some((key(at)?.to_owned(), document.clone()))).collect()
+        layers.oldest_first().flat_map(|layer| layer.rows.within(table, within)).collect()
     }
 }
 
@@ -240,7 +197,7 @@ impl View {
     /// # Errors
     /// When the store cannot be read.
     pub fn new(overlay: Arc<Overlay>, store: Store, generation: Generation) -> Result<View, StoreError> {
-        let snapshot = store.newest_rows(&generation)?;
+        let snapshot = store.current_rows(&generation)?;
         let mut empty = true;
         for table in 0..generation.tables.len() {
             empty &= snapshot.scan(table, Scan { limit: 1, ..Scan::ALL })?.is_empty();
@@ -253,18 +210,18 @@ impl View {
         Ok(View { overlay, store, generation, snapshot, contained: 0 })
     }
 
-    /// Takes a new snapshot where layers have been settled since the last. Layers that it contains are kept as long as
+    /// Takes a new snapshot where layers have been committed since the last. Layers that it contains are kept as long as
     /// there is room, since a row that changed lately changes again soon; the oldest go first, so that none is dropped
     /// before one that it overrides. The snapshot comes after the count, so it contains everything that is dropped.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
-        let settled = self.overlay.settled();
-        if settled > self.contained {
-            self.snapshot = self.store.newest_rows(&self.generation)?;
-            self.contained = settled;
+        let committed = self.overlay.committed();
+        if committed > self.contained {
+            self.snapshot = self.store.current_rows(&self.generation)?;
+            self.contained = committed;
             let mut layers = self.overlay.lock();
-            let contained = &layers.taken[..settled];
+            let contained = &layers.taken[..committed];
             let (mut bytes, mut dropped) = (contained.iter().map(|layer| layer.bytes).sum::<usize>(), 0);
-            while bytes > limits::RETAINED_BYTES && dropped < settled {
+            while bytes > limits::RETAINED_BYTES && dropped < committed {
                 bytes -= contained[dropped].bytes;
                 dropped += 1;
             }

@@ -5,7 +5,7 @@ use crate::{
     limits,
     plugin::{CallError, Outcome, Plugin, RowWrite},
     source::{Source, SourceError},
-    store::{Commit, RebuildRecord, RowChange, Store, StoreError},
+    store::{Commit, RebuildRecord, RowChanges, Store, StoreError},
     vocabulary::{
         BlockEvent, EventFailure, FailureKind, Known, Layered, Matcher, NewerRows, NoRows, Page, Position, ReadRows,
         Scan, now_ms,
@@ -129,7 +129,9 @@ pub fn replace_rows(
     let mut changes: Changes = stale.into_iter().map(|row| (row, None)).collect();
     changes.extend(rows.clone());
     let mut commit = empty_commit(store, record, plugin_digest)?;
-    commit.rows = sorted(&changes, record.tables.len());
+    let mut rows = RowChanges::default();
+    changes.into_iter().for_each(|((table, key), document)| rows.put(table, key, document));
+    commit.rows = rows.into();
     store.commit(&[commit])
 }
 
@@ -145,24 +147,13 @@ fn empty_commit(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> R
         checkpoint,
         retries: 0,
         active_ms: 0,
-        rows: Vec::new(),
-        journal: None,
+        rows: Arc::default(),
+        last: true,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,
         stages: now.stages,
     })
-}
-
-fn sorted(changes: &Changes, tables: usize) -> Vec<Vec<RowChange>> {
-    let mut rows: Vec<Vec<RowChange>> = Vec::new();
-    rows.resize_with(tables, Vec::new);
-    for ((table, key), document) in changes {
-        if let Some(rows) = rows.get_mut(*table) {
-            rows.push(RowChange { key: key.clone(), document: document.clone() });
-        }
-    }
-    rows
 }
 
 /// Handles a chunk; where it fails without saying where, one event at a time.

@@ -74,8 +74,8 @@ impl Stages {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// Time of the committer for rows that had been committed before.
-    pub(super) fn settled(&self, time: Duration) {
+    /// Time of the committer for what the store needs between commits.
+    pub(super) fn maintained(&self, time: Duration) {
         self.commit.add(time);
     }
 

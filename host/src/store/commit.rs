@@ -2,12 +2,13 @@
 
 use super::{
     catalog::{BuiltRange, ParkedEvent, RebuildRecord, tables::decode},
+    changes::RowChanges,
     error::StoreError,
-    rows::RowChange,
 };
 use crate::vocabulary::{Checkpoint, Position, StageReport, Status};
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything that one rebuild has finished since its last commit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,14 +25,12 @@ pub struct Commit {
     pub retries: u64,
     /// Time worked since the last commit, in milliseconds.
     pub active_ms: u64,
-    /// The changed rows, for each table of the rebuild: each key once, in ascending order.
+    /// The changed rows.
     #[serde(skip)]
-    pub rows: Vec<Vec<RowChange>>,
-    /// Where the rows are only appended to the journal of the generation: the number of this commit, greater than any before
-    /// in this attempt. Otherwise they go into their tables, and the journal is dropped: the rows are those of all commits
-    /// that are still in it, too.
+    pub rows: Arc<RowChanges>,
+    /// Whether no other commit of the attempt follows: then all its rows are in their tables.
     #[serde(skip)]
-    pub journal: Option<u64>,
+    pub last: bool,
     /// Events set aside, whether for the first time or again.
     pub parked: Vec<ParkedEvent>,
     /// Events that are no longer set aside: stream and position.

@@ -9,7 +9,6 @@ use super::{
     },
     data_dir::DataDir,
     embedded::{
-        self,
         journal::{is_journal, journal_table, journal_table_name},
         packed::DICTIONARIES,
         tables::{row_table, row_table_name},
@@ -143,7 +142,7 @@ impl Store {
     ) -> Result<(Generation, RowSnapshot), StoreError> {
         let generation = Generation::of(record);
         let rows = match generation.into {
-            None => embedded::snapshot(read, &generation)?,
+            None => self.embedded.snapshot(read, &generation)?,
             Some(_) => self.rows(&generation)?,
         };
         Ok((generation, rows))

@@ -20,7 +20,7 @@
 //! | `external`, `databases` | what a database with rows must do, and which there are |
 //! | `postgres` | PostgreSQL as one |
 //! | `coordinator` | keeps catalog and rows in step, wherever they live: commit, claim, switch. It alone knows both |
-//! | `commit`, `rows` | what is put in, and how rows are read |
+//! | `commit`, `changes`, `rows` | what is put in, and how rows are read |
 //! | `fit`, `location`, `kept`, `data_dir` | whether files and databases belong together |
 //! | `maintenance` | backup, check, compaction |
 //!
@@ -28,6 +28,7 @@
 //! checkpoint, both by one function (`coordinator/commit.rs`). It does so in the transaction that writes the rows.
 
 mod catalog;
+mod changes;
 mod commit;
 mod coordinator;
 mod data_dir;
@@ -46,13 +47,13 @@ pub use catalog::{
     Allow, AttemptStart, BuiltRange, Home, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,
     Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
 };
+pub use changes::{RowChange, RowChanges};
 pub use commit::Commit;
-pub use coordinator::Settled;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use location::Adopted;
 pub use maintenance::{CheckReport, compact};
-pub use rows::{Generation, RowChange, RowSnapshot};
+pub use rows::{Generation, RowSnapshot};
 
 use crate::disk::{self, Checked, DiskError, Layout};
 use catalog::{
@@ -60,6 +61,7 @@ use catalog::{
     tables::{COMPONENTS, PROJECTIONS, REBUILDS},
 };
 use databases::Databases;
+use embedded::Embedded;
 use redb::WriteTransaction;
 use std::{path::Path, sync::Arc};
 
@@ -70,6 +72,7 @@ const LAYOUT: Layout = Layout { format: 2, create: create_tables, migrate: migra
 #[derive(Clone)]
 pub struct Store {
     db: Arc<Checked>,
+    embedded: Arc<Embedded>,
     databases: Arc<Databases>,
     location: Arc<location::Whereabouts>,
 }
@@ -102,7 +105,8 @@ impl Store {
     }
 
     fn over(db: Checked) -> Result<Store, StoreError> {
-        let store = Store { db: Arc::new(db), databases: Arc::default(), location: Arc::default() };
+        let store =
+            Store { db: Arc::new(db), embedded: Arc::default(), databases: Arc::default(), location: Arc::default() };
         // Not a reason to refuse everything else: whoever claims such a rebuild tries again, and says what is wrong.
         if let Err(e) = store.recover_journals() {
             tracing::warn!("the last rows of a rebuild that was killed stay in its journal for now: {e}");

@@ -5,7 +5,6 @@ use super::{
     error::StoreError,
 };
 use crate::vocabulary::{Canonical, ReadRows};
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// Bytes that a digest takes up at once.
@@ -34,15 +33,6 @@ impl Generation {
             into: record.home.as_ref().map(|home| home.into.clone()),
         }
     }
-}
-
-/// A row put or deleted.
-#[derive(Debug, Clone)]
-pub struct RowChange {
-    /// The row's key: UTF-8.
-    pub key: Bytes,
-    /// Its document; `None` deletes it.
-    pub document: Option<Bytes>,
 }
 
 /// The committed rows of one generation as they were when this was taken, wherever they live. Pages that it sees are not

@@ -2,6 +2,7 @@
 
 use crate::orders::{BINARY, dies, into, seen};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use unspool::store::{Commit, DataDir, RebuildRecord, RowChange, Store, StoreError};
 use unspool::vocabulary::{Scan, canonical};
 use unspool_tests::{
@@ -81,8 +82,8 @@ fn commit_of(record: &RebuildRecord, rows: Vec<RowChange>) -> Commit {
         checkpoint: record.checkpoint.clone(),
         retries: 0,
         active_ms: 0,
-        rows: vec![rows],
-        journal: None,
+        rows: Arc::new(vec![rows].into()),
+        last: true,
         parked: Vec::new(),
         unparked: Vec::new(),
         discarded: 0,
@@ -117,7 +118,7 @@ fn any_document_comes_back_as_it_was() {
         .filter_map(|(key, document)| Some((key.clone(), canonical(document.as_ref()?).unwrap())))
         .collect();
     let generation = store.generation("order-summary", 1).unwrap();
-    for rows in [store.rows(&generation).unwrap(), store.newest_rows(&generation).unwrap()] {
+    for rows in [store.rows(&generation).unwrap(), store.current_rows(&generation).unwrap()] {
         let (mut found, mut after): (Vec<(String, Vec<u8>)>, Option<String>) = (Vec::new(), None);
         loop {
             let page =

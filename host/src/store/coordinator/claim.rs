@@ -10,7 +10,6 @@ use crate::{
             AttemptStart, Home, RebuildRecord,
             tables::{put_record, record_in},
         },
-        embedded,
         error::StoreError,
         external::Claimed,
     },
@@ -68,13 +67,16 @@ impl Store {
         let mut record = record_in(&write, projection, generation)?;
         let attempt = record.attempt;
         change(&mut record);
-        if record.attempt != attempt {
-            // The attempt before is not the one that knows what is in the journal any more.
-            embedded::recover(&write, &record)?;
+        let claimed = record.attempt != attempt && record.home.is_none();
+        if claimed {
+            self.embedded.recover(&write, &record)?;
         }
         put_record(&write, &record)?;
         crash::point("record.written");
         write.commit()?;
+        if claimed {
+            self.embedded.forget(projection, generation);
+        }
         crash::point("record.after");
         Ok(record)
     }

@@ -12,7 +12,6 @@ use crate::{
             tables::{REBUILDS, put_record},
         },
         commit::{Commit, apply_to, fenced_record},
-        embedded,
         error::StoreError,
     },
 };
@@ -31,7 +30,7 @@ impl Store {
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses;
     /// [`StoreError::Postgres`] where a database does, or cannot be reached.
     pub fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
-        let mut switched = None;
+        let (mut switched, mut written) = (None, Vec::new());
         for commit in commits {
             self.commit_outside(commit)?;
         }
@@ -40,12 +39,16 @@ impl Store {
         write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
         for commit in commits {
             let record = fenced_record(&write.open_table(REBUILDS)?, commit)?;
+            if record.home.is_none() {
+                written.push(self.embedded.write(&write, &record, commit)?);
+            }
             if advance(&write, record, commit)? {
                 switched = Some(commit.checkpoint.projection_name.as_str());
             }
         }
         crash::point("commit.written");
         write.commit()?;
+        written.into_iter().for_each(|written| self.embedded.committed(written));
         crash::point("commit.after");
         if let Some(projection) = switched
             && let Err(e) = self.finish_switch(projection)
@@ -69,8 +72,7 @@ impl Store {
     }
 }
 
-/// Takes over what `commit` did: all of it where the rows live in the store, all but the rows where a database has them.
-/// Says whether readers are to be switched by [`Store::finish_switch`].
+/// Takes over what `commit` did, all but the rows. Says whether readers are to be switched by [`Store::finish_switch`].
 pub(super) fn advance(
     write: &WriteTransaction,
     mut record: RebuildRecord,
@@ -78,9 +80,8 @@ pub(super) fn advance(
 ) -> Result<bool, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let was_ready = record.is_ready();
-    match &mut record.home {
-        None => embedded::write(write, &record, commit)?,
-        Some(home) => home.commits += 1,
+    if let Some(home) = &mut record.home {
+        home.commits += 1;
     }
     record.parked = change_parked(write, commit, record.parked)?;
     apply_to(&mut record, commit);

@@ -9,7 +9,7 @@ use crate::{
             generations::{is_unused, new_record},
             tables::{REBUILDS, owner_in, put_owner, put_record, rebuilds_in, record_in},
         },
-        embedded,
+        embedded::Embedded,
         error::StoreError,
     },
     vocabulary::Status,
@@ -34,10 +34,12 @@ impl Store {
         let mut owner = owner_in(&write, projection)?;
         owner.next_generation = owner.next_generation.max(free.unwrap_or_default());
         let record = new_record(&owner, new.spec, home, now);
+        let mut dropped = Vec::new();
         if record.spec.purpose == Purpose::Rebuild {
             for old in rebuilds_in(&write, projection)? {
                 if is_unused(&owner, &old) {
                     drop_in(&write, &old)?;
+                    dropped.push(old.generation);
                 }
             }
             owner.latest = Some(record.generation);
@@ -48,6 +50,7 @@ impl Store {
         crash::point("create-generation.written");
         write.commit()?;
         crash::point("create-generation.after");
+        dropped.into_iter().for_each(|generation| self.embedded.forget(projection, generation));
         Ok(record)
     }
 
@@ -81,6 +84,7 @@ impl Store {
         crash::point("drop.written");
         write.commit()?;
         crash::point("drop.after");
+        self.embedded.forget(projection, generation);
         Ok(())
     }
 
@@ -180,7 +184,7 @@ impl Store {
 fn drop_in(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
     let projection = record.checkpoint.projection_name.as_str();
     dead_letters::forget(write, projection, record.generation)?;
-    embedded::drop_rows(write, record)?;
+    Embedded::drop_rows(write, record)?;
     write.open_table(REBUILDS)?.remove((projection, record.generation))?;
     Ok(())
 }

@@ -6,12 +6,10 @@
 //! | `claim` | lets one attempt commit; takes over what a database has and the store has not |
 //! | `switch` | switches what readers see, in three steps where a database takes part |
 //! | `generations` | makes generations, and drops them with their rows |
-//! | `rows` | reads rows |
+//! | `rows` | reads rows, and maintains them |
 
 mod claim;
 mod commit;
 mod generations;
 mod rows;
 mod switch;
-
-pub use rows::Settled;

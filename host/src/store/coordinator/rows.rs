@@ -6,24 +6,13 @@ use crate::{
     store::{
         Store,
         catalog::{RebuildRecord, RowDigest, tables::record_in},
-        embedded::{self, journal, tables},
+        embedded::journal::is_journal,
         error::StoreError,
-        rows::{Generation, RowChange, RowSnapshot, digest},
+        rows::{Generation, RowSnapshot, digest},
     },
 };
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, TableHandle};
-
-/// Rows on their way from a journal into their tables.
-#[derive(Debug)]
-pub struct Settled<'a> {
-    /// The generation.
-    pub record: &'a RebuildRecord,
-    /// Some rows of the journal, for each table: each key once, in ascending order.
-    pub rows: Vec<Vec<RowChange>>,
-    /// Where these were the last rows of commits up to this number: their frames go.
-    pub through: Option<u64>,
-}
 
 impl Store {
     /// The committed rows of `generation` as they are now.
@@ -32,19 +21,19 @@ impl Store {
     /// When the store cannot be read.
     pub fn rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
         match &generation.into {
-            None => embedded::snapshot(&self.db.begin_read()?, generation),
+            None => self.embedded.snapshot(&self.db.begin_read()?, generation),
             Some(into) => self.databases.open(into)?.snapshot(generation),
         }
     }
 
-    /// The rows of `generation` for the attempt that builds it: those in tables, at least as new as they are now. It has
-    /// everything newer in its overlay, and may hold this for as long as it runs.
+    /// The committed rows of `generation`, at least as new as they are now. What a database has is read as it is at each
+    /// read: nothing is held there, and this may be held for long.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn newest_rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+    pub fn current_rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
         match &generation.into {
-            None => embedded::in_tables(&self.db.begin_read()?, generation),
+            None => self.rows(generation),
             Some(into) => Ok(self.databases.open(into)?.current(generation)),
         }
     }
@@ -81,38 +70,44 @@ impl Store {
         digest(&self.rows(generation)?, generation)
     }
 
-    /// Brings rows that were committed to a journal into their tables. The checkpoint stays where it is.
+    /// Bytes of rows of `generation` that the store has in memory since they are not in their tables yet.
+    pub fn unflushed_bytes(&self, generation: &Generation) -> usize {
+        self.embedded.unflushed_bytes(generation)
+    }
+
+    /// Whether [`Store::maintain`] has something to do that is worth its while.
+    pub fn wants_maintenance(&self, generation: &Generation) -> bool {
+        self.embedded.wants_flush(generation)
+    }
+
+    /// Does a little of what the rows of a generation that is being built need from time to time; commits wait for as long. What
+    /// is committed stays as it is.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses.
-    pub fn settle_rows(&self, settled: &Settled<'_>) -> Result<(), StoreError> {
-        let (projection, generation) = (settled.record.checkpoint.projection_name.as_str(), settled.record.generation);
+    /// When the disk refuses.
+    pub fn maintain(&self, generation: &Generation) -> Result<(), StoreError> {
+        let Some(mut flush) = self.embedded.take_flush(generation) else { return Ok(()) };
         let mut write = self.db.begin_write()?;
-        // Durable with the next commit: until then the journal has them.
         write.set_durability(Durability::None).map_err(|e| DiskError::Write(e.to_string()))?;
-        let now = record_in(&write, projection, generation)?;
-        if now.attempt != settled.record.attempt {
-            return Err(StoreError::fenced(projection, generation));
-        }
-        tables::write_rows(&write, &now, &settled.rows)?;
-        if let Some(through) = settled.through {
-            journal::forget_through(&write, projection, generation, through)?;
+        let record = record_in(&write, &generation.projection, generation.number)?;
+        if !self.embedded.flush(&write, &record, &mut flush)? {
+            return Ok(());
         }
         crash::point("settle.written");
         write.commit()?;
         crash::point("settle.after");
+        self.embedded.flushed(generation, flush);
         Ok(())
     }
 
     /// Brings what an earlier process left in journals into tables. For a store that has just been opened.
     pub(in crate::store) fn recover_journals(&self) -> Result<(), StoreError> {
-        let read = self.db.begin_read()?;
-        if !read.list_tables()?.any(|table| journal::is_journal(table.name())) {
+        if !self.db.begin_read()?.list_tables()?.any(|table| is_journal(table.name())) {
             return Ok(());
         }
         let write = self.db.begin_write()?;
-        for record in self.all_rebuilds()? {
-            journal::recover(&write, &record)?;
+        for record in self.all_rebuilds()?.iter().filter(|record| record.home.is_none()) {
+            self.embedded.recover(&write, record)?;
         }
         Ok(write.commit()?)
     }

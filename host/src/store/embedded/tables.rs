@@ -3,11 +3,7 @@
 use super::packed::Packing;
 use crate::{
     crash,
-    store::{
-        catalog::RebuildRecord,
-        error::StoreError,
-        rows::{Generation, RowChange},
-    },
+    store::{catalog::RebuildRecord, changes::RowChange, error::StoreError, rows::Generation},
     vocabulary::{Page, ReadRows, Scan, ShowRow},
 };
 use bytes::Bytes;
@@ -119,7 +115,7 @@ impl ReadRows for StoredRows {
 }
 
 /// Puts rows into their tables.
-pub(in crate::store) fn write_rows(
+pub(super) fn write_rows(
     write: &WriteTransaction,
     record: &RebuildRecord,
     rows: &[Vec<RowChange>],

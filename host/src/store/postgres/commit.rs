@@ -10,9 +10,9 @@ use crate::{
     postgres::is_lost,
     store::{
         catalog::{Home, RebuildRecord, tables::encode},
+        changes::{RowChange, RowChanges},
         commit::Commit,
         error::StoreError,
-        rows::RowChange,
     },
     vocabulary::{canonical, to_jsonb},
 };
@@ -25,6 +25,14 @@ const KEY_BYTES: usize = 2600;
 /// Where changed rows arrive; a row without a document is one that is deleted. Empty outside of a transaction.
 const INCOMING: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS unspool_incoming \
      (t int2 NOT NULL, key text COLLATE \"C\" NOT NULL, document jsonb) ON COMMIT DELETE ROWS";
+
+/// The changed rows of a commit.
+struct Incoming {
+    /// By table, in the order of their keys.
+    changes: Vec<Vec<RowChange>>,
+    /// As `COPY` takes them.
+    copied: Vec<u8>,
+}
 
 /// Why a commit was not made.
 enum Refusal {
@@ -58,7 +66,7 @@ impl Pool {
         let newest = encode(commit)?;
         crash::point("home.before");
         let mut connection = self.take_valid()?;
-        let done = write(&mut connection, record, home, commit, rows.as_deref(), &newest, promote);
+        let done = write(&mut connection, record, home, commit, rows.as_ref(), &newest, promote);
         match done {
             Ok(()) => {
                 connection.has_incoming = true;
@@ -91,12 +99,13 @@ impl Pool {
     }
 
     /// The changed rows as `COPY` takes them; `None` where there are none.
-    fn encoded(&self, record: &RebuildRecord, commit: &Commit) -> Result<Option<Vec<u8>>, StoreError> {
-        if commit.rows.iter().all(Vec::is_empty) {
+    fn encoded(&self, record: &RebuildRecord, commit: &Commit) -> Result<Option<Incoming>, StoreError> {
+        if commit.rows.is_empty() {
             return Ok(None);
         }
+        let changes = RowChanges::sorted(std::slice::from_ref(&commit.rows));
         let mut out = Vec::from(*b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-        for (index, (name, changes)) in record.tables.iter().zip(&commit.rows).enumerate() {
+        for (index, (name, changes)) in record.tables.iter().zip(&changes).enumerate() {
             for change in changes {
                 row(&mut out, index as i16, change).map_err(|problem| {
                     let key = String::from_utf8_lossy(&change.key).chars().take(100).collect::<String>();
@@ -109,7 +118,7 @@ impl Pool {
             }
         }
         out.extend_from_slice(&(-1_i16).to_be_bytes());
-        Ok(Some(out))
+        Ok(Some(Incoming { changes, copied: out }))
     }
 }
 
@@ -118,7 +127,7 @@ fn write(
     record: &RebuildRecord,
     home: &Home,
     commit: &Commit,
-    rows: Option<&[u8]>,
+    rows: Option<&Incoming>,
     newest: &[u8],
     promote: bool,
 ) -> Result<(), Refusal> {
@@ -163,14 +172,14 @@ fn write_rows(
     transaction: &mut Transaction<'_>,
     record: &RebuildRecord,
     commit: &Commit,
-    rows: &[u8],
+    rows: &Incoming,
 ) -> Result<(), postgres::Error> {
     let mut incoming = transaction.copy_in("COPY unspool_incoming FROM STDIN (FORMAT binary)")?;
     // The writer only fills buffers; what the server says comes when it is finished.
-    let copied = incoming.write_all(rows);
+    let copied = incoming.write_all(&rows.copied);
     incoming.finish()?;
     debug_assert!(copied.is_ok());
-    for (index, (name, changes)) in record.tables.iter().zip(&commit.rows).enumerate() {
+    for (index, (name, changes)) in record.tables.iter().zip(&rows.changes).enumerate() {
         let table = generation_table(&commit.checkpoint.projection_name, commit.generation, name);
         let deletes = changes.iter().any(|change| change.document.is_none());
         if changes.iter().any(|change| change.document.is_some()) {
