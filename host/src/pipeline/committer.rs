@@ -148,7 +148,9 @@ impl Member {
             if reached(&self.outgoing) {
                 return Ok(());
             }
-            members = self.shared.done.wait(members).unwrap_or_else(PoisonError::into_inner);
+            // Who claims the generation takes from the store what is in memory of it, and tells nobody here.
+            let waited = self.shared.done.wait_timeout(members, limits::COMMIT_WAIT);
+            members = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
