@@ -251,6 +251,7 @@ impl Client {
                 Ok(Some(Line::Error(error))) => return Err(error),
                 Ok(None) => return Err(lost(io::ErrorKind::UnexpectedEof.into(), given)),
                 Err(e) if is_silence(&e) => return Err(silent(&self.socket)),
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(unknown(&e)),
                 Err(e) => return Err(lost(e, given)),
             }
         }
@@ -292,6 +293,13 @@ fn silent(socket: &Path) -> ControlError {
             format!("the host of {} does not answer; see which process has it open, and end that", socket.display())
         }
     };
+    ControlError::new(ErrorKind::Host, message)
+}
+
+/// What the host answered is no answer of this version.
+fn unknown(error: &io::Error) -> ControlError {
+    let message =
+        format!("the host gave an unknown answer ({error}); it may be of another version: end it, and try again");
     ControlError::new(ErrorKind::Host, message)
 }
 

@@ -1,5 +1,7 @@
 //! What all rebuilds of a host share, and the threads on which they run.
 
+mod turn;
+
 use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
 use crate::{
     limits,
@@ -62,19 +64,6 @@ struct Running {
     purpose: Purpose,
 }
 
-/// The turn of one command about a projection, until it is dropped.
-pub(super) struct Turn<'a> {
-    host: &'a Host,
-    name: String,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.host.work().in_hand.remove(&self.name);
-        self.host.ended.notify_all();
-    }
-}
-
 impl Host {
     pub(super) fn new(
         store: Store,
@@ -98,35 +87,6 @@ impl Host {
             lost: Mutex::default(),
             closing: options.closing,
         })
-    }
-
-    /// Takes the turn of one command about the projection `name`. A command that waits for something far away holds up
-    /// no other projection, and others about this one not for long.
-    ///
-    /// # Errors
-    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::TURN`], [`RebuildError::UnderWay`] where
-    /// one that takes long has not within [`limits::LONG_TURN`].
-    pub(super) fn command(&self, name: &str) -> Result<Turn<'_>, RebuildError> {
-        self.turn(name, None)
-    }
-
-    /// As [`Host::command`], for one that takes long: others about the projection are soon told `what` it is.
-    ///
-    /// # Errors
-    /// As [`Host::command`].
-    pub(super) fn long_command(&self, name: &str, what: &'static str) -> Result<Turn<'_>, RebuildError> {
-        self.turn(name, Some(what))
-    }
-
-    fn turn(&self, name: &str, what: Option<&'static str>) -> Result<Turn<'_>, RebuildError> {
-        drop(self.wait_while(limits::LONG_TURN, |work| work.in_hand.contains_key(name)));
-        let mut work = self.wait_while(limits::TURN, |work| work.in_hand.get(name) == Some(&None));
-        match work.in_hand.get(name) {
-            None => drop(work.in_hand.insert(name.to_owned(), what)),
-            Some(None) => return Err(RebuildError::Busy(name.to_owned())),
-            Some(Some(what)) => return Err(RebuildError::UnderWay { name: name.to_owned(), what }),
-        }
-        Ok(Turn { host: self, name: name.to_owned() })
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
