@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{LazyLock, Mutex},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 use unspool::plugin::{BuildOptions, build};
 
@@ -22,7 +22,8 @@ pub fn plugin(name: &str) -> PathBuf {
 pub fn plugin_with(name: &str, features: &[&str]) -> PathBuf {
     static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let file = [&[name], features].concat().join("-") + ".wasm";
-    let mut built = BUILT.lock().expect("no build has panicked");
+    // What could not be built for one test says why to each of the others.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = built.get(&file) {
         return path.clone();
     }
@@ -41,8 +42,8 @@ pub fn plugin_with(name: &str, features: &[&str]) -> PathBuf {
     path
 }
 
-/// A target directory beside the one of this build: cargo holds a lock on that while it runs tests.
-fn target_dir() -> PathBuf {
+/// Where plugins are built: a target directory beside the one of this build: cargo holds a lock on that while it runs tests.
+pub fn target_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("this program");
     let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
     target.expect("tests run in a target directory").join("plugins")

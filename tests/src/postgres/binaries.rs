@@ -1,5 +1,6 @@
 //! Where PostgreSQL is installed, and as whom it runs.
 
+use crate::needs::{installed, missing};
 use std::{
     ffi::OsStr,
     os::unix::fs::chown,
@@ -22,7 +23,7 @@ pub(super) fn folder() -> PathBuf {
         .chain(installed.iter().rev().map(|entry| entry.path().join("bin")))
         .filter_map(|folder| folder.join("initdb").canonicalize().ok()?.parent().map(Path::to_owned))
         .find(|folder| folder.join("postgres").is_file())
-        .expect("these tests start a PostgreSQL server: install it first (Debian: apt-get install postgresql)")
+        .unwrap_or_else(|| panic!("{}", missing("PostgreSQL's server", "postgresql")))
 }
 
 /// A command that runs `program` as an ordinary user: as whoever runs the tests, or as `nobody` when that is root.
@@ -30,7 +31,7 @@ pub(super) fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);
     }
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new(installed("setpriv", "util-linux"));
     command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]).arg(program);
     command
 }

@@ -1,6 +1,7 @@
 //! A pooler before a server: pgbouncer, where it is installed.
 
 use super::{Server, binaries};
+use crate::needs::installed;
 use std::{
     path::Path,
     process::{Child, Stdio},
@@ -21,12 +22,7 @@ pub struct Pooler {
 impl Pooler {
     /// A pooler before `server` with so many sessions, in a `mode` of its own: `transaction`, `session`.
     pub fn new(server: &Server, mode: &str, sessions: usize) -> Pooler {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&path)
-            .chain(["/usr/sbin".into()])
-            .map(|folder| folder.join("pgbouncer"))
-            .find(|program| program.is_file())
-            .expect("these tests start a pooler: install it first (Debian: apt-get install pgbouncer)");
+        let program = installed("pgbouncer", "pgbouncer");
         let dir = tempfile::Builder::new().prefix("unspool-pooler-").tempdir().expect("a temporary directory");
         binaries::hand_over(dir.path());
         let port = super::server::free_port();

@@ -186,6 +186,11 @@ impl Server {
         frozen
     }
 
+    /// Where a program of its release is: `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

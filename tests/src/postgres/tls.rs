@@ -1,6 +1,7 @@
 //! An authority and the certificate that it gives the server. Rustls takes no certificate that vouches for itself.
 
 use super::binaries;
+use crate::needs::installed;
 use std::{path::Path, process::Command};
 
 /// The authority's certificate.
@@ -30,7 +31,7 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 pub(super) fn certify(dir: &Path) {
     std::fs::write(dir.join("openssl.cnf"), CONFIG).expect("a file");
     let request = |extensions: &str, certificate: &str, key: &str, more: &[&str]| {
-        let mut command = Command::new("openssl");
+        let mut command = Command::new(installed("openssl", "openssl"));
         command.current_dir(dir).args([
             "req",
             "-x509",

@@ -1,6 +1,7 @@
 //! Stores that their own libraries fill. They come from npm and PyPI, which need a network: tests that use them are ignored
 //! unless they are asked for.
 
+use crate::needs::installed;
 use std::{
     io::Write,
     path::Path,
@@ -13,18 +14,24 @@ use tempfile::TempDir;
 pub fn emmett(url: &str, lines: &[u8]) {
     let dir = copy("emmett", &["package.json", "fill.mjs"]);
     run(
-        Command::new("npm").args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]),
+        Command::new(installed("npm", "npm")).args([
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+        ]),
         dir.path(),
         &[],
     );
-    run(Command::new("node").args(["fill.mjs", url]), dir.path(), lines);
+    run(Command::new(installed("node", "nodejs")).args(["fill.mjs", url]), dir.path(), lines);
 }
 
 /// Appends the events of `lines` (NDJSON) to the empty database at `url` through eventsourcing, as those of an
 /// application named `Orders`: their streams as UUIDs ([`super::uuid`]), types, data and times.
 pub fn eventsourcing(url: &str, lines: &[u8]) {
     let dir = copy("eventsourcing", &["requirements.txt", "fill.py"]);
-    run(Command::new("python3").args(["-m", "venv", "python"]), dir.path(), &[]);
+    run(Command::new(installed("python3", "python3-venv")).args(["-m", "venv", "python"]), dir.path(), &[]);
     let python = dir.path().join("python/bin/python");
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", "requirements.txt"]), dir.path(), &[]);
     let with_uuids: String = crate::history::events(lines)

@@ -1,6 +1,9 @@
-//! The command line: what it answers, what it refuses, and whose hands it keeps off. And the layers of its code.
+//! The command line: what it answers, what it refuses, and whose hands it keeps off. What its pages say of it. And the
+//! layers of its code.
 
 mod control;
+mod documents;
+mod golden;
 mod layering;
 mod refusals;
 mod status;

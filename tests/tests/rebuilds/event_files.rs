@@ -10,6 +10,7 @@ use std::{
 use unspool_tests::{
     data::{Answer, Data},
     history,
+    needs::installed,
     plugins::plugin,
 };
 
@@ -215,7 +216,7 @@ fn a_disk_that_is_full_of_bad_lines_is_told_of_their_file() {
     let import =
         data.command(["events", "import", file.to_str().unwrap(), "--skip-bad-lines", aside.to_str().unwrap()]);
     let limited = |script: &str| -> Answer {
-        let mut command = Command::new("bash");
+        let mut command = Command::new(installed("bash", "bash"));
         command.args(["-c", script, "limited"]).arg(import.get_program()).args(import.get_args());
         command.stdin(Stdio::null()).output().unwrap().into()
     };
@@ -257,7 +258,8 @@ fn a_process_substitution_is_imported_while_a_host_runs() {
         "'{BINARY}' --data '{}' events import <(printf '%s\\n' '{{\"id\":\"e1\",\"stream\":\"s\",\"type\":\"T\",\"timestamp\":0}}')",
         data.path().display()
     );
-    let answer: Answer = Command::new("bash").args(["-c", &script]).stdin(Stdio::null()).output().unwrap().into();
+    let answer: Answer =
+        Command::new(installed("bash", "bash")).args(["-c", &script]).stdin(Stdio::null()).output().unwrap().into();
     assert_eq!(answer.exit, Some(0), "{answer:#?}");
     assert_eq!(data.json(["events", "show", "e1"])["type"], "T");
     drop(host);

@@ -12,7 +12,7 @@ use std::{
     path::Path,
     process::Command,
 };
-use unspool_tests::{data::Data, history, plugins::plugin};
+use unspool_tests::{data::Data, history, needs::installed, plugins::plugin};
 
 /// The user that owns nothing of ours.
 const NOBODY: u32 = 65534;
@@ -128,7 +128,7 @@ fn what_belongs_to_others_is_refused() {
 fn who_answers_on_the_socket_is_looked_at_and_who_asks_too() {
     assert!(geteuid().is_root(), "only root can be another user");
     let python = |script: &str, socket: &Path| {
-        let mut python = Command::new("python3");
+        let mut python = Command::new(installed("python3", "python3"));
         python.args(["-c", script]).arg(socket).uid(NOBODY).gid(NOBODY);
         python
     };

@@ -18,6 +18,7 @@ use unspool_tests::{
     history,
     plugins::plugin,
     postgres::{Database, Proxy, Server, Stop, shared},
+    random::setting,
     stores::{Preset, fill, libraries, noise, writers},
 };
 
@@ -171,7 +172,7 @@ fn a_rebuild_waits_for_transactions_that_are_open() {
 /// applied once, in order. A reader who only asks for greater numbers loses some.
 #[test]
 fn a_follower_applies_every_event_of_overlapping_writers_once() {
-    let total: u64 = std::env::var("UNSPOOL_FOLLOW").ok().and_then(|total| total.parse().ok()).unwrap_or(600);
+    let total: u64 = setting("UNSPOOL_FOLLOW", 600);
     for preset in [Preset::Generic, Preset::Emmett, Preset::MessageDb] {
         let name = format!("follow_{}", preset.name().replace('-', "_"));
         let database = filled(shared(), preset, &name, &history::orders(200, 5));

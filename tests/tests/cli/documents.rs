@@ -1,0 +1,193 @@
+//! What the documents show is what the product prints: their console blocks are run in order.
+//!
+//! `UNSPOOL_UPDATE=1 cargo test --workspace --test cli documents::` writes what is printed into them.
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use unspool_tests::{
+    console::{Page, Scene},
+    history,
+    plugins::{plugin, plugin_with, source, target_dir},
+    postgres::shared,
+    stores::{Preset, fill},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
+
+/// The documents that are run below.
+const RUN: [&str; 5] =
+    ["README.md", "host/docs/formats.md", "host/docs/operating.md", "host/docs/postgresql.md", "plugin-sdk/README.md"];
+
+/// The blocks that are not run: their documents, and their first commands.
+const NOT_RUN: [(&str, &str); 2] = [
+    ("README.md", "cargo test --workspace"),
+    ("host/docs/operating.md", "unspool --alert 'mail -s \"rebuild failed\" ops@example.org' serve"),
+];
+
+/// A history in which an event makes `faulty` panic.
+const DAY: &str = r#"{"id":"e1","stream":"a","type":"Fine","timestamp":"2024-01-31T12:00:00Z","data":{}}
+{"id":"e2","stream":"b","type":"Fine","timestamp":1706702401000,"data":{}}
+{"id":"e3","stream":"a","type":"Panic","timestamp":1706702402000,"data":{}}
+{"id":"e4","stream":"a","type":"Fine","timestamp":1706702403000,"data":{}}
+"#;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Below the root of the repository, as the documents' readers are, with a target directory of its own.
+fn scene() -> Scene {
+    let mut scene = Scene::new(BINARY);
+    scene.set("CARGO_TARGET_DIR", target_dir().display().to_string());
+    std::os::unix::fs::symlink(source(""), scene.folder().join("plugins")).unwrap();
+    scene
+}
+
+/// What the README's first command leaves, and the first rebuild after it.
+fn after_the_demo() -> Scene {
+    let scene = scene();
+    scene.prepare(&["unspool demo", "unspool rebuild order-summary"]);
+    scene
+}
+
+/// A package of the plugin that the README shows.
+fn payments(scene: &Scene) {
+    let (readme, sdk) = (Page::read(&root().join("README.md")), Page::read(&root().join("plugin-sdk/README.md")));
+    let block = |page: &Page, info: &str| {
+        let block = page.blocks.iter().find(|block| block.info == info);
+        page.text(block.unwrap_or_else(|| panic!("{} has no block {info}", page.path.display())))
+    };
+    let sdk_folder = root().join("plugin-sdk").canonicalize().unwrap();
+    let manifest = block(&sdk, "toml").replace("../unspool/plugin-sdk", sdk_folder.to_str().unwrap());
+    let package = "[package]\nname = \"payments\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n";
+    scene.file("payments/Cargo.toml", format!("{package}{manifest}"));
+    scene.file("payments/src/lib.rs", block(&readme, "rust"));
+    // The versions that the workspace has, which are there without a network.
+    std::fs::copy(root().join("Cargo.lock"), scene.folder().join("payments/Cargo.lock")).unwrap();
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let mut scene = scene();
+    scene.replace("cargo run --release --", "unspool");
+    scene.file("day.ndjson", DAY);
+    std::fs::copy(plugin("faulty"), scene.folder().join("faulty.wasm")).unwrap();
+    std::fs::copy(plugin_with("faulty", &["fixed"]), scene.folder().join("fixed.wasm")).unwrap();
+    payments(&scene);
+    scene.play(&root().join(RUN[0]));
+}
+
+#[test]
+fn the_page_about_files_shows_what_is_printed() {
+    let scene = after_the_demo();
+    let orders = history::events(&history::orders(1_000, 5));
+    let lines =
+        |event: fn(&Value) -> Value| orders.iter().map(|order| format!("{}\n", event(order))).collect::<String>();
+    let renamed = lines(|order| {
+        json!({
+            "event_id": order["id"], "aggregate_id": order["stream"], "event_type": order["type"],
+            "occurred_at": order["timestamp"], "payload": order["data"],
+        })
+    });
+    let flat = lines(|order| {
+        let mut event = order["data"].clone();
+        event["meta"] = json!({ "id": order["id"] });
+        event["run"] = order["stream"].clone();
+        event["event"] = order["type"].clone();
+        event["ts"] = json!(order["timestamp"].as_i64().unwrap() * 1000);
+        event
+    });
+    scene.file("export.json", renamed);
+    scene.file("runs.json", flat);
+    scene.play(&root().join(RUN[1]));
+}
+
+#[test]
+fn the_page_about_operating_shows_what_is_printed() {
+    let scene = after_the_demo();
+    scene.file("day.ndjson", DAY);
+    scene.play(&root().join(RUN[2]));
+}
+
+#[test]
+fn the_page_about_postgresql_shows_what_is_printed() {
+    let (server, database) = (shared(), shared().database("shop"));
+    server.role("replay", None);
+    server.role("unspool", None);
+    let mut client = database.client();
+    let lines = history::orders(1_000, 5);
+    client.batch_execute(Preset::MessageDb.schema()).unwrap();
+    fill(&mut client, Preset::MessageDb, &lines);
+    client.batch_execute("CREATE SCHEMA orders; SET search_path = orders").unwrap();
+    client.batch_execute(Preset::Marten.schema()).unwrap();
+    fill(&mut client, Preset::Marten, &lines);
+    client
+        .batch_execute(
+            "GRANT USAGE ON SCHEMA message_store, orders TO replay; GRANT CREATE, TEMPORARY ON DATABASE shop TO unspool; \
+             GRANT SELECT ON ALL TABLES IN SCHEMA message_store, orders TO replay",
+        )
+        .unwrap();
+    let mut scene = scene();
+    let port = server.port();
+    scene.replace("host=db.example", format!("host=127.0.0.1&port={port}"));
+    scene.replace("@db.example:5432", format!("@127.0.0.1:{port}"));
+    scene.replace("psql shop", format!("{} -h 127.0.0.1 -p {port} -U admin shop", server.program("psql").display()));
+    std::fs::copy(plugin("order-summary"), scene.folder().join("order-summary.wasm")).unwrap();
+    scene.prepare(&["unspool plugin install order-summary.wasm"]);
+    scene.play(&root().join(RUN[3]));
+}
+
+#[test]
+fn the_page_about_plugins_shows_what_is_printed() {
+    let scene = scene();
+    payments(&scene);
+    let events = [("1", "ada", 250), ("2", "bob", 100), ("3", "ada", 50)].map(|(id, customer, cents)| {
+        let data = json!({ "customer": customer, "cents": cents });
+        format!(
+            r#"{{"id":"{id}","stream":"{customer}","type":"PaymentReceived","timestamp":1706702400000,"data":{data}}}"#
+        )
+    });
+    scene.file("sample.ndjson", events.join("\n"));
+    scene.play(&root().join(RUN[4]));
+}
+
+/// Every document of the repository, as its path from the root.
+fn documents(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !name.starts_with('.') && !["target", "tests"].contains(&name) {
+            documents(&path, found);
+        } else if name.ends_with(".md") {
+            found.push(path.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
+}
+
+/// No block is left out without a reason, and no transcript is hidden in a block of another kind.
+#[test]
+fn every_console_block_is_run_or_says_why_not() {
+    let mut names = Vec::new();
+    documents(&root(), &mut names);
+    names.sort();
+    let (mut run, mut not_run) = (Vec::new(), Vec::new());
+    for name in &names {
+        let page = Page::read(&root().join(name));
+        for block in &page.blocks {
+            let first = block.lines.start;
+            if block.not_run().is_some() {
+                not_run.push((name.clone(), page.commands(block)[0].text.clone()));
+            } else if block.is_console() {
+                run.push(name.clone());
+            } else {
+                let typed = page.text(block).lines().any(|line| line.starts_with("$ "));
+                assert!(!typed, "{}: commands are typed in console blocks", page.place(first));
+            }
+            let known = ["console", "text", "toml", "rust", "sql", "wit"];
+            assert!(known.iter().any(|kind| block.info.starts_with(kind)), "{}: of what kind?", page.place(first));
+        }
+    }
+    run.dedup();
+    assert_eq!(run, RUN);
+    assert_eq!(not_run, NOT_RUN.map(|(name, command)| (name.to_owned(), command.to_owned())));
+}
