@@ -53,7 +53,8 @@ impl Host {
                 "handled": checkpoint.events_processed,
                 "parked": record.parked,
                 "discarded": record.discarded,
-                "missing": checkpoint.missing,
+                // Nothing is known to be missing, and nothing not to be, where nobody has counted.
+                "missing": record.total_events.map(|_| checkpoint.missing),
                 "filtered": self.filtered(&record)?,
                 "leftOut": self.supervisor()?.left_out_between(
                     &record.spec.source,

@@ -170,9 +170,10 @@ impl Supervisor {
         Ok(())
     }
 
-    /// How many events of any type a source has in a range; `None` where it is not the history with this identity.
+    /// How many events of any type a source has in a range; `None` where it does not count, or is not the history with this
+    /// identity.
     pub fn events_between(&self, source: &str, identity: &str, after: Position, through: Position) -> Option<u64> {
-        self.same_source(source, identity)?.count(&Matcher::All, after, through).ok()
+        self.same_source(source, identity)?.count(&Matcher::All, after, through).ok()?
     }
 
     /// The source of this name, where it is the history with this identity.
@@ -181,7 +182,7 @@ impl Supervisor {
     }
 
     /// What a source leaves out of a range, by why (see [`Source::left_out`](crate::source::Source::left_out)); `None` where
-    /// it is not the history with this identity.
+    /// it does not know, or is not the history with this identity.
     pub fn left_out_between(
         &self,
         source: &str,
@@ -189,7 +190,7 @@ impl Supervisor {
         after: Position,
         through: Position,
     ) -> Option<BTreeMap<String, u64>> {
-        self.same_source(source, identity)?.left_out(after, through).ok()
+        self.same_source(source, identity)?.left_out(after, through).ok()?
     }
 
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.
