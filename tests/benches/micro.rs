@@ -213,7 +213,7 @@ fn generation(store: &Store) -> RebuildRecord {
     let number = store.create_generation("orders", new, 0).expect("a generation").generation;
     let attempt = AttemptStart {
         target: Position::number(u64::MAX),
-        total_events: u64::MAX,
+        total_events: Some(u64::MAX),
         chunk_size: CHUNK,
         options,
         known: None,

@@ -129,12 +129,18 @@ impl Rebuilds {
 
     fn draw(&mut self, progress: &Progress) {
         let bar = self.bars.entry(progress.projection_name.clone()).or_insert_with(|| {
-            let bar = BARS.add(ProgressBar::new(progress.total_events));
-            bar.set_style(style("{prefix:<20} [{bar:30}] {percent:>3}% {pos}/{len} {msg}"));
+            let bar = BARS.add(ProgressBar::no_length());
             bar.set_prefix(visible(&progress.projection_name).into_owned());
             bar
         });
-        bar.set_length(progress.total_events);
+        match progress.total_events {
+            Some(total) => {
+                bar.set_style(style("{prefix:<20} [{bar:30}] {percent:>3}% {pos}/{len} {msg}"));
+                bar.set_length(total);
+            }
+            // How far it is nobody knows, only that it moves.
+            None => bar.set_style(style("{prefix:<20} {pos} {msg}")),
+        }
         bar.set_position(progress.events_processed);
         bar.set_message(visible(&rate_and_rest(progress)).into_owned());
         if progress.status != Status::Running {
@@ -161,14 +167,17 @@ fn rate_and_rest(progress: &Progress) -> String {
 }
 
 fn line(progress: &Progress) -> String {
-    format!(
-        "{}: {} of {} events, {:.1} %, {}",
-        progress.projection_name,
-        progress.events_processed,
-        progress.total_events,
-        progress.percent_complete,
-        rate_and_rest(progress)
-    )
+    let events = events(progress.events_processed, progress.total_events);
+    let percent = progress.percent_complete.map_or_else(String::new, |percent| format!("{percent:.1} %, "));
+    format!("{}: {events}, {percent}{}", progress.projection_name, rate_and_rest(progress))
+}
+
+/// How many events have been handled, of how many where these are counted.
+pub(super) fn events(processed: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("{processed} of {total} events"),
+        None => format!("{processed} events, not counted before"),
+    }
 }
 
 /// The bar of an import.

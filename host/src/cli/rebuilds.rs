@@ -288,8 +288,9 @@ pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
 fn ended_lines(progress: &Progress) -> Vec<String> {
     let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } =
         progress;
-    let mut lines = vec![format!("{name}: {status}, {events_processed} of {total_events} events, {rate:.0} events/s")];
-    let nothing = *status == Status::Completed && *total_events == 0;
+    let events = super::progress::events(*events_processed, *total_events);
+    let mut lines = vec![format!("{name}: {status}, {events}, {rate:.0} events/s")];
+    let nothing = *status == Status::Completed && total_events.unwrap_or(*events_processed + progress.parked) == 0;
     lines.extend(nothing.then(|| format!("  the source has no event of the types that {name} handles")));
     lines.extend(progress.error.as_ref().map(|error| format!("  {error}")));
     lines.extend((progress.parked > 0).then(|| format!("  parked: {}", progress.parked)));

@@ -42,9 +42,10 @@ impl Host {
             handled: checkpoint.events_processed,
             parked: record.parked,
             discarded: record.discarded,
-            missing: checkpoint.missing,
+            // Nothing is known to be missing, and nothing not to be, where nobody has counted.
+            missing: record.total_events.map(|_| checkpoint.missing),
             filtered: history.as_ref().and_then(|source| filtered(source.as_ref(), &record)),
-            left_out: history.and_then(|source| source.left_out(record.spec.after, checkpoint.position).ok()),
+            left_out: history.and_then(|source| source.left_out(record.spec.after, checkpoint.position).ok()?),
         };
         let (digest, rows) = record.sealed.map(|sealed| (sealed.digest, sealed.rows)).unzip();
         Ok(Response::Receipt(Box::new(Receipt {
@@ -244,7 +245,7 @@ pub(super) fn shown(name: &str, table: &str, key: &str, document: &[u8]) -> Resu
 
 /// Events of the range that the projection does not handle.
 fn filtered(source: &dyn Source, record: &RebuildRecord) -> Option<u64> {
-    let all = source.count(&Matcher::All, record.spec.after, record.checkpoint.position).ok()?;
+    let all = source.count(&Matcher::All, record.spec.after, record.checkpoint.position).ok()??;
     Some(all.saturating_sub(record.passed()))
 }
 

@@ -1,6 +1,6 @@
 //! A chunk on its way to a plugin.
 
-use crate::vocabulary::{EventFailure, FailureKind, Mark, Position};
+use crate::vocabulary::{BlockEvent, EventFailure, FailureKind, Mark, Position};
 use unspool_frame::Event;
 
 /// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
@@ -127,8 +127,8 @@ impl Chunk {
 
     /// By what event number `index` is known again.
     pub(super) fn mark(&self, index: usize) -> Option<Mark> {
-        let mark = Mark::of(self.encoded(index), self.position(index))?;
-        Some(if self.is_unreadable() { Mark { content: String::new(), ..mark } } else { mark })
+        let (frame, position) = (self.encoded(index), self.position(index));
+        BlockEvent { frame, position, unreadable: self.unreadable.as_deref() }.mark()
     }
 
     /// What a checkpoint behind the first `handled` events says of the last of them.

@@ -2,9 +2,9 @@
 
 use crate::{
     limits,
-    source::{Located, Reader, Recognised, Source, SourceError},
+    source::{Reader, Source, SourceError},
     store::{Generation, ParkedEvent, Store, StoreError},
-    vocabulary::{EventBlock, EventFailure, Mark, Matcher, Position},
+    vocabulary::{EventBlock, EventFailure, Matcher, Position},
 };
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,37 +45,13 @@ impl Source for DeadLetters {
         "dead letters"
     }
 
-    fn recognises(&self, _identity: &str) -> Recognised {
-        Recognised::Same
-    }
-
-    fn at(&self, _position: Position) -> Result<Option<Mark>, SourceError> {
-        Ok(None)
-    }
-
     fn ceiling(&self) -> Result<Position, SourceError> {
         Ok(self.letters.last().map_or(Position::START, |(position, _)| *position))
-    }
-
-    fn count(&self, _matcher: &Matcher, _after: Position, _through: Position) -> Result<u64, SourceError> {
-        Ok(self.letters.len() as u64)
     }
 
     /// All of them, whatever their types and the range: they were handled by a plugin that took them.
     fn read(&self, _matcher: &Matcher, _after: Position, _through: Position) -> Result<Box<dyn Reader>, SourceError> {
         Ok(Box::new(Letters { of: self.clone(), next: 0, origin: None, block: EventBlock::default() }))
-    }
-
-    fn until(&self, _timestamp: i64) -> Result<Position, SourceError> {
-        self.ceiling()
-    }
-
-    fn back(&self, _matcher: &Matcher, _through: Position, _events: u64) -> Result<Position, SourceError> {
-        Ok(Position::START)
-    }
-
-    fn locate(&self, _id: &str) -> Result<Option<Located>, SourceError> {
-        Ok(None)
     }
 }
 
@@ -95,21 +71,14 @@ impl Reader for Letters {
         }
         let letters = self.of.store.parked_at(&self.of.generation, &page, limits::CHUNK_BYTES);
         let (letters, taken) = letters.map_err(|e| SourceError::permanent(e.to_string()))?;
-        self.block.bytes.clear();
-        self.block.ends.clear();
-        self.block.unreadable.clear();
+        self.block.clear();
         self.next += taken;
         for letter in letters {
             let (event, why) = match letter.unreadable {
                 true => self.read_again(&letter)?,
                 false => (letter.event, None),
             };
-            if let Some(why) = why {
-                self.block.unreadable.push((self.block.ends.len(), why));
-            }
-            self.block.bytes.extend_from_slice(&event);
-            self.block.ends.push((self.block.bytes.len() as u32, letter.position));
-            self.block.through = letter.position;
+            self.block.push(&event, letter.position, why.as_deref());
         }
         Ok(Some(&self.block))
     }

@@ -19,7 +19,10 @@ use crate::{
     store::{Generation, OnError, StoreError},
     vocabulary::{EventFailure, FailureKind, Mark, Position, Status},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 /// Handles chunks until the range ends, the attempt is stopped, or an event cannot be handled; then makes what was
 /// handled durable, together with the status that follows.
@@ -52,8 +55,16 @@ pub(super) enum Halt {
 /// One call of the plugin, in a place of the pool.
 pub(super) fn one_call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<Outcome, CallError> {
     let _place = attempt.pool.take();
-    let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
-    attempt.published.stages().handle().time(handle)
+    let handle = |rows| {
+        let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
+        attempt.published.stages().handle().time(handle)
+    };
+    let Some(touched) = &attempt.touched else { return handle(rows) };
+    let (rows, looked) = rows.noting();
+    let outcome = handle(rows);
+    touched.looked(&looked.lock().unwrap_or_else(PoisonError::into_inner));
+    touched.written(outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes));
+    outcome
 }
 
 pub(super) struct Handlers<'a> {

@@ -8,12 +8,15 @@
 //! | sharing | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
 //! | overlay | `overlay.rs` | rows handled and not committed yet; later chunks read through it |
 //! | dead letters | `dead_letters.rs` | events that were set aside, as a source |
+//! | touched | `touched.rs` | which rows an attempt has touched, where somebody asks |
 //! | tally | `tally.rs` | whether what was counted is what was handled |
 //! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
+//! | amend | `amend.rs` | changes a generation that has been built, without an event |
 //!
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
 //! unless the overlay is full. Nothing counts as processed before its commit.
 
+pub mod amend;
 mod call_size;
 mod chunk;
 mod committer;
@@ -29,17 +32,18 @@ mod pool;
 mod published;
 mod queue;
 mod reader;
-pub mod replay;
 mod sharing;
 mod stages;
 mod tally;
+mod touched;
 
 pub use committer::Committer;
 pub use dead_letters::{DeadLetters, Origin, Retry};
 pub use pool::InstancePool;
 pub use published::Published;
 pub use stages::Stages;
-pub use tally::{Part, Tally};
+pub use tally::{Part, Tally, refuse_empty};
+pub use touched::{Row, Touched, TouchedRows};
 
 use crate::{
     limits,
@@ -79,6 +83,8 @@ pub struct Attempt {
     pub end: Option<Mark>,
     /// Where it handles dead letters of a generation that has been built.
     pub retry: Option<Retry>,
+    /// Told which rows its calls touch, where somebody asks.
+    pub touched: Option<Touched>,
     /// What must add up at its target; absent where another attempt goes on from there.
     pub tally: Option<Tally>,
 }

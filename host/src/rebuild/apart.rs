@@ -10,10 +10,11 @@ use super::{
     supervisor::Supervisor,
 };
 use crate::{
+    pipeline::Touched,
     plugin::Plugin,
     source::Source,
     store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
-    vocabulary::{Position, Status, now_ms},
+    vocabulary::{Matcher, Position, Status, now_ms},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub(super) struct Apart {
     pub(super) into: Option<String>,
     /// See `NewRebuild::indexes`.
     pub(super) indexes: Vec<String>,
+    /// Told which rows it touches, where somebody asks.
+    pub(super) touched: Option<Touched>,
 }
 
 /// What readers see must stand still while it is compared or changed.
@@ -146,6 +149,7 @@ impl Supervisor {
                 // What readers may be switched to is where they look.
                 into: record.home.as_ref().filter(|_| repair).map(|home| home.into.clone()),
                 indexes: record.home.as_ref().map_or_else(Vec::new, |home| home.indexes.clone()),
+                touched: None,
             },
         )?;
         if let Err(e) = refuse_fewer(&record, &shadow) {
@@ -216,6 +220,7 @@ impl Supervisor {
                 label: Some(label),
                 into: None,
                 indexes: Vec::new(),
+                touched: None,
             },
         )
     }
@@ -243,7 +248,13 @@ impl Supervisor {
         }
         let (source_name, source, _) = self.remembered_source(name, source, false)?;
         let to = source.ceiling()?;
-        let after = source.back(&crate::vocabulary::Matcher::new(&owner.description.event_types), to, last)?;
+        let after = source.back(&Matcher::new(&owner.description.event_types), to, last)?.ok_or_else(|| {
+            RebuildError::Usage(format!(
+                "{source_name} is not read backwards: its last {last} events are not found; over all of it `unspool plugin swap \
+                 {name} FILE`, `unspool model verify {name}` and `unspool plugin rollback {name}` compare the candidate's rows with \
+                 those that readers see, and change none"
+            ))
+        })?;
         let apart = |plugin: &Plugin, segments: Vec<Segment>| Apart {
             source: source.clone(),
             source_name: source_name.clone(),
@@ -257,6 +268,7 @@ impl Supervisor {
             label: None,
             into: None,
             indexes: Vec::new(),
+            touched: None,
         };
         let base = self.build_apart(name, apart(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
@@ -285,14 +297,18 @@ impl Supervisor {
     }
 
     /// `result`, after dropping what was built for it.
-    fn dropping<T>(&self, built: &RebuildRecord, result: Result<T, RebuildError>) -> Result<T, RebuildError> {
+    pub(super) fn dropping<T>(
+        &self,
+        built: &RebuildRecord,
+        result: Result<T, RebuildError>,
+    ) -> Result<T, RebuildError> {
         let dropped = self.host.store.drop_generation(&built.checkpoint.projection_name, built.generation);
         let result = result?;
         dropped?;
         Ok(result)
     }
 
-    fn generation_of(&self, record: &RebuildRecord) -> Result<Generation, RebuildError> {
+    pub(super) fn generation_of(&self, record: &RebuildRecord) -> Result<Generation, RebuildError> {
         Ok(self.host.store.generation(&record.checkpoint.projection_name, record.generation)?)
     }
 
@@ -320,7 +336,7 @@ impl Supervisor {
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
         let key = record.checkpoint_id();
-        if let Err(e) = self.host.begin(&key, record, apart.source, apart.plugin) {
+        if let Err(e) = self.host.begin(&key, record, apart.source, apart.plugin, apart.touched) {
             self.host.store.settle(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }

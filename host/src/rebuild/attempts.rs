@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally},
+    pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally, Touched},
     plugin::Plugin,
     source::{Source, SourceError},
     store::{AttemptStart, Purpose, RebuildRecord, StoreError},
@@ -44,6 +44,8 @@ pub(super) struct Attempts {
     pub(super) source: Arc<dyn Source>,
     /// The current plugin; parts of the rebuild may belong to earlier ones.
     pub(super) plugin: Plugin,
+    /// Told which rows they touch, where somebody asks.
+    pub(super) touched: Option<Touched>,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
     pub(super) committer: Committer,
@@ -108,7 +110,9 @@ impl Attempts {
     /// The next attempt, and whether it completes the rebuild: one that ends where another plugin's part does, does not.
     fn attempt(&self, mut record: RebuildRecord) -> Result<(Attempt, bool), EventFailure> {
         same_history::check(self.source.as_ref(), &record, None, &Accept::default())?;
-        self.refuse_empty(&record)?;
+        if record.total_events == Some(0) {
+            pipeline::refuse_empty(&self.host.store, &record)?;
+        }
         let part = record.spec.segments.iter().find(|part| part.through > record.checkpoint.position);
         let (plugin, completes) = match part.cloned() {
             Some(part) => {
@@ -135,6 +139,7 @@ impl Attempts {
             published: self.published.clone(),
             completes: completes && !record_follows,
             retry: None,
+            touched: self.touched.clone(),
         };
         Ok((attempt, completes))
     }
@@ -158,25 +163,6 @@ impl Attempts {
         let (after, through) = (record.checkpoint.position, record.target);
         Part::push(&mut tally.parts, Part { matcher: matcher.clone(), after, through });
         Ok(tally)
-    }
-
-    /// What readers see is not replaced by what was built from nothing.
-    fn refuse_empty(&self, record: &RebuildRecord) -> Result<(), EventFailure> {
-        if record.total_events > 0 || !record.spec.options.promotes() || record.spec.options.allow_empty {
-            return Ok(());
-        }
-        match self.host.store.refuse_empty(self.name(record), record.generation) {
-            Ok(()) => Ok(()),
-            Err(StoreError::Refused(message)) => {
-                let name = self.name(record);
-                let remedy = format!(
-                    "see why it has none; where that is right, `unspool rebuild {name} --allow-empty` goes on and replaces what \
-                     readers see by nothing"
-                );
-                Err(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))
-            }
-            Err(e) => Err(refused(e)),
-        }
     }
 
     fn begin_again(&self, record: &RebuildRecord) -> Result<RebuildRecord, EventFailure> {
@@ -245,7 +231,7 @@ impl Attempts {
         let now = self.host.store.rebuild(self.name(record), record.generation).map_err(refused)?;
         Ok(Some(AttemptStart {
             target: settled,
-            total_events: now.passed() + now.checkpoint.missing + new,
+            total_events: new.map(|new| now.passed() + now.checkpoint.missing + new),
             ..AttemptStart::again(&now)
         }))
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, DeadLetters, Ended, Origin, Retry, replay},
+    pipeline::{self, Attempt, DeadLetters, Ended, Origin, Retry, amend},
     plugin::Plugin,
     source::{Source, SourceError},
     store::{Generation, ParkedEvent, RebuildRecord},
@@ -101,7 +101,7 @@ impl Supervisor {
             }
             report.discarded += page.len() as u64;
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
-            replay::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
+            amend::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
             crash::point("discard.page");
         }
         self.seal_again(name, record.generation, &generation, &mut report)?;
@@ -198,6 +198,7 @@ impl Supervisor {
                 completes: false,
                 end: None,
                 retry: Some(retry.clone()),
+                touched: None,
                 tally: None,
             })
         })?;

@@ -5,7 +5,7 @@ mod turn;
 use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
 use crate::{
     limits,
-    pipeline::{Committer, InstancePool, Published, Stop},
+    pipeline::{Committer, InstancePool, Published, Stop, Touched},
     plugin::{Engine, Plugin},
     settings::{self, Settings},
     source::{Source, Sources},
@@ -300,13 +300,14 @@ impl Host {
         Ok(())
     }
 
-    /// Works on `record`, claimed already, on a thread of its own.
+    /// Works on `record`, claimed already, on a thread of its own, and tells `touched` which rows that touches.
     pub(super) fn begin(
         self: &Arc<Host>,
         key: &str,
         record: RebuildRecord,
         source: Arc<dyn Source>,
         plugin: Plugin,
+        touched: Option<Touched>,
     ) -> Result<(), RebuildError> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
@@ -316,6 +317,7 @@ impl Host {
             host: self.clone(),
             source,
             plugin,
+            touched,
             stop: stop.clone(),
             published: published.clone(),
             committer,

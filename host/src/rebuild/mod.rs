@@ -8,7 +8,7 @@
 //! | `same_history` | whether a source is still the history that a generation was built from |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
 //! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
-//! | `determinism` | whether a plugin's rows depend on its events alone |
+//! | `determinism` | whether a plugin's rows depend on its events alone; `bench` is the store in which that is tried |
 //! | `dead_letters` | retrying and discarding parked events |
 //! | `perform` | the effects of what the state machine decides |
 //! | `stream` | rebuilding one stream |
@@ -20,6 +20,7 @@
 mod alert;
 mod apart;
 mod attempts;
+mod bench;
 mod compare;
 mod dead_letters;
 mod determinism;

@@ -124,7 +124,7 @@ impl Supervisor {
             // Its database had its last commit, and the store did not know.
             return Ok(record);
         }
-        if let Err(e) = self.host.begin(name, record.clone(), prepared.source, plugin) {
+        if let Err(e) = self.host.begin(name, record.clone(), prepared.source, plugin, None) {
             self.host.store.settle(name, generation, Status::Paused, None, now_ms())?;
             return Err(e);
         }

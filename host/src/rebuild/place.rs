@@ -2,7 +2,7 @@
 
 use super::RebuildError;
 use crate::{
-    source::{Located, Source},
+    source::{Located, Lookup, Source},
     vocabulary::Position,
 };
 
@@ -31,7 +31,7 @@ pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<
     Ok(match place(source, source_name, text)? {
         Place::Event(located) => located.position,
         Place::Position(position) => position,
-        Place::Time(time) => source.until(time)?,
+        Place::Time(time) => until(source, source_name, text, time)?,
     })
 }
 
@@ -44,18 +44,32 @@ pub(super) fn before(source: &dyn Source, source_name: &str, text: &str) -> Resu
     Ok(match place(source, source_name, text)? {
         Place::Event(located) => located.before,
         Place::Position(position) => position.before(),
-        Place::Time(time) => source.until(time.saturating_sub(1))?,
+        Place::Time(time) => until(source, source_name, text, time.saturating_sub(1))?,
+    })
+}
+
+/// The greatest position up to which no event is later than `time`, in milliseconds since 1970, which `text` says.
+fn until(source: &dyn Source, source_name: &str, text: &str, time: i64) -> Result<Position, RebuildError> {
+    source.until(time)?.ok_or_else(|| {
+        RebuildError::Usage(format!(
+            "{text}: {source_name} does not find events by their time; name the place by a position (position:N), or by an event's \
+             id where it finds these"
+        ))
     })
 }
 
 fn place(source: &dyn Source, source_name: &str, text: &str) -> Result<Place, RebuildError> {
     let refused = |what: &str, rest: &str| RebuildError::Usage(format!("{text}: {rest} is no {what}"));
     if let Some(id) = text.strip_prefix("id:") {
-        return source.locate(id)?.map(Place::Event).ok_or_else(|| {
-            RebuildError::NotFound(format!(
+        return match source.locate(id)? {
+            Lookup::Found(located) => Ok(Place::Event(located)),
+            Lookup::NotThere => Err(RebuildError::NotFound(format!(
                 "no event in {source_name} has the id {id}; an id that begins with id: is id:{text}"
-            ))
-        });
+            ))),
+            Lookup::CannotLook => Err(RebuildError::Usage(format!(
+                "{text}: {source_name} does not find events by their id; name the place by a position (position:N)"
+            ))),
+        };
     }
     if let Some(position) = text.strip_prefix("position:") {
         return position.parse().map(Place::Position).map_err(|_| refused("position", position));
@@ -63,8 +77,14 @@ fn place(source: &dyn Source, source_name: &str, text: &str) -> Result<Place, Re
     if let Some(time) = text.strip_prefix("time:") {
         return milliseconds(time).map(Place::Time).ok_or_else(|| refused("time such as 2024-01-31T12:00:00Z", time));
     }
-    let meanings = Meanings { id: source.locate(text)?, position: text.parse().ok(), time: milliseconds(text) };
-    one_of(source, source_name, text, meanings)
+    let looked = source.locate(text)?;
+    let meanings = Meanings { id: looked.found(), position: text.parse().ok(), time: milliseconds(text) };
+    match (meanings, looked) {
+        (Meanings { id: None, position: None, time: None }, Lookup::CannotLook) => Err(RebuildError::Usage(format!(
+            "{text} is no position, and {source_name} does not find events by their id; name the place by a position (position:N)"
+        ))),
+        (meanings, _) => one_of(source, source_name, text, meanings),
+    }
 }
 
 fn one_of(source: &dyn Source, source_name: &str, text: &str, meanings: Meanings) -> Result<Place, RebuildError> {
@@ -80,7 +100,7 @@ fn one_of(source: &dyn Source, source_name: &str, text: &str, meanings: Meanings
         {
             several("a position", "position", id.position)
         }
-        Meanings { id: Some(id), time: Some(time), .. } if source.until(time)? != id.position => {
+        Meanings { id: Some(id), time: Some(time), .. } if source.until(time)?.is_some_and(|at| at != id.position) => {
             several("a time", "time", id.position)
         }
         Meanings { id: Some(id), .. } => Ok(Place::Event(id)),

@@ -251,10 +251,10 @@ pub(super) fn attempt_start(
     let ceiling = source.ceiling()?;
     // A range that ends before it begins has nothing in it.
     let target = spec.to.map_or(ceiling, |to| to.min(ceiling)).max(position);
-    let matcher = Matcher::new(&description.event_types);
+    let counted = source.count(&Matcher::new(&description.event_types), position, target)?;
     Ok(AttemptStart {
         target,
-        total_events: done + source.count(&matcher, position, target)?,
+        total_events: counted.map(|events| done + events),
         chunk_size: spec.options.chunk_size_of(description),
         options: spec.options.clone(),
         known: None,

@@ -133,7 +133,9 @@ fn progress_of(
         None => 0.0,
     };
     let done = checkpoint.events_processed + parked + record.discarded;
-    let left = record.total_events.saturating_sub(done);
+    // Where nobody has counted, no event is known to be left; whether it has come to its target is.
+    let left = record.total_events.map(|total| total.saturating_sub(done));
+    let arrived = left.map_or(checkpoint.position >= record.target, |left| left == 0);
     let last_run = host.and_then(|host| host.last_run(name)).filter(|run| run.generation() == record.generation);
     let contact = record.spec.options.follow.then(|| match &running {
         Some(published) => published.contact(),
@@ -143,7 +145,7 @@ fn progress_of(
     // What may have come since it last heard from its history, nobody knows.
     let hears = running.is_some()
         && waiting.is_none()
-        && (left > 0 || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
+        && (!arrived || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
     let is_final = status == Status::Completed || (record.spec.options.follow && record.caught_up && hears);
     Progress {
         projection_name: name.to_owned(),
@@ -156,10 +158,10 @@ fn progress_of(
         source: record.spec.source.clone(),
         events_processed: checkpoint.events_processed,
         total_events: record.total_events,
-        percent_complete: percent(done, record.total_events, is_final),
+        percent_complete: record.total_events.map(|total| percent(done, total, is_final)),
         estimated_remaining_ms: match status {
             Status::Completed => Some(0),
-            Status::Running if rate > 0.0 => Some((left as f64 * 1000.0 / rate) as u64),
+            Status::Running if rate > 0.0 => left.map(|left| (left as f64 * 1000.0 / rate) as u64),
             _ => None,
         },
         started_at: record.started_at,
@@ -170,10 +172,10 @@ fn progress_of(
         parked,
         allow_parked: record.spec.options.allow_parked,
         follow: record.spec.options.follow.then(|| Lag {
-            events: hears.then_some(left),
-            ms: match left {
-                0 => hears.then_some(0),
-                _ => checkpoint.last_event_timestamp.filter(|_| hears).map(ms_since),
+            events: left.or(arrived.then_some(0)).filter(|_| hears),
+            ms: match arrived {
+                true => hears.then_some(0),
+                false => checkpoint.last_event_timestamp.filter(|_| hears).map(ms_since),
             },
         }),
         last_contact_at: contact,

@@ -3,7 +3,7 @@
 
 use super::RebuildError;
 use crate::{
-    source::{Recognised, Source, SourceError},
+    source::{Lookup, Recognised, Source, SourceError},
     store::RebuildRecord,
     vocabulary::{EventFailure, FailureKind, Mark, Matcher, Position, Seen, Status},
 };
@@ -79,7 +79,11 @@ pub(super) fn check(
     let (found, mark) = match seen(source, record)? {
         (None, None) => {
             ends_behind(record, end)?;
-            return Ok(Seen::Nothing);
+            return Ok(match record.checkpoint.last_event_id {
+                // It is known by its id alone, by which this history does not find it.
+                Some(_) if record.checkpoint.seen == Seen::Unknown => Seen::Unknown,
+                _ => Seen::Nothing,
+            });
         }
         (found, Some(mark)) => (found, mark),
         (Some(found), None) => (Some(found.clone()), found),
@@ -116,10 +120,7 @@ pub(super) fn check(
             ),
             Remedy::None,
         )),
-        None if accepted => Ok(match last_event(source, record.checkpoint.position)? {
-            Some(before) => Seen::Event(before),
-            None => Seen::Nothing,
-        }),
+        None if accepted => Ok(last_event(source, record.checkpoint.position)?),
         None => {
             let gone = format!("event {id} at position {position}, up to which it was built, is not there any more");
             let why = match end.filter(|end| *end < record.checkpoint.position) {
@@ -155,17 +156,17 @@ pub(super) fn refuse_other_history(
 }
 
 /// What stands at the checkpoint of `record` now, and what stood there when it was made: where nothing was noted then, the
-/// last event that was handled is looked for.
+/// last event that was handled is looked for. Neither is known of a history that does not find it.
 fn seen(source: &dyn Source, record: &RebuildRecord) -> Result<(Option<Mark>, Option<Mark>), SourceError> {
     let checkpoint = &record.checkpoint;
     match (&checkpoint.seen, &checkpoint.last_event_id) {
         (Seen::Event(mark), _) => Ok((source.at(mark.position)?, Some(mark.clone()))),
         (Seen::Nothing, _) | (Seen::Unknown, None) => Ok((None, None)),
         (Seen::Unknown, Some(id)) => {
-            let located = source.locate(id)?.map(|located| located.position);
-            let found = match located.filter(|position| *position <= checkpoint.position) {
-                Some(position) => source.at(position)?,
-                None => None,
+            let found = match source.locate(id)? {
+                Lookup::Found(located) if located.position <= checkpoint.position => source.at(located.position)?,
+                Lookup::Found(_) | Lookup::NotThere => None,
+                Lookup::CannotLook => return Ok((None, None)),
             };
             let unknown = Mark { id: id.clone(), position: checkpoint.position, content: String::new() };
             Ok(match found {
@@ -177,14 +178,15 @@ fn seen(source: &dyn Source, record: &RebuildRecord) -> Result<(Option<Mark>, Op
 }
 
 /// The last event up to `position`, of whatever type.
-pub(super) fn last_event(source: &dyn Source, position: Position) -> Result<Option<Mark>, SourceError> {
-    match source.at(position)? {
-        Some(mark) => Ok(Some(mark)),
-        None => match source.back(&Matcher::All, position, 0)? {
-            Position::START => Ok(None),
-            before => source.at(before),
-        },
+fn last_event(source: &dyn Source, position: Position) -> Result<Seen, SourceError> {
+    if let Some(mark) = source.at(position)? {
+        return Ok(Seen::Event(mark));
     }
+    Ok(match source.back(&Matcher::All, position, 0)? {
+        None => Seen::Unknown,
+        Some(Position::START) => Seen::Nothing,
+        Some(before) => source.at(before)?.map_or(Seen::Nothing, Seen::Event),
+    })
 }
 
 /// A history that ends before a checkpoint was put back.

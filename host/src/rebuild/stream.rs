@@ -1,21 +1,26 @@
-//! Rebuilding one stream: its rows are replaced in what readers see, in one commit.
+//! Rebuilding one stream: built by itself, beside what readers see, and its rows there replaced in one commit.
 
 use super::{
-    RebuildError, Refusal, apart::refuse_moving, prepared::same_shape, same_history::Accept,
-    same_history::refuse_other_history, supervisor::Supervisor,
+    RebuildError, Refusal,
+    apart::{Apart, refuse_moving},
+    prepared::same_shape,
+    same_history::{Accept, refuse_other_history},
+    supervisor::Supervisor,
 };
-use crate::store::{RowSnapshot, StoreError};
 use crate::{
     crash, limits,
-    pipeline::replay::{self, Changes, Replayed},
+    pipeline::{
+        Row, Touched, TouchedRows,
+        amend::{self, Changes},
+    },
     plugin::Plugin,
-    source::Source,
-    store::{BuiltRange, RebuildRecord},
-    vocabulary::{Partitioning, Position, Scan},
+    source::{OneStream, Source},
+    store::{Generation, OnError, Purpose, RebuildRecord, RowSnapshot, Segment, StoreError},
+    vocabulary::{FailureKind, Partitioning, Position, Scan},
 };
 use bytes::Bytes;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What rebuilding one stream came to.
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
@@ -38,10 +43,10 @@ pub struct StreamReport {
 }
 
 impl Supervisor {
-    /// Replays one stream with the plugin in place, and replaces its rows in the live generation of `name`.
+    /// Builds one stream with the plugin in place, and replaces its rows in the live generation of `name`.
     ///
-    /// Which rows were its own is found by replaying it with the plugins that built the generation, too: a row that only
-    /// they touch is removed.
+    /// Which rows were its own is found by building it with the plugins that built the generation, too: a row that only
+    /// they wrote is removed.
     ///
     /// # Errors
     /// Where the projection is not partitioned by stream, nothing is live or it has another shape, the stream is unknown, it
@@ -49,6 +54,58 @@ impl Supervisor {
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         self.host.compile(name);
         let _turn = self.host.long_command(name, "a rebuild of one stream")?;
+        let (plugin, live, record) = self.stands_alone(name, stream)?;
+        let source = self.host.source(&record.spec.source)?;
+        refuse_other_history(source.as_ref(), &record, &Accept::default())?;
+        let through = record.checkpoint.position;
+        let touched = Touched::default();
+        let built = self.build_stream(&record, &source, stream, &plugin, Vec::new(), &touched)?;
+        let ours = self.changes(&built, &touched);
+        let (changes, touched) = self.dropping(&built, ours)?;
+        let events = built.passed();
+        if events == 0 {
+            return Err(RebuildError::NotFound(format!(
+                "{} has no event of stream {stream} that {name} handles",
+                record.spec.source
+            )));
+        }
+        let theirs = self.rows_before(&record, &source, stream, &plugin)?;
+        let own = |row: &Row| changes.contains_key(row) || theirs.contains(row);
+        let now = self.host.store.rows(&live)?;
+        if let Some((table, key)) = foreign(&now, &touched.looked_for, &touched.scanned, own)? {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            return Err(RebuildError::NotPossible(format!(
+                "{name} says that it is partitioned by stream, but stream {stream} reads the row {} of table {}, which it has not \
+                 written: alone it would come to other rows; unspool rebuild {name} rebuilds all of it",
+                key.escape_debug(),
+                live.tables.get(table).map_or("", String::as_str)
+            )));
+        }
+        let rows = changes.values().filter(|document| document.is_some()).count() as u64;
+        let (mut all, mut removed) = (changes, 0);
+        for row in theirs {
+            if !all.contains_key(&row) && stored(&now, &row)?.is_some() {
+                all.insert(row, None);
+                removed += 1;
+            }
+        }
+        let claimed = self.host.store.claim(name, live.number)?;
+        amend::replace_rows(&self.host.store, &claimed, plugin.digest(), all)?;
+        crash::point("stream.replaced");
+        self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
+        Ok(StreamReport {
+            projection_name: name.to_owned(),
+            stream: stream.to_owned(),
+            generation: live.number,
+            events,
+            rows,
+            removed,
+            position: through,
+        })
+    }
+
+    /// The plugin in place and what readers see, where one stream of that can be built by itself.
+    fn stands_alone(&self, name: &str, stream: &str) -> Result<(Plugin, Generation, RebuildRecord), RebuildError> {
         let owner = self.host.store.projection(name)?;
         let plugin = self.host.plugin(owner.digest())?;
         if plugin.description().partitioning != Partitioning::Stream {
@@ -69,92 +126,102 @@ impl Supervisor {
                 "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"
             )));
         }
-        let source = self.host.source(&record.spec.source)?;
-        refuse_other_history(source.as_ref(), &record, &Accept::default())?;
-        let (after, through) = (record.spec.after, record.checkpoint.position);
-        let mut ours = Replayed::default();
-        replay::replay_stream(source.as_ref(), stream, after, &[(plugin.clone(), through)], &mut ours).map_err(
-            |failure| RebuildError::Apart {
-                message: format!("stream {stream} of {name}: {failure}"),
-                failure: Some(Box::new(failure)),
-            },
-        )?;
-        let Replayed { rows, events, missed, scanned } = ours;
-        if events == 0 {
-            return Err(RebuildError::NotFound(format!(
-                "{} has no event of stream {stream} that {name} handles",
-                record.spec.source
-            )));
-        }
-        let mut stale = self.stale_rows(&record, source.as_ref(), stream, &plugin, &rows)?;
-        let now = self.host.store.rows(&live)?;
-        let own = |row: &(usize, Bytes)| rows.contains_key(row) || stale.contains(row);
-        if let Some((table, key)) = foreign(&now, missed, &scanned, own)? {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            return Err(RebuildError::NotPossible(format!(
-                "{name} says that it is partitioned by stream, but stream {stream} reads the row {} of table {}, which it has not \
-                 written: alone it would come to other rows; unspool rebuild {name} rebuilds all of it",
-                key.escape_debug(),
-                live.tables.get(table).map_or("", String::as_str)
-            )));
-        }
-        for row in std::mem::take(&mut stale) {
-            if let Ok(key) = std::str::from_utf8(&row.1)
-                && now.get(row.0, key)?.is_some()
-            {
-                stale.insert(row);
+        Ok((plugin, live, record))
+    }
+
+    /// Builds `stream` by itself up to where `record` stands, where its rows live: from there a handler reads what it has
+    /// written in the form that it has there.
+    fn build_stream(
+        &self,
+        record: &RebuildRecord,
+        source: &Arc<dyn Source>,
+        stream: &str,
+        plugin: &Plugin,
+        segments: Vec<Segment>,
+        touched: &Touched,
+    ) -> Result<RebuildRecord, RebuildError> {
+        let name = &record.checkpoint.projection_name;
+        let apart = Apart {
+            source: Arc::new(OneStream::new(source.clone(), stream)),
+            source_name: record.spec.source.clone(),
+            plugin: plugin.clone(),
+            segments,
+            after: record.spec.after,
+            to: record.checkpoint.position,
+            chunk_size: record.spec.options.chunk_size,
+            on_error: OnError::Stop,
+            purpose: Purpose::Scratch,
+            label: None,
+            into: record.home.as_ref().map(|home| home.into.clone()),
+            indexes: Vec::new(),
+            touched: Some(touched.clone()),
+        };
+        self.build_apart(name, apart).map_err(|e| match e {
+            RebuildError::Apart { failure: Some(failure), .. } => {
+                RebuildError::Apart { message: format!("stream {stream} of {name}: {failure}"), failure: Some(failure) }
             }
-        }
-        let claimed = self.host.store.claim(name, live.number)?;
-        let removed = stale.len() as u64;
-        replay::replace_rows(&self.host.store, &claimed, plugin.digest(), &rows, stale)?;
-        crash::point("stream.replaced");
-        self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
-        Ok(StreamReport {
-            projection_name: name.to_owned(),
-            stream: stream.to_owned(),
-            generation: live.number,
-            events,
-            rows: rows.values().filter(|document| document.is_some()).count() as u64,
-            removed,
-            position: through,
+            other => other,
         })
     }
 
-    /// Rows of the stream that the plugins which built the generation left, and `plugin` does not touch.
-    fn stale_rows(
+    /// What `built` has come to: every row that was written for it, as it was left.
+    fn changes(&self, built: &RebuildRecord, touched: &Touched) -> Result<(Changes, TouchedRows), RebuildError> {
+        let mut touched = touched.take();
+        let rows = self.host.store.rows(&self.generation_of(built)?)?;
+        let written = std::mem::take(&mut touched.written).into_iter();
+        let changes: Result<Changes, StoreError> = written.map(|row| Ok((row.clone(), stored(&rows, &row)?))).collect();
+        Ok((changes?, touched))
+    }
+
+    /// The rows that the plugins which built the generation wrote for the stream; none where that is `plugin` alone.
+    fn rows_before(
         &self,
         record: &RebuildRecord,
-        source: &dyn Source,
+        source: &Arc<dyn Source>,
         stream: &str,
         plugin: &Plugin,
-        rows: &Changes,
-    ) -> Result<BTreeSet<(usize, Bytes)>, RebuildError> {
+    ) -> Result<BTreeSet<Row>, RebuildError> {
         if record.ranges.iter().all(|range| range.plugin_digest == plugin.digest()) {
             return Ok(BTreeSet::new());
         }
-        let part = |range: &BuiltRange| Ok((self.host.plugin(&range.plugin_digest)?, range.through));
-        let parts: Vec<_> = record.ranges.iter().map(part).collect::<Result<_, RebuildError>>()?;
-        let mut theirs = Replayed::default();
-        // Where they failed, they left what they had touched until there.
-        if let Err(e) = replay::replay_stream(source, stream, record.spec.after, &parts, &mut theirs) {
-            tracing::debug!(stream, "the plugins before did not get through it either: {e}");
+        let mut segments = Vec::new();
+        for range in &record.ranges {
+            let plugin_digest = self.host.plugin(&range.plugin_digest)?.digest().to_owned();
+            segments.push(Segment { plugin_digest, through: range.through });
         }
-        Ok(theirs.rows.into_keys().filter(|row| !rows.contains_key(row)).collect())
+        let touched = Touched::default();
+        match self.build_stream(record, source, stream, plugin, segments, &touched) {
+            Ok(built) => self.dropping(&built, Ok(()))?,
+            // Where they failed, they left what they had written until there.
+            Err(RebuildError::Apart { failure: Some(failure), .. }) if blames_them(failure.kind) => {
+                tracing::debug!(stream, "the plugins before did not get through it either: {failure}");
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(touched.take().written)
     }
+}
+
+/// Whether a failure is one of plugin and event, which was there when the generation was built, too.
+fn blames_them(kind: FailureKind) -> bool {
+    !matches!(kind, FailureKind::Source | FailureKind::Store | FailureKind::Plugin | FailureKind::Other)
+}
+
+/// The document of a row, where there is one.
+fn stored(rows: &RowSnapshot, (table, key): &Row) -> Result<Option<Bytes>, StoreError> {
+    std::str::from_utf8(key).map_or(Ok(None), |key| rows.get(*table, key))
 }
 
 /// A row that the stream looked for, that is there now, and that is none of its own.
 fn foreign(
     now: &RowSnapshot,
-    missed: BTreeSet<(usize, Bytes)>,
+    looked_for: &BTreeSet<Row>,
     scanned: &BTreeSet<(usize, String)>,
-    own: impl Fn(&(usize, Bytes)) -> bool,
-) -> Result<Option<(usize, Bytes)>, StoreError> {
-    for row in missed.into_iter().filter(|row| !own(row)) {
-        let key = std::str::from_utf8(&row.1).unwrap_or_default();
-        if now.get(row.0, key)?.is_some() {
-            return Ok(Some(row));
+    own: impl Fn(&Row) -> bool,
+) -> Result<Option<Row>, StoreError> {
+    for row in looked_for.iter().filter(|row| !own(row)) {
+        if stored(now, row)?.is_some() {
+            return Ok(Some(row.clone()));
         }
     }
     for (table, prefix) in scanned {

@@ -112,9 +112,10 @@ pub struct Plan {
     pub after: Position,
     /// It ends here.
     pub target: Position,
-    /// Matching events between the two.
-    pub events: u64,
-    /// Records between the two that are no events of the history any more, by why: archived ones and the like.
+    /// Matching events between the two; absent where the source does not count them.
+    pub events: Option<u64>,
+    /// Records between the two that are no events of the history any more, by why: archived ones and the like; those that are
+    /// known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, u64>,
     /// Events per chunk.
@@ -166,8 +167,8 @@ impl Supervisor {
             source_was: prepared.source_was.clone().filter(|_| anew),
             after,
             target: start.target,
-            events: start.total_events.saturating_sub(record.map_or(0, RebuildRecord::passed)),
-            left_out: prepared.source.left_out(after, start.target)?,
+            events: start.total_events.map(|total| total.saturating_sub(record.map_or(0, RebuildRecord::passed))),
+            left_out: prepared.source.left_out(after, start.target)?.unwrap_or_default(),
             chunk_size: start.chunk_size,
             plugin_digest: prepared.owner.digest().to_owned(),
             promotes: start.options.promotes(),
@@ -218,7 +219,7 @@ impl Supervisor {
         let name = &prepared.name;
         let live = self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0 && start.options.promotes());
         let Some(live) = live else { return Ok(()) };
-        if start.total_events == 0 {
+        if start.total_events == Some(0) {
             return match start.options.allow_empty {
                 true => Ok(()),
                 false => Err(RebuildError::NotPossible(format!(
@@ -248,12 +249,15 @@ impl Supervisor {
         )))
     }
 
-    /// How many of the events that `live` was built from `source` does not have any more, as far as its plugins are known.
+    /// How many of the events that `live` was built from `source` does not have any more, as far as its plugins are
+    /// known and the source counts.
     fn gone(&self, live: &RebuildRecord, source: &dyn Source) -> Result<u64, RebuildError> {
         let mut there = 0;
         for range in &live.ranges {
             let Ok(plugin) = self.host.plugin(&range.plugin_digest) else { return Ok(0) };
-            there += source.count(&Matcher::new(&plugin.description().event_types), range.after, range.through)?;
+            let matcher = Matcher::new(&plugin.description().event_types);
+            let Some(count) = source.count(&matcher, range.after, range.through)? else { return Ok(0) };
+            there += count;
         }
         Ok(live.passed().saturating_sub(there))
     }

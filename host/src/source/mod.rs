@@ -4,29 +4,24 @@ pub mod event_file;
 pub mod file;
 pub mod log;
 mod moment;
+mod one_stream;
 pub mod postgres;
 mod sources;
 mod unit;
 
+pub use one_stream::OneStream;
 pub use sources::Sources;
 
 use crate::vocabulary::{EventBlock, Mark, Matcher, Position};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
+///
+/// Every history has an identity and an end, and is read in order from a position on. What only some can tell besides has an
+/// answer that says so: `None`, or [`Lookup::CannotLook`], by which nothing is asserted of the events. Whoever asks does without.
 pub trait Source: Send + Sync {
     /// Tells this history from any other, wherever it is read from: a checkpoint holds for one history only.
     fn identity(&self) -> &str;
-
-    /// Whether `identity`, as a record has it, is that of this history.
-    fn recognises(&self, identity: &str) -> Recognised;
-
-    /// Which event stands at exactly this position now, of whatever type; `None` where none does. An event that the history
-    /// still holds and does not give to readers any more (an archived one) stands there all the same.
-    ///
-    /// # Errors
-    /// [`SourceError`], transient where another try may succeed.
-    fn at(&self, position: Position) -> Result<Option<Mark>, SourceError>;
 
     /// Nothing above this position may be read yet; everything up to it is settled for good.
     ///
@@ -34,7 +29,38 @@ pub trait Source: Send + Sync {
     /// [`SourceError`], transient where another try may succeed.
     fn ceiling(&self) -> Result<Position, SourceError>;
 
-    /// Up to where the history is settled at this moment, without waiting for anything: what a follower may read.
+    /// Reads the matching events with `after < position <= through`, in order.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError>;
+
+    /// Whether `identity`, as a record has it, is that of this history; by default where they are the same text.
+    fn recognises(&self, identity: &str) -> Recognised {
+        match identity == self.identity() {
+            true => Recognised::Same,
+            false => Recognised::Other("its identity is another one".to_owned()),
+        }
+    }
+
+    /// Which event stands at exactly this position now, of whatever type; `None` where none does. An event that the history
+    /// still holds and does not give to readers any more (an archived one) stands there all the same. By default what a reader
+    /// gives.
+    ///
+    /// # Errors
+    /// [`SourceError`], transient where another try may succeed.
+    fn at(&self, position: Position) -> Result<Option<Mark>, SourceError> {
+        let mut reader = self.read(&Matcher::All, position.before(), position)?;
+        while let Some(block) = reader.next()? {
+            if let Some(event) = block.events().find(|event| event.position == position) {
+                return Ok(event.mark());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Up to where the history is settled at this moment, without waiting for anything: what a follower may read. By default
+    /// the ceiling.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
@@ -42,12 +68,13 @@ pub trait Source: Send + Sync {
         self.ceiling()
     }
 
-    /// Returns when there may be more to read, after `timeout` at the latest.
+    /// Returns when there may be more to read, after `timeout` at the latest; by default then.
     fn wait(&self, timeout: Duration) {
         std::thread::sleep(timeout);
     }
 
-    /// Refuses a history of which a follower might miss an event: one whose numbers may be given out again below its end.
+    /// Refuses a history of which a follower might miss an event: one whose numbers may be given out again below its end. By
+    /// default none is.
     ///
     /// # Errors
     /// [`SourceError`], permanent, with what to do.
@@ -55,45 +82,49 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// How many events with `after < position <= through` match.
+    /// How many events with `after < position <= through` match; `None`, the default, where that is not known without reading
+    /// them all.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError>;
-
-    /// How many records with `after < position <= through` are no events of the history any more, by why: archived ones and the
-    /// like, of any type.
-    ///
-    /// # Errors
-    /// [`SourceError`], transient where another try may succeed.
-    fn left_out(&self, _after: Position, _through: Position) -> Result<BTreeMap<String, u64>, SourceError> {
-        Ok(BTreeMap::new())
+    fn count(&self, _matcher: &Matcher, _after: Position, _through: Position) -> Result<Option<u64>, SourceError> {
+        Ok(None)
     }
 
-    /// Reads the matching events with `after < position <= through`, in order.
+    /// How many records with `after < position <= through` are no events of the history any more, by why: archived ones and the
+    /// like, of any type. `None`, the default, where that is not known.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError>;
+    fn left_out(&self, _after: Position, _through: Position) -> Result<Option<BTreeMap<String, u64>>, SourceError> {
+        Ok(None)
+    }
 
-    /// The greatest position up to which no event is later than `timestamp`, in milliseconds since 1970.
+    /// The greatest position up to which no event is later than `timestamp`, in milliseconds since 1970; `None`, the default,
+    /// where events are not found by their time.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn until(&self, timestamp: i64) -> Result<Position, SourceError>;
+    fn until(&self, _timestamp: i64) -> Result<Option<Position>, SourceError> {
+        Ok(None)
+    }
 
     /// The position behind which, up to `through`, there are `events` matching events; [`Position::START`] where there are
-    /// no more.
+    /// no more. `None`, the default, where the history is not read backwards.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError>;
+    fn back(&self, _matcher: &Matcher, _through: Position, _events: u64) -> Result<Option<Position>, SourceError> {
+        Ok(None)
+    }
 
-    /// The position of the event with this id, and of the last event before it; `None` where there is no such event.
+    /// Where the event with this id stands, and the last event before it. By default events are not found by their id.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn locate(&self, id: &str) -> Result<Option<Located>, SourceError>;
+    fn locate(&self, _id: &str) -> Result<Lookup, SourceError> {
+        Ok(Lookup::CannotLook)
+    }
 }
 
 /// What a history says of the identity that a record has.
@@ -108,6 +139,27 @@ pub enum Recognised {
     Changed(String),
     /// It is another history; why.
     Other(String),
+}
+
+/// What a history says of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its event is here.
+    Found(Located),
+    /// No event has it.
+    NotThere,
+    /// This history does not find events by their id: nothing is known of it.
+    CannotLook,
+}
+
+impl Lookup {
+    /// Where its event is known to stand.
+    pub fn found(self) -> Option<Located> {
+        match self {
+            Lookup::Found(located) => Some(located),
+            Lookup::NotThere | Lookup::CannotLook => None,
+        }
+    }
 }
 
 /// Where an event stands.

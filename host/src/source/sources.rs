@@ -19,6 +19,8 @@ pub struct Sources {
     files: FileSources,
     /// The folder of `unspool.toml`.
     settings: PathBuf,
+    /// What the host was given.
+    given: HashMap<String, Arc<dyn Source>>,
     /// Databases that have been opened, with what described them. What is known of the end of a history is worth keeping.
     postgres: Arc<Mutex<Databases>>,
 }
@@ -26,7 +28,13 @@ pub struct Sources {
 impl Sources {
     /// The embedded log or why it cannot be read, event files indexed in `files`, and what `unspool.toml` in the folder `settings` names.
     pub fn new(log: Result<EventLog, SourceError>, files: FileSources, settings: PathBuf) -> Sources {
-        Sources { log, files, settings, postgres: Arc::default() }
+        Sources { log, files, settings, given: HashMap::new(), postgres: Arc::default() }
+    }
+
+    /// These, and `source` under a name that no other history has: one that a program of its own reads.
+    pub fn with(mut self, name: &str, source: Arc<dyn Source>) -> Sources {
+        self.given.insert(name.to_owned(), source);
+        self
     }
 
     /// The history that `name` stands for.
@@ -53,8 +61,11 @@ impl Sources {
         }
     }
 
-    /// The history that the settings name so.
+    /// The history that was given under this name, or that the settings name so.
     fn named(&self, name: &str) -> Result<Arc<dyn Source>, SourceError> {
+        if let Some(source) = self.given.get(name) {
+            return Ok(source.clone());
+        }
         let settings = Settings::read(&self.settings).map_err(|e| SourceError::permanent(e.to_string()))?;
         let Some(table) = settings.sources.get(name) else {
             return Err(SourceError::permanent(format!(

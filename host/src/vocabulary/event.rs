@@ -1,6 +1,6 @@
 //! Events, one by one and in blocks.
 
-use super::Position;
+use super::{Mark, Position};
 use std::time::Duration;
 
 /// An event on its way into a log. `data` and `metadata` are canonical MessagePack (see [`super::canonical`]).
@@ -66,7 +66,31 @@ pub struct BlockEvent<'a> {
     pub unreadable: Option<&'a str>,
 }
 
+impl BlockEvent<'_> {
+    /// By what it is known again; `None` where it is no event. What could not be read may be corrected where it stands: its
+    /// content is not noted.
+    pub fn mark(&self) -> Option<Mark> {
+        let mark = Mark::of(self.frame, self.position)?;
+        Some(if self.unreadable.is_some() { Mark { content: String::new(), ..mark } } else { mark })
+    }
+}
+
 impl EventBlock {
+    /// Takes all events out; the memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.unreadable.clear();
+    }
+
+    /// Adds an event behind the others: the frame that shows it, where it stands, and why it cannot be read where it cannot.
+    pub fn push(&mut self, frame: &[u8], position: Position, unreadable: Option<&str>) {
+        self.unreadable.extend(unreadable.map(|why| (self.ends.len(), why.to_owned())));
+        self.bytes.extend_from_slice(frame);
+        self.ends.push((self.bytes.len() as u32, position));
+        self.through = position;
+    }
+
     /// The events, in order.
     pub fn events(&self) -> impl Iterator<Item = BlockEvent<'_>> {
         let (mut start, mut unreadable) = (0, self.unreadable.iter().peekable());

@@ -30,11 +30,12 @@ pub struct Progress {
     pub source: String,
     /// Matching events handled so far.
     pub events_processed: u64,
-    /// Matching events up to the target.
-    pub total_events: u64,
-    /// How much of `total_events` is handled, parked or discarded: 0 to 100, and 100 only once that is all there is.
-    pub percent_complete: f64,
-    /// At the present rate; absent while there is none, or it stands still.
+    /// Matching events up to the target; absent where the source does not count them.
+    pub total_events: Option<u64>,
+    /// How much of `total_events` is handled, parked or discarded: 0 to 100, and 100 only once that is all there is. Absent
+    /// where these are not counted.
+    pub percent_complete: Option<f64>,
+    /// At the present rate; absent while there is none, or it stands still, and where events are not counted.
     pub estimated_remaining_ms: Option<u64>,
     /// When the rebuild started, in milliseconds since 1970.
     pub started_at: i64,
@@ -116,7 +117,7 @@ pub struct Waiting {
 /// How far a follower is behind what is settled of its history; absent while it does not hear from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
-    /// Matching events that have not been handled yet.
+    /// Matching events that have not been handled yet; absent, too, while there may be some and the source does not count.
     pub events: Option<u64>,
     /// The age of the last event that was handled, in milliseconds; 0 where none is waiting.
     pub ms: Option<u64>,

@@ -110,6 +110,9 @@ fn count(event: &Event<'_>, tables: &mut Tables) -> Handled {
 }
 
 fn count_late(event: &Event<'_>, tables: &mut Tables) -> Handled {
+    if cfg!(feature = "closing") {
+        return tables.seen.remove(event.stream);
+    }
     if cfg!(feature = "neighbours") {
         let counted = tables.seen.get("s00")?.map_or(0, |row| row.count);
         tables.seen.entry(event.stream)?.count += counted;

@@ -93,9 +93,9 @@ pub struct ReceiptEvents {
     pub parked: u64,
     /// Set aside, and then forgotten.
     pub discarded: u64,
-    /// Counted, and not there any more when they were to be read.
-    pub missing: u64,
-    /// Of other types; null where the source is not at hand any more.
+    /// Counted, and not there any more when they were to be read; null where the source does not count.
+    pub missing: Option<u64>,
+    /// Of other types; null where the source does not count, or is not at hand any more.
     pub filtered: Option<u64>,
     /// Left out by the source, by why; null where it is not at hand any more.
     pub left_out: Option<BTreeMap<String, u64>>,

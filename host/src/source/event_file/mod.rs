@@ -276,7 +276,7 @@ enum Form {
 }
 
 /// How files begin that are often taken for event files, and what they are.
-const OTHER_FORMATS: [(&[u8], &str); 14] = [
+const OTHER_FORMATS: [(&[u8], &str); 16] = [
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
@@ -289,6 +289,9 @@ const OTHER_FORMATS: [(&[u8], &str); 14] = [
     (b"PAR1", "a Parquet file; export it as NDJSON"),
     (b"Obj\x01", "an Avro file; export it as NDJSON"),
     (b"SQLite format 3", "an SQLite database; export it as NDJSON"),
+    // Before UTF-16, whose byte order mark is the beginning of this one.
+    (b"\xff\xfe\0\0", "UTF-32 text; convert it to UTF-8"),
+    (b"\0\0\xfe\xff", "UTF-32 text; convert it to UTF-8"),
     (b"\xff\xfe", "UTF-16 text; convert it to UTF-8"),
     (b"\xfe\xff", "UTF-16 text; convert it to UTF-8"),
 ];
@@ -301,6 +304,9 @@ impl Form {
             (Some((_, format)), _) => Err(Reason::OtherFormat((*format).to_owned())),
             // A map, or an array of maps.
             (None, [0x80..=0x9f | 0xdc..=0xdf, ..]) => Ok(Form::MessagePack),
+            (None, [0, 0, 0, b'{' | b'[' | b'"', ..] | [b'{' | b'[', 0, 0, 0, ..]) => {
+                Err(Reason::OtherFormat("UTF-32 text; convert it to UTF-8".to_owned()))
+            }
             (None, [0, b'{' | b'[' | b'"', ..] | [b'{' | b'[', 0, ..]) => {
                 Err(Reason::OtherFormat("UTF-16 text; convert it to UTF-8".to_owned()))
             }

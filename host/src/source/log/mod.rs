@@ -22,7 +22,7 @@ mod window;
 
 pub use import::{ImportProgress, ImportSummary};
 
-use super::{Located, Reader, Recognised, Source, SourceError};
+use super::{Located, Lookup, Reader, Recognised, Source, SourceError};
 use crate::{
     disk::{self, Checked, DiskError, Layout},
     limits,
@@ -31,7 +31,7 @@ use crate::{
 use block::{Section, Summary};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::Serialize;
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// The layout above. A log of another one is refused.
 const LAYOUT: Layout = Layout { format: 1, create: create_tables, migrate: |_, _| Ok(false) };
@@ -70,7 +70,7 @@ pub struct LogStats {
     /// Bytes of the events, uncompressed.
     pub bytes: u64,
     /// How many events of each type.
-    pub event_types: std::collections::BTreeMap<String, u64>,
+    pub event_types: BTreeMap<String, u64>,
 }
 
 impl EventLog {
@@ -325,25 +325,29 @@ impl Source for EventLog {
         }
     }
 
-    fn until(&self, timestamp: i64) -> Result<Position, SourceError> {
-        read::until(self, timestamp)
+    fn until(&self, timestamp: i64) -> Result<Option<Position>, SourceError> {
+        read::until(self, timestamp).map(Some)
     }
 
-    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError> {
-        read::back(self, matcher, through, events)
+    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Option<Position>, SourceError> {
+        read::back(self, matcher, through, events).map(Some)
     }
 
-    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {
-        read::count(self, matcher, after, through)
+    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Option<u64>, SourceError> {
+        read::count(self, matcher, after, through).map(Some)
+    }
+
+    fn left_out(&self, _after: Position, _through: Position) -> Result<Option<BTreeMap<String, u64>>, SourceError> {
+        Ok(Some(BTreeMap::new()))
     }
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
         Ok(Box::new(read::LogReader::new(self.clone(), matcher, after, through)?))
     }
 
-    fn locate(&self, id: &str) -> Result<Option<Located>, SourceError> {
+    fn locate(&self, id: &str) -> Result<Lookup, SourceError> {
         let read = self.begin()?;
-        let Some(position) = Self::position(&read, id)? else { return Ok(None) };
+        let Some(position) = Self::position(&read, id)? else { return Ok(Lookup::NotThere) };
         let (first, summary) = self.block(&read, position)?;
         let mut before = None;
         for (kind, _) in &summary.kinds {
@@ -359,6 +363,6 @@ impl Source for EventLog {
                 None => 0,
             },
         };
-        Ok(Some(Located { position: Position::number(position), before: Position::number(before) }))
+        Ok(Lookup::Found(Located { position: Position::number(position), before: Position::number(before) }))
     }
 }

@@ -99,13 +99,13 @@ proptest! {
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(last, Position::number(through));
         let count = log.count(&matcher, Position::number(after), Position::number(through)).unwrap();
-        prop_assert_eq!(count, expected.len() as u64);
+        prop_assert_eq!(count, Some(expected.len() as u64));
         let ceiling = events.last().map_or(Position::START, |(position, _)| Position::number(*position));
         prop_assert_eq!(log.ceiling().unwrap(), ceiling);
         for (index, (position, _)) in events.iter().enumerate() {
             let before = index.checked_sub(1).map_or(0, |before| events[before].0);
             let located = Located { position: Position::number(*position), before: Position::number(before) };
-            prop_assert_eq!(log.locate(&format!("e{position}")).unwrap(), Some(located));
+            prop_assert_eq!(log.locate(&format!("e{position}")).unwrap(), Lookup::Found(located));
         }
     }
 }
@@ -255,7 +255,7 @@ fn the_ids_of_two_sources_are_two() {
             (event.id.as_str(), crate::vocabulary::to_json(&event.data).unwrap().to_string()),
             (id, data.to_owned())
         );
-        assert!(log.locate(id).unwrap().is_some());
+        assert!(log.locate(id).unwrap().found().is_some());
     }
     assert_eq!(log.check().unwrap(), Vec::<String>::new());
     let (log, done) = apart(&[&a, &b, &c, &b, &a]);

@@ -28,7 +28,7 @@ mod unique;
 
 use crate::{
     postgres::{describe, is_lost, is_transient},
-    source::{Located, Reader, Recognised, Source, SourceError},
+    source::{Located, Lookup, Reader, Recognised, Source, SourceError},
     vocabulary::{Mark, Matcher, Position},
 };
 use ceiling::{End, Settled};
@@ -189,13 +189,13 @@ impl Source for PostgresSource {
         }
     }
 
-    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<u64, SourceError> {
+    fn count(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Option<u64>, SourceError> {
         let within = self.layout.within(after, through) + &of_types(&self.layout, matcher);
         let rows = self.query(&format!("SELECT count(*) FROM {} WHERE {within}", self.layout.from))?;
-        Ok(rows.first().map_or(0, |row| row.number(0)))
+        Ok(Some(rows.first().map_or(0, |row| row.number(0))))
     }
 
-    fn left_out(&self, after: Position, through: Position) -> Result<BTreeMap<String, u64>, SourceError> {
+    fn left_out(&self, after: Position, through: Position) -> Result<Option<BTreeMap<String, u64>>, SourceError> {
         // They stand in no range: all that there are.
         let unnumbered = self.query(&self.layout.count_unnumbered())?;
         let mut counts = vec![("unnumbered", unnumbered.first().map_or(0, |row| row.number(0)))];
@@ -204,7 +204,8 @@ impl Source for PostgresSource {
             let count = |column: usize| rows.first().map_or(0, |row| row.number(column));
             counts.extend(self.layout.left_out.iter().enumerate().map(|(column, (why, _))| (*why, count(column))));
         }
-        Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect())
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        Ok(Some(counts.map(|(why, count)| (why.to_owned(), count)).collect()))
     }
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
@@ -221,15 +222,10 @@ impl Source for PostgresSource {
         })?))
     }
 
-    fn until(&self, timestamp: i64) -> Result<Position, SourceError> {
+    fn until(&self, timestamp: i64) -> Result<Option<Position>, SourceError> {
+        let Some(time) = &self.layout.time else { return Ok(None) };
         let ceiling = self.ceiling()?;
         let within = self.layout.within(Position::START, ceiling);
-        let Some(time) = &self.layout.time else {
-            return Err(SourceError::permanent(format!(
-                "{} has no column with the time of an event; name the end by an event's id or position",
-                self.settings.name
-            )));
-        };
         let behind = timestamp.saturating_add(1);
         let base = self.kinds.get(7).map(|kind| &kind.base);
         let later = match (base, self.layout.unit) {
@@ -243,18 +239,18 @@ impl Source for PostgresSource {
         };
         let first =
             self.place(&format!("{within} AND {later}"), &format!("ORDER BY {} LIMIT 1", self.layout.place()))?;
-        let Some(first) = first else { return Ok(ceiling) };
+        let Some(first) = first else { return Ok(Some(ceiling)) };
         let before = Position { minor: first.minor.saturating_sub(1), ..first };
-        Ok(self.last(&self.layout.within(Position::START, before))?.unwrap_or(Position::START))
+        Ok(Some(self.last(&self.layout.within(Position::START, before))?.unwrap_or(Position::START)))
     }
 
-    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError> {
+    fn back(&self, matcher: &Matcher, through: Position, events: u64) -> Result<Option<Position>, SourceError> {
         let within = self.layout.within(Position::START, through) + &of_types(&self.layout, matcher);
         let order = format!("ORDER BY {} OFFSET {events} LIMIT 1", self.layout.place_descending());
-        Ok(self.place(&within, &order)?.unwrap_or(Position::START))
+        Ok(Some(self.place(&within, &order)?.unwrap_or(Position::START)))
     }
 
-    fn locate(&self, id: &str) -> Result<Option<Located>, SourceError> {
+    fn locate(&self, id: &str) -> Result<Lookup, SourceError> {
         let id = escape_literal(id);
         let only: String =
             self.layout.ordered.iter().chain(&self.layout.only).map(|only| format!(" AND {only}")).collect();
@@ -264,17 +260,17 @@ impl Source for PostgresSource {
                 match self.query(&format!("SELECT {id}::{name}")) {
                     Ok(_) => format!("{} = {id}::{name}{only}", self.layout.id),
                     Err(e) if e.transient => return Err(e),
-                    Err(_) => return Ok(None),
+                    Err(_) => return Ok(Lookup::NotThere),
                 }
             }
             _ => format!("({})::text = {id}{only}", self.layout.id),
         };
         let Some(position) = self.place(&named, &format!("ORDER BY {} LIMIT 1", self.layout.place()))? else {
-            return Ok(None);
+            return Ok(Lookup::NotThere);
         };
         let below = Position { minor: position.minor.saturating_sub(1), ..position };
         let before = self.last(&self.layout.within(Position::START, below))?.unwrap_or(Position::START);
-        Ok(Some(Located { position, before }))
+        Ok(Lookup::Found(Located { position, before }))
     }
 
     fn wait(&self, timeout: Duration) {

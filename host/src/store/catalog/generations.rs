@@ -28,7 +28,7 @@ pub struct AttemptStart {
     /// See [`RebuildRecord::target`].
     pub target: Position,
     /// See [`RebuildRecord::total_events`].
-    pub total_events: u64,
+    pub total_events: Option<u64>,
     /// See [`RebuildRecord::chunk_size`].
     pub chunk_size: u32,
     /// See [`RebuildSpec::options`].
@@ -163,7 +163,7 @@ pub(in crate::store) fn new_record(
         state_version: owner.description.version,
         tables: owner.description.tables.iter().map(|table| table.name.clone()).collect(),
         target: spec.after,
-        total_events: 0,
+        total_events: Some(0),
         chunk_size: spec.options.chunk_size_of(&owner.description),
         caught_up: false,
         parked: 0,

@@ -62,8 +62,8 @@ pub struct RebuildRecord {
     pub tables: Vec<String>,
     /// Where this attempt ends: where it was told to, or at the source's ceiling when the attempt began.
     pub target: Position,
-    /// Matching events from its beginning to `target`.
-    pub total_events: u64,
+    /// Matching events from its beginning to `target`; absent where its source does not count them.
+    pub total_events: Option<u64>,
     /// Events per chunk.
     pub chunk_size: u32,
     /// Whether it has reached the end of its history once, and readers have been given it.

@@ -78,14 +78,30 @@ fn the_rows_of_one_stream_are_replaced_as_a_whole() {
     let orders = &*ORDERS_BUILT;
     let data = orders.data.copy();
     data.ok(["rebuild", "order-summary"]);
+    let generations = |data: &Data| data.list(["model", "generations", "order-summary"]).len();
+    let kept = generations(&data);
     let stream = orders.events[0]["stream"].as_str().unwrap();
-    for at in
-        ["record.after", "commit.rows-written", "commit.written", "commit.after", "stream.replaced", "record.written:2"]
-    {
+    // First of the generation in which it is built by itself, then of what readers see.
+    for at in [
+        "create-generation.after",
+        "record.after",
+        "commit.rows-written",
+        "commit.written",
+        "commit.after",
+        "record.written:2",
+        "drop.after",
+        "record.after:3",
+        "commit.rows-written:2",
+        "commit.written:2",
+        "commit.after:2",
+        "stream.replaced",
+        "record.written:4",
+    ] {
         let data = data.copy();
         kill(&data, at, ["rebuild", "order-summary", "--stream", stream]);
         assert_eq!(data.rows("order-summary/orders"), orders.all, "{at}");
         data.ok(["rebuild", "order-summary", "--stream", stream]);
+        assert_eq!(generations(&data), kept, "{at}");
         sealed(&data, "order-summary", &orders.digest);
     }
 }

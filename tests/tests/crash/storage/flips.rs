@@ -92,10 +92,10 @@ struct Told {
     stats: serde_json::Value,
     blocks: Vec<u8>,
     shown: Vec<Option<(u64, Event)>>,
-    count: u64,
-    until: Position,
-    back: Position,
-    located: Option<unspool::source::Located>,
+    count: Option<u64>,
+    until: Option<Position>,
+    back: Option<Position>,
+    located: unspool::source::Lookup,
 }
 
 fn ask(log: &EventLog, ids: &[String]) -> Result<Told, unspool::source::SourceError> {

@@ -210,7 +210,13 @@ fn options() -> RebuildOptions {
 }
 
 fn attempt() -> AttemptStart {
-    AttemptStart { target: Position::number(10), total_events: 10, chunk_size: 1, options: options(), known: None }
+    AttemptStart {
+        target: Position::number(10),
+        total_events: Some(10),
+        chunk_size: 1,
+        options: options(),
+        known: None,
+    }
 }
 
 /// What an attempt that began with `record` hands over at `position`.

@@ -62,7 +62,7 @@ fn the_event_at_a_place_is_known_again_in_every_store() {
         let source = PostgresSource::inline("it", text.strip_prefix("postgres:").unwrap()).unwrap();
         let at = |position: Position| source.at(position).unwrap_or_else(|e| panic!("{name}: {}", e.message));
         let events = events_of(&source, &Matcher::All).unwrap();
-        let stands = |id: &str| source.locate(id).unwrap().unwrap_or_else(|| panic!("{name}: {id}")).position;
+        let stands = |id: &str| source.locate(id).unwrap().found().unwrap_or_else(|| panic!("{name}: {id}")).position;
         let marks: Vec<Mark> = events.iter().map(|event| at(stands(&event.id)).unwrap()).collect();
         for (event, mark) in events.iter().zip(&marks) {
             assert_eq!((mark.position.minor, &mark.id), (event.position, &event.id), "{name}");

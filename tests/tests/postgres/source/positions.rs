@@ -38,7 +38,7 @@ fn rows_without_a_position_are_left_out_and_counted() {
     let left_out = || json!(outbox.left_out(Position::START, outbox.ceiling().unwrap()).unwrap());
     assert_eq!(left_out(), json!({ "unnumbered": 3 }));
     let id = database.client().query_one("SELECT id::text FROM events WHERE type = 'A'", &[]).unwrap();
-    assert!(outbox.locate(id.get(0)).unwrap().is_none(), "an event without a position ends no range");
+    assert!(outbox.locate(id.get(0)).unwrap().found().is_none(), "an event without a position ends no range");
 
     let data = Data::new(super::BINARY);
     data.install(&plugin("process-map"));

@@ -49,7 +49,7 @@ fn types_and_streams_of_every_type_are_compared_as_text() {
         let seen = events_of(&source, &matcher).unwrap_or_else(|e| panic!("{kind}: {e}"));
         let all = seen.iter().map(|event| (event.kind.as_str(), event.stream.as_str())).collect::<Vec<_>>();
         assert_eq!(all, [("Fine", value.trim_matches('\'')); 2], "{kind}");
-        assert_eq!(source.locate(&seen[1].id).unwrap().unwrap().position, Position::number(3));
+        assert_eq!(source.locate(&seen[1].id).unwrap().found().unwrap().position, Position::number(3));
     }
 }
 
@@ -164,8 +164,8 @@ fn times_come_from_columns_of_every_kind() {
         let source = source(&database, "generic", &options).unwrap_or_else(|e| panic!("{kind} {value}: {e}"));
         let event = only(events_of(&source, &Matcher::All).unwrap_or_else(|e| panic!("{kind} {value}: {e}")));
         assert_eq!(event.timestamp, time, "{kind} {value}");
-        assert_eq!(source.until(time).unwrap(), Position::number(1), "{kind} {value}");
-        assert_eq!(source.until(time - 1).unwrap(), Position::START, "{kind} {value}");
+        assert_eq!(source.until(time).unwrap(), Some(Position::number(1)), "{kind} {value}");
+        assert_eq!(source.until(time - 1).unwrap(), Some(Position::START), "{kind} {value}");
     }
 }
 
@@ -258,8 +258,8 @@ fn positions_from_0_are_shifted_on_demand() {
     let positions = |events: Vec<Seen>| events.iter().map(|event| event.position).collect::<Vec<_>>();
     let shifted = source(&database, "generic", &format!("{OPTIONS}&shift=1")).unwrap();
     let seen = events_of(&shifted, &Matcher::All).unwrap();
-    assert_eq!(shifted.locate(&seen[2].id).unwrap().unwrap().position, Position::number(3));
-    assert_eq!(shifted.back(&Matcher::All, Position::number(5), 2).unwrap(), Position::number(3));
+    assert_eq!(shifted.locate(&seen[2].id).unwrap().found().unwrap().position, Position::number(3));
+    assert_eq!(shifted.back(&Matcher::All, Position::number(5), 2).unwrap(), Some(Position::number(3)));
     assert_eq!(positions(seen), [1, 2, 3, 4, 5]);
     // As a query counts them.
     let query = "table = 'events'\nquery = 'SELECT position + 1 AS position, id, stream, type, data, at FROM events;'\ntime = 'at'";
