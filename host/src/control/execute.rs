@@ -5,7 +5,7 @@ use crate::{
     rebuild::{After, RebuildError},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
-    vocabulary::{Progress, Status, to_json},
+    vocabulary::{Progress, Status, to_json, work},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,12 +17,25 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 type Answer = Result<Value, ControlError>;
 
 impl Host {
-    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller.
+    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller; what takes long
+    /// says there how far it is, as `{"progress": ...}` (see [`Work`](crate::vocabulary::Work)).
     ///
     /// # Errors
     /// With the exit code of the command.
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
+        if !request.tells_how_far() {
+            return self.carry_out(request, sink);
+        }
+        // It gives no rows of its own.
+        let work = || self.carry_out(request, &mut |_| true);
+        let done = work::watched(WATCH_INTERVAL, work, &mut |work| {
+            sink(json!({ "progress": work }));
+        });
+        done.map_err(|e| ControlError::failed(format!("a thread for the request does not start: {e}")))?
+    }
+
+    fn carry_out(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         match request {
             Request::EventsImport(import) => self.import(import, sink),
             Request::EventsStats => value(self.log()?.stats()?),

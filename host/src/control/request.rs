@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Everything that can be asked of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
-#[allow(missing_docs)] // each is the command of the same name; `cli/args.rs` documents its arguments
+#[allow(missing_docs)] // each is the command of the same name; `cli/args` documents its arguments
 pub enum Request {
     EventsImport(Import),
     EventsStats,
@@ -73,6 +73,25 @@ impl Request {
             | Request::EventsImport(Import { skip_bad_lines: Some(_), .. })
             // What it watches has ended with its host.
             | Request::Watch { .. }
+        )
+    }
+
+    /// Whether it gives no rows, and says meanwhile how far it is.
+    pub(super) fn tells_how_far(&self) -> bool {
+        matches!(
+            self,
+            Request::PluginTry { .. }
+                | Request::PluginVerify { .. }
+                | Request::Rebuild(_)
+                | Request::Plan(_)
+                | Request::RebuildStream { .. }
+                | Request::ModelDigest { .. }
+                | Request::ModelVerify { .. }
+                | Request::ModelAsOf { .. }
+                | Request::DeadLettersRetry { .. }
+                | Request::DeadLettersDiscard { .. }
+                | Request::StoreBackup { .. }
+                | Request::StoreCheck
         )
     }
 

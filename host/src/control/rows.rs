@@ -33,7 +33,8 @@ impl Host {
         Ok(Value::Null)
     }
 
-    /// Gives each table as `{"table","generation","columns"}`, then its rows. Columns are found in all rows of the table
+    /// Gives each table as `{"table","generation","columns","all"}`, then its rows; `all` is how many rows all tables have, where
+    /// that is known. Columns are found in all rows of the table
     /// before the first is given; without `columns` there are none. The answer says how many rows there were.
     pub(super) fn model_export(
         &self,
@@ -51,12 +52,14 @@ impl Host {
         // One snapshot for all tables and both passes. What is in the store afterwards was in it then: a generation that
         // was dropped in between would look empty.
         let rows = self.store().rows(&generation)?;
-        self.store().rebuild(name, generation.number)?;
+        let record = self.store().rebuild(name, generation.number)?;
+        let all = record.sealed.filter(|_| tables.len() == generation.tables.len()).map(|sealed| sealed.rows);
         let mut count: u64 = 0;
         for index in tables {
             let table = Table { generation: &generation, rows: &rows, index };
             let columns = if columns { value(table.survey()?.columns())? } else { json!([]) };
-            let head = json!({ "table": table.name(), "generation": generation.number, "columns": columns });
+            let head =
+                json!({ "table": table.name(), "generation": generation.number, "columns": columns, "all": all });
             let goes_on = sink(head)
                 && table.each("", usize::MAX, &mut |key, document| {
                     count += 1;

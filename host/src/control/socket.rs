@@ -243,7 +243,8 @@ impl Client {
             match self.line() {
                 Ok(Some(Line::Beat)) => {}
                 Ok(Some(Line::Row(row))) => {
-                    given = true;
+                    // How far it is says nothing that would be said twice.
+                    given |= row.get("progress").is_none();
                     if !sink(row) {
                         return Ok(Value::Null);
                     }

@@ -6,7 +6,7 @@ use crate::{
     plugin::{CallError, Outcome, Plugin, ReadRows, RowWrite},
     source::{Source, SourceError},
     store::{Commit, RebuildRecord, RowChange, Store, StoreError, merged},
-    vocabulary::{BlockEvent, EventFailure, FailureKind, Matcher, Position, now_ms},
+    vocabulary::{BlockEvent, EventFailure, FailureKind, Matcher, Position, now_ms, work},
 };
 use bytes::Bytes;
 use std::{
@@ -61,6 +61,7 @@ pub fn replay_stream(
     parts: &[Part],
     replayed: &mut Replayed,
 ) -> Result<(), EventFailure> {
+    work::begin(format!("replaying {stream}"), "events read", None);
     let rows = Rows::default();
     let mut from = after;
     let mut done = Ok(());
@@ -93,6 +94,7 @@ fn replay_part(
     };
     let mut reader = source.read(&matcher, after, through).map_err(unreadable)?;
     while let Some(block) = reader.next().map_err(unreadable)? {
+        work::advance(block.ends.len() as u64);
         for BlockEvent { frame, position, unreadable } in block.events() {
             if unspool_frame::Event::stream_of(frame) == Some(stream.as_bytes()) {
                 if let Some(why) = unreadable {

@@ -15,7 +15,7 @@ use crate::{
     plugin::Plugin,
     source::Source,
     store::{DataDir, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Store, StoreError},
-    vocabulary::{Matcher, Partitioning, Position, Status, now_ms},
+    vocabulary::{Matcher, Partitioning, Position, Status, now_ms, work},
 };
 use serde::Serialize;
 use std::{
@@ -256,6 +256,7 @@ impl<'a> Bench<'a> {
         let matcher = Matcher::new(&description.event_types);
         let events = self.source.count(&matcher, Position::START, to)?;
         let middle = self.source.back(&matcher, to, events.div_ceil(2))?;
+        work::begin(format!("building {name}"), "events", Some(events));
         let spec = RebuildSpec {
             source: self.source_name.clone(),
             source_identity: self.source.identity().to_owned(),

@@ -7,7 +7,7 @@ use super::{
     journal::{Journaled, newer_rows},
     packed::Packing,
 };
-use crate::vocabulary::Canonical;
+use crate::vocabulary::{Canonical, work};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::borrow::Cow;
@@ -165,6 +165,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
     pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
+        let sealed = self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.sealed);
+        work::begin("reading rows for their digest", "rows", sealed.map(|sealed| sealed.rows));
         self.rows(generation)?.digest(generation)
     }
 }
@@ -222,6 +224,7 @@ impl RowSnapshot {
                 part(key.as_bytes());
                 part(canonical);
                 count += 1;
+                work::advance(1);
                 Ok(())
             })?;
         }

@@ -9,6 +9,7 @@ mod position;
 mod progress;
 mod projection;
 mod visible;
+pub mod work;
 
 pub use checkpoint::{Checkpoint, Mark, Seen, Status};
 pub use document::{
@@ -22,6 +23,7 @@ pub use progress::{Lag, LiveGeneration, Progress, StageReport, Waiting, percent}
 pub use projection::{InvalidDescription, Matcher, validate};
 pub use unspool_frame::{Complexity, Description, Partitioning};
 pub use visible::{visible, visible_in_json};
+pub use work::Work;
 
 /// The time, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
