@@ -36,6 +36,7 @@ use super::{
     front::{self, FRONT, Front, HEADER, Look, REDB_MAGIC, VERSION, is_clean, is_unborn_plain, read_front},
     geometry::{GROUP, PAGE, inner_len, outer_len, place, runs, sum, sums_place},
 };
+use crate::vocabulary::work;
 use redb::{BackendError, StorageBackend};
 use std::{
     collections::HashMap,
@@ -288,7 +289,11 @@ impl Pages {
             }
         }
         let (mut space, mut found) = (Vec::new(), 0);
-        for run in runs(1..self.pages()?) {
+        let pages = self.pages()?;
+        let file = self.name.file_name().unwrap_or_default();
+        work::begin(format!("checking {}", file.display()), "pages", Some(pages));
+        for run in runs(1..pages) {
+            work::reach(run.start);
             // For one group at a time: others read and write meanwhile, and the file may have become shorter.
             let mut state = self.lock();
             let run = run.start..run.end.min(self.pages()?);

@@ -7,7 +7,7 @@ use super::{
     event_file::{EventFile, FileOptions},
     log::EventLog,
 };
-use crate::{crash, disk::DiskError};
+use crate::{crash, disk::DiskError, vocabulary::work};
 use std::{
     collections::HashMap,
     fs, io,
@@ -176,7 +176,9 @@ impl FileSources {
             fs::remove_file(&draft).map_err(refuse)?;
         }
         let mut file = EventFile::open(path)?.with(options.clone());
-        let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
+        work::begin(format!("indexing {}", path.display()), "bytes", file.bytes_total());
+        let imported =
+            open(&draft).and_then(|log| log.import(&mut file, &mut |progress| work::reach(progress.bytes_read)));
         if let Err(e) = imported {
             drop(fs::remove_file(&draft));
             return Err(e);

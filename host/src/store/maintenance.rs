@@ -19,7 +19,7 @@ use super::{
 use crate::{
     crash,
     disk::{self, Checked, DiskError},
-    vocabulary::{Scan, Status, check_document},
+    vocabulary::{Scan, Status, check_document, work},
 };
 use redb::{
     Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value,
@@ -193,6 +193,11 @@ fn check_generation(
     report: &mut CheckReport,
 ) -> Result<(), StoreError> {
     report.generations += 1;
+    work::begin(
+        format!("checking {}", record.checkpoint_id()),
+        "rows",
+        record.sealed.as_ref().map(|sealed| sealed.rows),
+    );
     let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
     let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
     let mut after = record.spec.after;
@@ -219,6 +224,7 @@ fn check_generation(
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             report.rows += page.len() as u64;
+            work::advance(page.len() as u64);
             for (key, document) in &page {
                 if let Err(e) = check_document(document) {
                     readable = false;
@@ -237,6 +243,7 @@ fn check_generation(
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
     if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
+        work::begin(format!("checking the digest of {id}"), "rows", Some(sealed.rows));
         let found = digest(rows, generation)?;
         if found != *sealed {
             report
@@ -261,6 +268,7 @@ pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
     if !intact {
         return Err(StoreError::damaged("its pages do not fit together"));
     }
+    work::begin("compacting", "", None);
     db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
 }
 
@@ -300,8 +308,11 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     table: TableDefinition<'_, K, V>,
 ) -> Result<(), StoreError> {
     let mut to = write.open_table(table)?;
-    for entry in read.open_table(table)?.iter()? {
+    let from = read.open_table(table)?;
+    work::begin(format!("copying {}", table.name()), "entries", Some(from.len()?));
+    for entry in from.iter()? {
         let (key, value) = entry?;
+        work::advance(1);
         to.insert(key.value(), value.value())?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::{
     catalog::{RebuildRecord, RowDigest},
     error::StoreError,
 };
-use crate::vocabulary::{Canonical, ReadRows};
+use crate::vocabulary::{Canonical, ReadRows, work};
 use std::sync::Arc;
 
 /// Bytes that a digest takes up at once.
@@ -69,6 +69,7 @@ pub(super) fn digest(rows: &RowSnapshot, generation: &Generation) -> Result<RowD
             part(key.as_bytes());
             part(canonical);
             count += 1;
+            work::advance(1);
             Ok(())
         })?;
     }

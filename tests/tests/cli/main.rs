@@ -7,3 +7,4 @@ mod golden;
 mod layering;
 mod refusals;
 mod status;
+mod terminal;

@@ -10,6 +10,7 @@ use crate::{
         error::StoreError,
         rows::{Generation, RowSnapshot, digest},
     },
+    vocabulary::work,
 };
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, TableHandle};
@@ -67,6 +68,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
     pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
+        let sealed = self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.sealed);
+        work::begin("reading rows for their digest", "rows", sealed.map(|sealed| sealed.rows));
         digest(&self.rows(generation)?, generation)
     }
 
