@@ -207,3 +207,30 @@ fn terminal_width(wide: bool) -> Option<usize> {
     }
     rustix::termios::tcgetwinsize(stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_rebuild_whose_events_are_not_counted_has_no_end() {
+        let shown = |row: Value| {
+            let values = Values { wide: false, now: 0 };
+            ["DONE", "EVENTS", "LEFT"].map(|title| {
+                let shown = REBUILDS.iter().find(|shown| shown.title == title).unwrap();
+                (shown.cell)(&row, values).painted(false)
+            })
+        };
+        let counted = json!({
+            "status": "running", "percentComplete": 50.99, "eventsProcessed": 2_000, "totalEvents": 4_000,
+            "estimatedRemainingMs": 4_000,
+        });
+        assert_eq!(shown(counted), ["50 %", "2,000 of 4,000", "4.0 s"]);
+        let not_counted = json!({
+            "status": "running", "percentComplete": null, "eventsProcessed": 2_000, "totalEvents": null,
+            "estimatedRemainingMs": null,
+        });
+        assert_eq!(shown(not_counted), [ABSENT, "2,000", ABSENT]);
+    }
+}

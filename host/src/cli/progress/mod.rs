@@ -195,6 +195,22 @@ impl Write for LogWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocabulary::StageReport;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_counted_has_no_end() {
+        let progress = |total: Option<u64>, left: Option<u64>| {
+            serde_json::from_value::<Progress>(json!({
+                "projectionName": "orders", "status": "running", "checkpointId": "orders/1", "eventsProcessed": 2_000,
+                "totalEvents": total, "estimatedRemainingMs": left, "startedAt": 0, "eventsPerSecond": 500.0, "position": 2_000,
+                "retries": 0, "parked": 0, "allowParked": false, "stalled": false, "stages": StageReport::default(),
+            }))
+            .unwrap()
+        };
+        assert_eq!(notes(&progress(Some(4_000), Some(4_000)))[0], "2,000 of 4,000 events, 500 events/s, 4.0 s left");
+        assert_eq!(notes(&progress(None, None))[0], "2,000 events, not counted before, 500 events/s");
+    }
 
     #[test]
     fn a_step_says_how_much_how_fast_and_how_long() {
