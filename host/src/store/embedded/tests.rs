@@ -36,7 +36,8 @@ impl Built {
             chunk_size: None,
             partitioning: Partitioning::default(),
         };
-        store.install(&description, "digest", b"component", "install", 0).unwrap();
+        let digest = blake3::hash(b"component").to_hex();
+        store.install(&description, &digest, b"component", "install", 0).unwrap();
         let spec = RebuildSpec {
             source: "log".to_owned(),
             source_identity: "identity".to_owned(),
@@ -113,7 +114,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let document = prop::collection::vec(any::<u8>(), 1..60).prop_map(|bytes| Bytes::from([&[0xc4], &*bytes].concat()));
+    let document = prop::collection::vec(any::<u8>(), 1..60)
+        .prop_map(|bytes| Bytes::from([&[0xc4, bytes.len() as u8], &*bytes].concat()));
     let changes = || prop::collection::vec(("[ab]{0,2}", prop::option::weighted(0.6, document.clone())), 0..6);
     prop_oneof![
         5 => changes().prop_map(Step::Commit),
