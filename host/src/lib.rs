@@ -10,7 +10,7 @@
 //! | [`pipeline`] | source to reader to handlers to committer: the only place that knows a source, a plugin and a store |
 //! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
 //! | [`export`] | rows as files for other engines: NDJSON, CSV, Parquet |
-//! | [`disk`], [`postgres`](mod@postgres) | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
+//! | [`disk`], `postgres` | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
@@ -20,16 +20,15 @@
 
 pub mod cli;
 pub mod control;
-pub mod crash;
-pub mod disk;
-pub mod export;
-pub mod limits;
 pub mod pipeline;
-pub mod plugin;
-pub mod postgres;
-pub mod private;
 pub mod rebuild;
-pub mod settings;
-pub mod source;
-pub mod store;
-pub mod vocabulary;
+
+pub use unspool_disk as disk;
+pub use unspool_export as export;
+pub use unspool_plugin as plugin;
+#[cfg(feature = "postgres")]
+pub use unspool_postgres as postgres;
+pub use unspool_source as source;
+pub use unspool_store as store;
+pub use unspool_vocabulary as vocabulary;
+pub use unspool_vocabulary::{crash, limits, private, settings};

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 use unspool::plugin::{BuildOptions, build};
 
@@ -17,15 +17,32 @@ pub fn plugin(name: &str) -> PathBuf {
     plugin_with(name, &[])
 }
 
+/// The components that have been built, by their files' names.
+static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+
+/// Nothing else is built in this process until what this returns is dropped. Two builds of one package with other features, in
+/// one target directory, get each other's component.
+pub fn building() -> MutexGuard<'static, ()> {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    // What could not be built for one test says why to each of the others.
+    BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn built() -> MutexGuard<'static, HashMap<String, PathBuf>> {
+    BUILT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The component of the plugin `name`, built with `features`. Test processes that want the same one at the same time
 /// wait for each other at cargo's lock, and write the same bytes.
 pub fn plugin_with(name: &str, features: &[&str]) -> PathBuf {
-    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let file = [&[name], features].concat().join("-") + ".wasm";
-    // What could not be built for one test says why to each of the others.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(path) = built.get(&file) {
-        return path.clone();
+    let known = || built().get(&file).cloned();
+    if let Some(path) = known() {
+        return path;
+    }
+    let _alone = building();
+    if let Some(path) = known() {
+        return path;
     }
     let target = target_dir();
     let options = BuildOptions {
@@ -38,11 +55,11 @@ pub fn plugin_with(name: &str, features: &[&str]) -> PathBuf {
     let draft = target.join(format!("{file}.{}", std::process::id()));
     std::fs::write(&draft, component).expect("a component");
     std::fs::rename(draft, &path).expect("a component");
-    built.insert(file, path.clone());
+    built().insert(file, path.clone());
     path
 }
 
-/// Where plugins are built: a target directory beside the one of this build: cargo holds a lock on that while it runs tests.
+/// Where plugins are built, beside the target directory of this build: cargo holds a lock on that while it runs tests.
 pub fn target_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("this program");
     let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());

@@ -167,7 +167,7 @@ impl Layers {
     }
 }
 
-impl NewerRows for Arc<Overlay> {
+impl NewerRows for Overlay {
     /// Looks for all keys under one lock.
     fn known(&self, table: usize, keys: &[&str]) -> Vec<Known> {
         let layers = self.lock();
@@ -279,3 +279,6 @@ impl ReadRows for ChunkRows {
         Ok(page)
     }
 }
+
+#[cfg(test)]
+mod tests;

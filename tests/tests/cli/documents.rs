@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use unspool_tests::{
     console::{Page, Scene},
     history,
-    plugins::{plugin, plugin_with, source, target_dir},
+    plugins::{building, plugin, plugin_with, source, target_dir},
     postgres::shared,
     stores::{Preset, fill},
 };
@@ -74,6 +74,7 @@ fn the_readme_shows_what_is_printed() {
     std::fs::copy(plugin("faulty"), scene.folder().join("faulty.wasm")).unwrap();
     std::fs::copy(plugin_with("faulty", &["fixed"]), scene.folder().join("fixed.wasm")).unwrap();
     payments(&scene);
+    let _alone = building();
     scene.play(&root().join(RUN[0]));
 }
 
@@ -106,6 +107,7 @@ fn the_page_about_files_shows_what_is_printed() {
 fn the_page_about_operating_shows_what_is_printed() {
     let scene = after_the_demo();
     scene.file("day.ndjson", DAY);
+    let _alone = building();
     scene.play(&root().join(RUN[2]));
 }
 
@@ -148,6 +150,7 @@ fn the_page_about_plugins_shows_what_is_printed() {
         )
     });
     scene.file("sample.ndjson", events.join("\n"));
+    let _alone = building();
     scene.play(&root().join(RUN[4]));
 }
 

@@ -7,7 +7,7 @@ use unspool_tests::{
     console::{Page, Scene},
     data::Data,
     history,
-    plugins::{plugin, plugin_with, source, target_dir},
+    plugins::{building, plugin, plugin_with, source, target_dir},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
@@ -33,6 +33,8 @@ fn play(page: &str) {
     scene.file("orders.ndjson", history::orders(2_000, 42));
     scene.file("fine.ndjson", history::mixed(200, &[(150, "Late")]));
     scene.file("bad.ndjson", history::mixed(200, &[(50, "Error"), (120, "Panic")]));
+    // One page builds a plugin.
+    let _alone = (page == "plugins.md").then(building);
     scene.play(&golden().join(page));
 }
 

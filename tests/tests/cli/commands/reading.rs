@@ -104,7 +104,8 @@ fn they_show_what_a_killed_host_left_without_recovering_it() {
     let (data, event) = data();
     let rebuild = data.start(["rebuild", "order-summary", "--chunk-size", "20", "--rate-limit", "1000"]);
     data.wait_for_host();
-    let seen = data.wait_for("order-summary", |status| status["eventsProcessed"].as_u64() >= Some(400));
+    let reached = |status: &Value| status["generation"] == 2 && status["eventsProcessed"].as_u64() >= Some(400);
+    let seen = data.wait_for("order-summary", reached);
     rebuild.kill();
     let before = everything(&data.path());
     for command in commands(&event) {

@@ -1,0 +1,268 @@
+//! The engine: one per host.
+
+use super::cache::{Compiled, CompiledCache};
+use super::call::{Call, Plugin, run};
+use super::compile;
+use super::error::{CallError, PluginError};
+use super::wit::{Projection, ProjectionPre};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use unspool_vocabulary::limits;
+use unspool_vocabulary::{Complexity, Description, EventFailure, FailureKind, NoRows, Partitioning, validate};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+
+/// Instances beyond [`limits::POOL_INSTANCES`]: for plugins being described while all others work.
+const SPARE_INSTANCES: u32 = 3;
+
+/// Core instances, memories and tables of one component. A plugin that wit-component made has three core instances (the
+/// module, its shim and their joint), one memory and two tables; components composed of others have more.
+const CORE_INSTANCES: u32 = 16;
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 16;
+
+/// Elements of one table: function pointers. Interpreters compiled to WebAssembly have some ten thousand.
+const TABLE_ELEMENTS: usize = 1 << 16;
+
+/// Bytes of a memory that are cleared by hand instead of being given back to the system. What a chunk dirties fits, and
+/// clearing it is several times quicker than new pages are.
+const KEEP_RESIDENT_BYTES: usize = 4 << 20;
+
+/// What an engine is made with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Where compiled plugins are kept; created readable by its owner alone when missing. `None` keeps none.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of memories and tables that one instance may have; by default [`limits::GUEST_MEMORY_BYTES`], at most
+    /// [`limits::GUEST_MEMORY_CEILING_BYTES`].
+    pub memory_bytes: usize,
+    /// Processor time that one call may take; by default [`limits::GUEST_CPU_TIME`].
+    pub cpu_time: Duration,
+    /// The program whose command [`super::COMPILE`] compiles, within bounds; [`super::THIS_PROGRAM`] where that has the command. By
+    /// default `None`: plugins are compiled in this process, however long that takes.
+    pub compiler: Option<PathBuf>,
+}
+
+impl EngineOptions {
+    /// The defaults, with compiled plugins kept in `cache_dir`.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> EngineOptions {
+        EngineOptions {
+            cache_dir: Some(cache_dir.into()),
+            memory_bytes: limits::GUEST_MEMORY_BYTES,
+            cpu_time: limits::GUEST_CPU_TIME,
+            compiler: None,
+        }
+    }
+}
+
+/// Loads plugins and gives them instances. Cheap to clone; its clock ends with the last clone and the last plugin.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Call>,
+    /// Where compiled plugins are kept, and what is there: opened with the first plugin.
+    cache_dir: Option<PathBuf>,
+    cache: OnceLock<CompiledCache>,
+    memory_bytes: usize,
+    cpu_time: Duration,
+    compiler: Option<PathBuf>,
+    /// Held while a plugin is compiled: one at a time may use what a compiler may.
+    compiling: Mutex<()>,
+    /// The ticker ends when this is dropped.
+    _ticker: mpsc::Sender<()>,
+}
+
+impl Engine {
+    /// Starts an engine: reserves the address space of its instances, and starts the clock that stops guests.
+    ///
+    /// # Errors
+    /// When the machine lacks something that the engine needs.
+    pub fn new(options: EngineOptions) -> Result<Engine, PluginError> {
+        if options.memory_bytes > limits::GUEST_MEMORY_CEILING_BYTES {
+            return Err(PluginError::MemoryCeiling(options.memory_bytes));
+        }
+        let problem = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
+        let wasmtime = start()?;
+        let mut linker = Linker::new(&wasmtime);
+        Projection::add_to_linker::<Call, HasSelf<Call>>(&mut linker, |call| call).map_err(problem)?;
+        let ticker = start_ticker(wasmtime.clone())?;
+        Ok(Engine {
+            inner: Arc::new(Inner {
+                wasmtime,
+                linker,
+                cache_dir: options.cache_dir,
+                cache: OnceLock::new(),
+                memory_bytes: options.memory_bytes,
+                cpu_time: options.cpu_time,
+                compiler: options.compiler,
+                compiling: Mutex::default(),
+                _ticker: ticker,
+            }),
+        })
+    }
+
+    /// Makes a plugin of `component`, the bytes of a plugin file. Checking, compiling and describing it takes tens of
+    /// milliseconds the first time, and less than one when it has been compiled before. What takes longer than it may is
+    /// refused, where there is a program to compile with.
+    ///
+    /// # Errors
+    /// When the bytes are no component of our world, cannot be compiled, or do not describe themselves, or the directory of
+    /// compiled plugins cannot be used.
+    pub fn load(&self, component: &[u8]) -> Result<Plugin, PluginError> {
+        let digest = blake3::hash(component);
+        let name = digest.to_hex().to_string();
+        let cache = self.cache()?;
+        let cached = || cache.and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
+        let loaded = |Compiled { component, description }| {
+            Ok(Plugin::new(self.clone(), self.link(&component)?, description, name.clone()))
+        };
+        if let Some(compiled) = cached() {
+            return loaded(compiled);
+        }
+        let _turn = self.inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been compiled while this waited for its turn.
+        if let Some(compiled) = cached() {
+            return loaded(compiled);
+        }
+        let component = match &self.inner.compiler {
+            Some(program) => compile::apart(program, &self.inner.wasmtime, component)?,
+            None => compile::here(&self.inner.wasmtime, component)?,
+        };
+        let pre = self.link(&component)?;
+        let description = self.describe(&pre, &name)?;
+        let compiled = Compiled { component, description };
+        if let Some(cache) = cache {
+            cache.put(&digest, &compiled);
+        }
+        Ok(Plugin::new(self.clone(), pre, compiled.description, name))
+    }
+
+    /// The directory of compiled plugins; it is made when it is first needed.
+    fn cache(&self) -> Result<Option<&CompiledCache>, PluginError> {
+        let Some(dir) = &self.inner.cache_dir else { return Ok(None) };
+        if let Some(cache) = self.inner.cache.get() {
+            return Ok(Some(cache));
+        }
+        let opened = CompiledCache::open(dir, &self.inner.wasmtime)?;
+        Ok(Some(self.inner.cache.get_or_init(|| opened)))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner.wasmtime
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.inner.memory_bytes
+    }
+
+    pub(super) fn cpu_time(&self) -> Duration {
+        self.inner.cpu_time
+    }
+
+    fn link(&self, component: &Component) -> Result<ProjectionPre<Call>, PluginError> {
+        self.inner
+            .linker
+            .instantiate_pre(component)
+            .and_then(ProjectionPre::new)
+            .map_err(|error| PluginError::Compile(format!("{error:#}")))
+    }
+
+    /// Asks a fresh instance who it is. It has no tables to read yet, and is bounded like any other call.
+    fn describe(&self, pre: &ProjectionPre<Call>, digest: &str) -> Result<Description, PluginError> {
+        let nobody = Description {
+            name: format!("plugin {}", &digest[..12]),
+            version: 0,
+            event_types: Vec::new(),
+            tables: Vec::new(),
+            complexity: Complexity::default(),
+            chunk_size: None,
+            partitioning: Partitioning::default(),
+        };
+        let call = Call::new(self, Arc::new(nobody), Box::new(NoRows));
+        let never = Arc::new(AtomicBool::new(false));
+        let frame = run(self, pre, call, digest, &never, |plugin, store| {
+            plugin.unspool_projection_handler().call_describe(store)
+        })
+        .map_err(|error| {
+            PluginError::Describe(match error {
+                CallError::Failed(failure) => failure,
+                CallError::Stopped => EventFailure::permanent(FailureKind::Other, "it was stopped"),
+            })
+        })?;
+        let description =
+            Description::decode(&frame).map_err(|problem| PluginError::NoDescription(problem.to_string()))?;
+        validate(&description)?;
+        Ok(description)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("memory_bytes", &self.inner.memory_bytes)
+            .field("cpu_time", &self.inner.cpu_time)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An engine without a clock and without a cache.
+pub(super) fn start() -> Result<wasmtime::Engine, PluginError> {
+    wasmtime::Engine::new(&config()).map_err(|error| PluginError::Engine(format!("{error:#}")))
+}
+
+/// Same plugin, same chunk, same rows: same bytes, on every machine; and every guest can be stopped.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(limits::GUEST_STACK_BYTES)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(super::failure::BACKTRACE_FRAMES))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    config
+}
+
+/// The pool reserves address space, not memory: four GiB for each memory slot, which lets compiled code go without bounds
+/// checks. A slot that worked for a plugin is given to it again, with its pages still in place.
+fn pool() -> PoolingAllocationConfig {
+    let instances = limits::POOL_INSTANCES as u32 + SPARE_INSTANCES;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES)
+        .total_memories(instances * MEMORIES)
+        .total_tables(instances * TABLES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(limits::GUEST_MEMORY_CEILING_BYTES)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Starts the thread that ends an epoch every [`limits::EPOCH_TICK`], until the sender is dropped.
+fn start_ticker(engine: wasmtime::Engine) -> Result<mpsc::Sender<()>, PluginError> {
+    let (stop, stopped) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("plugin-clock".into())
+        .spawn(move || {
+            while stopped.recv_timeout(limits::EPOCH_TICK) == Err(RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        })
+        .map_err(|error| PluginError::Engine(format!("cannot start a thread: {error}")))?;
+    Ok(stop)
+}

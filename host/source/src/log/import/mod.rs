@@ -1,0 +1,121 @@
+//! Filling the log from event files: parsed on one thread, looked up and stored on another.
+//!
+//! Events go through in rounds. A round's ids are looked up in the order of the index, which touches each of its pages
+//! once; what the log has already is left out; the rest gets positions and goes into blocks in the order of the file.
+//! All rounds of a file are one transaction: it is in the log as a whole or not at all.
+
+mod judge;
+mod kinds;
+mod parse;
+mod queue;
+mod rounds;
+
+use super::{EventLog, damage};
+use crate::{SourceError, event_file::EventFile};
+use kinds::Kinds;
+use queue::{Queue, Receiver};
+use rounds::{Round, Rounds};
+use serde::Serialize;
+use unspool_vocabulary::{crash, limits};
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportProgress {
+    /// Bytes of the file that have been read, as it is stored.
+    pub bytes_read: u64,
+    /// Its size; absent for what has none.
+    pub bytes_total: Option<u64>,
+    /// Events that have been read.
+    pub events: u64,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportSummary {
+    /// What stands in the file: `added`, `duplicates` and `skipped` together.
+    pub read: u64,
+    /// Events that are new in the log; those that were renamed are among them.
+    pub added: u64,
+    /// Events that the log had already, or that stood in the file before.
+    pub duplicates: u64,
+    /// CloudEvents among those that are new whose id another source had already: theirs became `SOURCE#ID`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub renamed: u64,
+    /// Events and lines that were set aside; absent where they would have been refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl EventLog {
+    /// Adds the events of `file` that the log does not have. `progress` hears how far it is.
+    ///
+    /// # Errors
+    /// Names the file, the place in it and the reason, where an event is not acceptable: then nothing is added. Where what was
+    /// set aside cannot be kept, names the file for that.
+    pub fn import(
+        &self,
+        file: &mut EventFile,
+        progress: &mut dyn FnMut(&ImportProgress),
+    ) -> Result<ImportSummary, SourceError> {
+        let write = self.db.begin_write().map_err(damage)?;
+        let mut summary = ImportSummary::default();
+        let mut kinds = Kinds::load(&write)?;
+        let (name, bytes_total) = (file.name().to_owned(), file.bytes_total());
+        let aside = file.aside();
+        let mut rounds = Rounds::start(self, &write, &name, aside.clone())?;
+        let queue = Queue::new(limits::IMPORT_ROUND_BYTES);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = queue.ends();
+            let parser = scope.spawn(|| parse::parse(file, &mut kinds, sender));
+            let stored = store(receiver, &mut rounds, &mut summary, &mut |bytes_read, events| {
+                progress(&ImportProgress { bytes_read, bytes_total, events });
+            });
+            let parsed =
+                parser.join().map_err(|_| SourceError::permanent(format!("{name}: the parser ended by a panic")))?;
+            // What is wrong with the file comes first: it may be why storing found nothing more.
+            parsed.map_err(SourceError::from).and(stored)
+        })?;
+        rounds.finish()?;
+        kinds.save(&write)?;
+        if let Some(aside) = &aside {
+            aside.sync()?;
+            summary.skipped = Some(aside.count());
+        }
+        summary.read = summary.added + summary.duplicates + summary.skipped.unwrap_or(0);
+        crash::point("import.before-commit");
+        write.commit().map_err(damage)?;
+        crash::point("import.after-commit");
+        // Not before: whoever finds the file may count on all else being in the log. Importing again makes it again.
+        if let Some(aside) = &aside {
+            aside.publish()?;
+            crash::point("import.aside-published");
+        }
+        Ok(summary)
+    }
+}
+
+/// Gathers handovers to rounds, and stores them.
+fn store(
+    handovers: Receiver<'_>,
+    rounds: &mut Rounds<'_>,
+    summary: &mut ImportSummary,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), SourceError> {
+    let (mut round, mut events) = (Round::default(), 0);
+    for handover in handovers {
+        events += handover.events.len() as u64;
+        let bytes_read = handover.bytes_read;
+        round.push(handover);
+        if round.events >= limits::IMPORT_ROUND_EVENTS || round.bytes >= limits::IMPORT_ROUND_BYTES {
+            rounds.store(std::mem::take(&mut round), summary)?;
+        }
+        progress(bytes_read, events);
+    }
+    rounds.store(round, summary)
+}

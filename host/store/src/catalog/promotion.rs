@@ -1,0 +1,74 @@
+//! Which generation readers see. A switch is one transaction here; where a database has the rows of either generation, it
+//! switches its own readers, and this only notes that it is to (see `coordinator/switch.rs`).
+
+use super::{
+    records::RebuildRecord,
+    tables::{owner_in, put_owner, record_in},
+};
+use crate::error::StoreError;
+use redb::WriteTransaction;
+use unspool_vocabulary::crash;
+
+/// What readers may be given all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allow {
+    /// A generation that lacks parked events.
+    pub parked: bool,
+    /// A generation that was built from no event, in place of one that was built from some.
+    pub empty: bool,
+}
+
+pub(crate) fn refuse_empty_in(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
+    let projection = &record.checkpoint.projection_name;
+    let live = owner_in(write, projection)?.live.map(|live| record_in(write, projection, live)).transpose()?;
+    refuse_empty(record, live)
+}
+
+pub(crate) fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) -> Result<(), StoreError> {
+    match live.filter(|live| record.passed() == 0 && live.passed() > 0 && live.generation != record.generation) {
+        None => Ok(()),
+        Some(live) => Err(StoreError::Refused(format!(
+            "{} was built from no event: {} has none of its types in its range; readers see {}, which was built from {}, and \
+             are not given empty tables unless --allow-empty says that this is meant",
+            record.checkpoint_id(),
+            record.spec.source,
+            live.checkpoint_id(),
+            live.passed()
+        ))),
+    }
+}
+
+pub(crate) fn not_complete(record: &RebuildRecord) -> StoreError {
+    StoreError::Refused(format!(
+        "{} is {}, not completed; readers are only given complete generations",
+        record.checkpoint_id(),
+        record.status()
+    ))
+}
+
+/// Switches readers of `projection` to `generation`; the one they saw stays for rollback.
+pub(crate) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
+    let mut owner = owner_in(write, projection)?;
+    if owner.live != Some(generation) {
+        owner.previous = owner.live.replace(generation);
+        put_owner(write, &owner)?;
+        crash::point("promote.written");
+    }
+    Ok(())
+}
+
+/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes
+/// that it is to be asked, and says so: `Store::finish_switch` follows.
+pub(crate) fn switch_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<bool, StoreError> {
+    let mut owner = owner_in(write, projection)?;
+    let mut outside = false;
+    for number in [Some(generation), owner.live].into_iter().flatten() {
+        outside |= record_in(write, projection, number)?.home.is_some();
+    }
+    if !outside {
+        return promote_in(write, projection, generation).map(|()| false);
+    }
+    owner.switching = Some(generation);
+    put_owner(write, &owner)?;
+    Ok(true)
+}

@@ -1,0 +1,139 @@
+//! Who may commit to a generation: one attempt at a time, by its number, in the store and in the database that has its rows.
+//! What that database has and the store has not is taken over first.
+
+use super::commit::advance;
+use crate::{
+    Store,
+    catalog::{
+        AttemptStart, Home, RebuildRecord,
+        tables::{put_record, record_in},
+    },
+    error::StoreError,
+    external::Claimed,
+};
+use unspool_vocabulary::{Status, crash};
+
+impl Store {
+    /// Claims a rebuild for a new attempt: from here on only its commits are accepted. Where a database has its rows, and
+    /// turns out to have completed it already, it is left completed.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written, or the database refuses or cannot be reached.
+    pub fn begin_attempt(
+        &self,
+        projection: &str,
+        generation: u64,
+        start: &AttemptStart,
+    ) -> Result<RebuildRecord, StoreError> {
+        if self.claim_outside(projection, generation)?.is_some_and(|status| status == Status::Completed) {
+            return self.rebuild(projection, generation);
+        }
+        self.update(projection, generation, |record| {
+            record.attempt += 1;
+            record.target = start.target;
+            record.total_events = start.total_events;
+            record.chunk_size = start.chunk_size;
+            record.spec.options.clone_from(&start.options);
+            if let Some((identity, seen)) = &start.known {
+                record.spec.source_identity.clone_from(identity);
+                record.checkpoint.seen = seen.clone();
+            }
+            record.ended_at = None;
+            record.interrupted = false;
+            record.checkpoint.status = Status::Running;
+            record.checkpoint.error = None;
+        })
+    }
+
+    /// Claims a generation, in whatever status it is: from here on nobody else's commits are accepted.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn claim(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.claim_outside(projection, generation)?;
+        self.update(projection, generation, |record| record.attempt += 1)
+    }
+
+    pub(crate) fn update(
+        &self,
+        projection: &str,
+        generation: u64,
+        change: impl FnOnce(&mut RebuildRecord),
+    ) -> Result<RebuildRecord, StoreError> {
+        let write = self.db.begin_write()?;
+        let mut record = record_in(&write, projection, generation)?;
+        let attempt = record.attempt;
+        change(&mut record);
+        let claimed = record.attempt != attempt && record.home.is_none();
+        if claimed {
+            self.embedded.recover(&write, &record)?;
+        }
+        put_record(&write, &record)?;
+        crash::point("record.written");
+        write.commit()?;
+        if claimed {
+            self.embedded.forget(projection, generation);
+        }
+        crash::point("record.after");
+        Ok(record)
+    }
+
+    /// Lets only the next attempt commit to a generation that lives in a database, and takes over what that database has
+    /// and the store has not: the commit in the middle of which a host ended, or of which it did not learn how it came
+    /// out. Says how the rebuild stands; `None` where the rows live in the store.
+    pub(crate) fn claim_outside(&self, projection: &str, generation: u64) -> Result<Option<Status>, StoreError> {
+        self.finish_switch(projection)?;
+        let record = self.rebuild(projection, generation)?;
+        let Some(home) = &record.home else { return Ok(None) };
+        self.refuse_copy()?;
+        let claimed = self.databases.open(&home.into)?.claim(&record, home, record.attempt + 1)?;
+        self.take_over(&record, home, claimed).map(Some)
+    }
+
+    /// As [`Store::claim_outside`], for a generation on which nobody works: learns whether its last commit was made.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or does not fit the store.
+    pub fn catch_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        let record = self.rebuild(projection, generation)?;
+        match record.home {
+            Some(_) if record.status() != Status::Running => self.claim(projection, generation).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees whether the database that has the rows of `record` answers, where one has them.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn reach_home(&self, record: &RebuildRecord) -> Result<(), StoreError> {
+        match &record.home {
+            Some(home) => self.databases.open(&home.into)?.reach(),
+            None => Ok(()),
+        }
+    }
+
+    fn take_over(&self, record: &RebuildRecord, home: &Home, claimed: Claimed) -> Result<Status, StoreError> {
+        if claimed.commits == home.commits {
+            return Ok(record.status());
+        }
+        let (projection, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
+        let Some(mut commit) = claimed.newest.filter(|_| claimed.commits == home.commits + 1) else {
+            return Err(StoreError::Refused(format!(
+                "{id} has taken {} commits in {}, and this store knows of {}: one of the two was restored from an older copy; \
+                 unspool rebuild {projection} --restart builds a new generation",
+                claimed.commits, home.into, home.commits
+            )));
+        };
+        if commit.checkpoint.status == Status::Running {
+            // How it ended is what the store has noted since.
+            commit.checkpoint.status = record.status();
+            commit.checkpoint.error = record.checkpoint.error.clone();
+        }
+        let write = self.db.begin_write()?;
+        advance(&write, record_in(&write, projection, record.generation)?, &commit)?;
+        write.commit()?;
+        crash::point("home.followed");
+        Ok(commit.checkpoint.status)
+    }
+}

@@ -1,0 +1,114 @@
+//! Rows wherever they live: read, brought into the form in which they come back, and brought into their tables.
+
+use crate::{
+    Store,
+    catalog::{RebuildRecord, RowDigest, tables::record_in},
+    embedded::journal::is_journal,
+    error::StoreError,
+    rows::{Generation, RowSnapshot, digest},
+};
+use bytes::Bytes;
+use redb::{Durability, ReadableDatabase, TableHandle};
+use unspool_disk::DiskError;
+use unspool_vocabulary::{crash, work};
+
+impl Store {
+    /// The committed rows of `generation` as they are now.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        match &generation.into {
+            None => self.embedded.snapshot(&self.db.begin_read()?, generation),
+            Some(into) => self.databases.open(into)?.snapshot(generation),
+        }
+    }
+
+    /// The committed rows of `generation`, at least as new as they are now. What a database has is read as it is at each
+    /// read: nothing is held there, and this may be held for long.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn current_rows(&self, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        match &generation.into {
+            None => self.rows(generation),
+            Some(into) => Ok(self.databases.open(into)?.current(generation)),
+        }
+    }
+
+    /// Brings changed rows of `record`, each with its table and key, into the form in which they come back from where they live.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where a row cannot be kept there; it is named.
+    pub fn normalize<'a>(
+        &self,
+        record: &RebuildRecord,
+        rows: impl IntoIterator<Item = (usize, &'a Bytes, &'a mut Option<Bytes>)>,
+    ) -> Result<(), StoreError> {
+        let Some(home) = &record.home else { return Ok(()) };
+        let database = self.databases.open(&home.into)?;
+        for (table, key, document) in rows {
+            let key = String::from_utf8_lossy(key);
+            let normalized = database.normalize(&key, document.as_deref()).map_err(|problem| {
+                let table = record.tables.get(table).map_or("", String::as_str);
+                let key: String = key.chars().take(100).collect();
+                let projection = &record.checkpoint.projection_name;
+                StoreError::Refused(format!("{projection}/{table} row {}: {problem}", key.escape_debug()))
+            })?;
+            *document = normalized.map(Bytes::from);
+        }
+        Ok(())
+    }
+
+    /// The digest of the rows of `generation` as they are now (see [`digest`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a document in it is damaged.
+    pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
+        let sealed = self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.sealed);
+        work::begin("reading rows for their digest", "rows", sealed.map(|sealed| sealed.rows));
+        digest(&self.rows(generation)?, generation)
+    }
+
+    /// Bytes of rows of `generation` that the store has in memory since they are not in their tables yet.
+    pub fn unflushed_bytes(&self, generation: &Generation) -> usize {
+        self.embedded.unflushed_bytes(generation)
+    }
+
+    /// Whether [`Store::maintain`] has something to do that is worth its while.
+    pub fn wants_maintenance(&self, generation: &Generation) -> bool {
+        self.embedded.wants_flush(generation)
+    }
+
+    /// Does a little of what the rows of a generation that is being built need from time to time; commits wait for as long. What
+    /// is committed stays as it is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn maintain(&self, generation: &Generation) -> Result<(), StoreError> {
+        let Some(mut flush) = self.embedded.take_flush(generation) else { return Ok(()) };
+        let mut write = self.db.begin_write()?;
+        write.set_durability(Durability::None).map_err(|e| DiskError::Write(e.to_string()))?;
+        let record = record_in(&write, &generation.projection, generation.number)?;
+        if !self.embedded.flush(&write, &record, &mut flush)? {
+            return Ok(());
+        }
+        crash::point("settle.written");
+        write.commit()?;
+        crash::point("settle.after");
+        self.embedded.flushed(generation, flush);
+        Ok(())
+    }
+
+    /// Brings what an earlier process left in journals into tables. For a store that has just been opened.
+    pub(crate) fn recover_journals(&self) -> Result<(), StoreError> {
+        if !self.db.begin_read()?.list_tables()?.any(|table| is_journal(table.name())) {
+            return Ok(());
+        }
+        let write = self.db.begin_write()?;
+        for record in self.all_rebuilds()?.iter().filter(|record| record.home.is_none()) {
+            self.embedded.recover(&write, record)?;
+        }
+        Ok(write.commit()?)
+    }
+}

@@ -1,0 +1,159 @@
+//! Switching what readers see. Where databases take part it takes three steps: the intent in the store, the switch in the
+//! database, the new live generation in the store.
+
+use crate::{
+    Store,
+    catalog::{
+        Allow, ProjectionRecord, Purpose,
+        promotion::{not_complete, promote_in, refuse_empty, refuse_empty_in, switch_in},
+        tables::{owner_in, put_owner, put_record, record_in},
+    },
+    error::StoreError,
+};
+use unspool_vocabulary::{Status, crash};
+
+impl Store {
+    /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it is not complete, or readers see another one than `live` by now;
+    /// [`StoreError::NotFound`] where there is none.
+    pub fn adopt(&self, projection: &str, generation: u64, live: u64) -> Result<ProjectionRecord, StoreError> {
+        crash::point("adopt.before");
+        let write = self.db.begin_write()?;
+        let mut record = record_in(&write, projection, generation)?;
+        if record.status() != Status::Completed {
+            return Err(not_complete(&record));
+        }
+        refuse_empty_in(&write, &record)?;
+        if owner_in(&write, projection)?.live != Some(live) {
+            return Err(StoreError::Refused(format!(
+                "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
+            )));
+        }
+        record.spec.purpose = Purpose::Rebuild;
+        put_record(&write, &record)?;
+        let switching = switch_in(&write, projection, generation)?;
+        let mut owner = owner_in(&write, projection)?;
+        owner.latest = Some(generation);
+        put_owner(&write, &owner)?;
+        crash::point("adopt.written");
+        write.commit()?;
+        crash::point("adopt.after");
+        if switching {
+            self.finish_switch(projection)?;
+            owner = self.projection(projection)?;
+        }
+        Ok(owner)
+    }
+
+    /// Switches readers of `projection` to `generation`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where it is not complete, or has parked events or was built from none, and `allow` does not say
+    /// that this is fine; [`StoreError::NotFound`] where there is none.
+    pub fn promote(&self, projection: &str, generation: u64, allow: Allow) -> Result<ProjectionRecord, StoreError> {
+        crash::point("promote.before");
+        self.finish_switch(projection)?;
+        self.catch_up(projection, generation)?;
+        let write = self.db.begin_write()?;
+        let record = record_in(&write, projection, generation)?;
+        if !record.is_whole() {
+            return Err(not_complete(&record));
+        }
+        if !allow.empty {
+            refuse_empty_in(&write, &record)?;
+        }
+        if record.parked > 0 && !allow.parked {
+            return Err(StoreError::Refused(format!(
+                "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
+                record.checkpoint_id(),
+                record.parked
+            )));
+        }
+        let switching = switch_in(&write, projection, generation)?;
+        if switching {
+            self.refuse_copy()?;
+        }
+        let owner = owner_in(&write, projection)?;
+        write.commit()?;
+        crash::point("promote.after");
+        if !switching {
+            return Ok(owner);
+        }
+        self.finish_switch(projection)?;
+        self.projection(projection)
+    }
+
+    /// Notes that a generation has reached the end of its history, which it follows from now on, and switches readers to
+    /// it, where it is to be promoted and lacks no event that it may not lack. Once: whoever switches readers elsewhere
+    /// afterwards means it.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn caught_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        crash::point("caught-up.before");
+        let write = self.db.begin_write()?;
+        let mut record = record_in(&write, projection, generation)?;
+        record.caught_up = true;
+        put_record(&write, &record)?;
+        let ready = record.spec.options.promotes() && (record.parked == 0 || record.spec.options.allow_parked);
+        let switching = ready && switch_in(&write, projection, generation)?;
+        crash::point("caught-up.written");
+        write.commit()?;
+        crash::point("caught-up.after");
+        if switching { self.finish_switch(projection) } else { Ok(()) }
+    }
+
+    /// Refuses to give readers a generation that was built from no event in place of one that was built from some.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] in that case; when the store cannot be read.
+    pub fn refuse_empty(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+        refuse_empty(&self.rebuild(projection, generation)?, self.live_rebuild(projection)?)
+    }
+
+    /// Switches readers of `projection` back to the generation they saw before; the two change places.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where there is no earlier one, or it was built from no event and `allow_empty` does not say that
+    /// this is fine.
+    pub fn rollback(&self, projection: &str, allow_empty: bool) -> Result<ProjectionRecord, StoreError> {
+        let previous = self
+            .projection(projection)?
+            .previous
+            .ok_or_else(|| StoreError::Refused(format!("{projection} has no earlier generation to roll back to")))?;
+        self.promote(projection, previous, Allow { parked: true, empty: allow_empty })
+    }
+
+    /// Completes a switch of readers in which databases take part. The intent is in the store, so that a switch in the
+    /// middle of which a host ended is completed by whoever comes next; every step may be done twice.
+    pub(crate) fn finish_switch(&self, projection: &str) -> Result<(), StoreError> {
+        let owner = self.projection(projection)?;
+        let Some(target) = owner.switching else { return Ok(()) };
+        self.refuse_copy()?;
+        let record = self.rebuild(projection, target)?;
+        let live = owner.live.map(|live| self.rebuild(projection, live)).transpose()?;
+        let switched = match (&record.home, live.as_ref().and_then(|live| live.home.as_ref())) {
+            (Some(home), _) => self.databases.open(&home.into).and_then(|database| database.switch(&record, home)),
+            (None, Some(home)) => {
+                self.databases.open(&home.into).and_then(|database| database.retire(projection, home))
+            }
+            (None, None) => Ok(()),
+        };
+        crash::point("switch.done");
+        // What could not be asked may have been done: the intent stays.
+        if switched.as_ref().is_err_and(StoreError::is_transient) {
+            return switched;
+        }
+        let write = self.db.begin_write()?;
+        if switched.is_ok() {
+            promote_in(&write, projection, target)?;
+        }
+        let mut owner = owner_in(&write, projection)?;
+        owner.switching = None;
+        put_owner(&write, &owner)?;
+        write.commit()?;
+        switched
+    }
+}

@@ -1,0 +1,106 @@
+//! PostgreSQL as a database with rows of generations.
+//!
+//! A generation whose record names such a database has its rows there, in a schema of its own, one table for each of the
+//! projection's:
+//!
+//! | in the database | holds |
+//! |---|---|
+//! | `unspool.projections` | which data directory a projection belongs to, and the generation that readers see |
+//! | `unspool.generations` | for each generation its checkpoint, the attempt that may commit, and its newest commit |
+//! | `unspool_PROJECTION_GENERATION.TABLE` | rows: `key text COLLATE "C" PRIMARY KEY, document jsonb NOT NULL` |
+//! | `PROJECTION.TABLE` | a view of the live generation's table: what applications query |
+//!
+//! Rows and checkpoint are written by one PostgreSQL transaction, and so is the switch of the views where the commit
+//! completes the rebuild; that transaction decides. The store's own record follows it. Where a host ends between the two,
+//! or does not learn how a commit came out, PostgreSQL is one commit ahead: `unspool.generations` has that commit without
+//! its rows, and whoever next claims the generation applies it to the store first (see `coordinator/claim.rs`).
+//!
+//! An attempt's number is a fence: a commit of another attempt than the one in `unspool.generations` changes no row of it,
+//! and is refused.
+
+mod commit;
+mod indexes;
+mod names;
+mod pool;
+mod rows;
+mod schema;
+mod standing;
+mod switch;
+
+pub(super) use pool::Pool;
+
+use super::{
+    catalog::{Home, RebuildRecord},
+    commit::Commit,
+    error::StoreError,
+    external::{Claimed, ExternalRows, Standing},
+    rows::{Generation, RowSnapshot},
+};
+use std::sync::Arc;
+
+/// What a database of this kind is named by; a connection string follows.
+pub(super) const KIND: &str = "postgres";
+
+impl ExternalRows for Pool {
+    fn reach(&self) -> Result<(), StoreError> {
+        self.reach()
+    }
+
+    fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
+        self.prepare(projection, tables, home)
+    }
+
+    fn claim(&self, record: &RebuildRecord, home: &Home, attempt: u64) -> Result<Claimed, StoreError> {
+        self.claim(record, home, attempt)
+    }
+
+    fn commit(&self, record: &RebuildRecord, home: &Home, commit: &Commit, promote: bool) -> Result<(), StoreError> {
+        self.commit(record, home, commit, promote)
+    }
+
+    fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError> {
+        Ok(Arc::new(rows::Rows::snapshot(self, generation)?))
+    }
+
+    fn current(self: Arc<Self>, generation: &Generation) -> RowSnapshot {
+        Arc::new(rows::Rows::current(self, generation))
+    }
+
+    fn normalize(&self, key: &str, document: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
+        commit::normalize(key, document)
+    }
+
+    fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+        self.switch(record, home)
+    }
+
+    fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
+        self.retire(projection, home)
+    }
+
+    fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+        self.drop_generation(record, home)
+    }
+
+    fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError> {
+        self.hand_over(projection, old, new)
+    }
+
+    fn standing(&self, projection: &str) -> Result<Standing, StoreError> {
+        self.standing(projection)
+    }
+
+    fn astray(
+        &self,
+        standing: &Standing,
+        projection: &str,
+        number: u64,
+        tables: &[String],
+    ) -> Option<(String, Option<String>)> {
+        standing::astray(standing, projection, number, tables)
+    }
+
+    fn make_room(&self, projection: &str) -> String {
+        schema::make_room(projection)
+    }
+}
