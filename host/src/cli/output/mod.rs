@@ -33,7 +33,7 @@ use unicode_width::UnicodeWidthStr;
 /// Writes rows and answers.
 pub(super) struct Output {
     json: bool,
-    values: Values,
+    wide: bool,
     /// Whether standard output is a terminal, where bars may stand in the way.
     terminal: bool,
     coloured: bool,
@@ -65,7 +65,7 @@ impl Output {
     pub(super) fn new(json: bool, wide: bool) -> Output {
         Output {
             json,
-            values: Values::new(wide),
+            wide,
             terminal: io::stdout().is_terminal(),
             coloured: is_coloured(&io::stdout()),
             answered: AtomicBool::new(false),
@@ -73,9 +73,9 @@ impl Output {
         }
     }
 
-    /// How values read.
+    /// How values read now.
     pub(super) fn values(&self) -> Values {
-        self.values
+        Values::new(self.wide)
     }
 
     /// Whether what people read is coloured.
@@ -92,7 +92,7 @@ impl Output {
         match row {
             // Rows of a read model are data: they look the same either way.
             Value::Object(fields) if !self.json && !fields.contains_key("value") => {
-                let parts = fields::one_line(fields, self.values);
+                let parts = fields::one_line(fields, self.values());
                 self.shown(&parts.iter().map(|part| part.painted(self.coloured)).collect::<Vec<_>>().join("  "))
             }
             _ => self.json(row),
@@ -106,7 +106,7 @@ impl Output {
             Value::Array(items) => items.iter().for_each(|item| self.answer(item)),
             answer if self.json => drop(self.json(answer)),
             Value::Object(fields) => {
-                for (name, value) in fields::lines(fields, self.values) {
+                for (name, value) in fields::lines(fields, self.values()) {
                     self.shown(format!("{}{}", visible(&name), value.painted(self.coloured)).trim_end());
                 }
             }

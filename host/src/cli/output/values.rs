@@ -175,7 +175,7 @@ impl Values {
             seconds @ 3600..86_400 => (seconds / 3600, "h"),
             seconds => (seconds / 86_400, "d"),
         };
-        if ms > self.now { format!("in {seconds} {unit}") } else { format!("{seconds} {unit} ago") }
+        if ms > self.now && apart >= 1000 { format!("in {seconds} {unit}") } else { format!("{seconds} {unit} ago") }
     }
 
     /// A digest by its beginning. A prefix that says of what it is one stays.
