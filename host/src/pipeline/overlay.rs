@@ -279,3 +279,6 @@ impl ReadRows for ChunkRows {
         Ok(page)
     }
 }
+
+#[cfg(test)]
+mod tests;
