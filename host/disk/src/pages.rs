@@ -49,6 +49,7 @@ use std::{
     },
 };
 use twox_hash::XxHash3_64;
+use unspool_vocabulary::work;
 
 /// Pages of checksums that are kept in memory, but for changed ones.
 const KEPT_GROUPS: usize = 512;
@@ -288,7 +289,11 @@ impl Pages {
             }
         }
         let (mut space, mut found) = (Vec::new(), 0);
-        for run in runs(1..self.pages()?) {
+        let pages = self.pages()?;
+        let file = self.name.file_name().unwrap_or_default();
+        work::begin(format!("checking {}", file.display()), "pages", Some(pages));
+        for run in runs(1..pages) {
+            work::reach(run.start);
             // For one group at a time: others read and write meanwhile, and the file may have become shorter.
             let mut state = self.lock();
             let run = run.start..run.end.min(self.pages()?);

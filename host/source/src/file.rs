@@ -15,7 +15,7 @@ use std::{
     time::SystemTime,
 };
 use unspool_disk::DiskError;
-use unspool_vocabulary::crash;
+use unspool_vocabulary::{crash, work};
 
 /// The indexed files of a data directory, under `DIGEST.redb` each: BLAKE3 of the file's content, and of how it is read where
 /// that is said. An index that is
@@ -177,7 +177,9 @@ impl FileSources {
             fs::remove_file(&draft).map_err(refuse)?;
         }
         let mut file = EventFile::open(path)?.with(options.clone());
-        let imported = open(&draft).and_then(|log| log.import(&mut file, &mut |_| {}));
+        work::begin(format!("indexing {}", path.display()), "bytes", file.bytes_total());
+        let imported =
+            open(&draft).and_then(|log| log.import(&mut file, &mut |progress| work::reach(progress.bytes_read)));
         if let Err(e) = imported {
             drop(fs::remove_file(&draft));
             return Err(e);

@@ -8,18 +8,21 @@ use super::{
     args::ExportArgs,
     output::Output,
     paths,
+    progress::{LOOK, Steps},
     rebuilds::{self, Hosting},
     session::{Session, json, unknown_answer},
 };
 use crate::{
     control::{ControlError, ExportedTable, ModelRow, Request, Row, TableHead},
     export::{ExportError, Format, RowWriter},
+    vocabulary::Work,
 };
 use std::{
     fs::{self, File},
-    io::{self, BufWriter},
+    io::{self, BufWriter, IsTerminal},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Instant,
 };
 use tempfile::NamedTempFile;
 
@@ -35,7 +38,8 @@ pub(super) fn export(session: &Session, data: &Path, args: &ExportArgs, output: 
         _ => Some(Hosting::begin(session, INTERRUPTED, false)?),
     };
     let is_interrupted = || hosting.as_ref().is_some_and(|hosting| hosting.ending.is_asked());
-    let mut export = Export { args, out, tables: Vec::new() };
+    let quiet = output.is_json() || (matches!(out, Out::Stdout) && io::stdout().is_terminal());
+    let mut export = Export { args, out, tables: Vec::new(), progress: ExportProgress::new(args, quiet) };
     let mut failed = None;
     let answer = session.ask(request(args), &mut |row| {
         failed = export.take(row).err();
@@ -117,6 +121,30 @@ struct Export<'a> {
     args: &'a ExportArgs,
     out: Out,
     tables: Vec<Table>,
+    progress: ExportProgress,
+}
+
+/// How far an export is, as it is shown.
+struct ExportProgress {
+    steps: Steps,
+    work: Work,
+    shown: Instant,
+}
+
+impl ExportProgress {
+    fn new(args: &ExportArgs, quiet: bool) -> ExportProgress {
+        let what = format!("exporting {}", args.model.name);
+        let work = Work { what, unit: "rows".to_owned(), done: 0, total: None };
+        ExportProgress { steps: Steps::new(quiet), work, shown: Instant::now() }
+    }
+
+    fn row(&mut self) {
+        self.work.done += 1;
+        if self.shown.elapsed() >= LOOK {
+            self.shown = Instant::now();
+            self.steps.show(&self.work, None);
+        }
+    }
 }
 
 struct Table {
@@ -140,12 +168,14 @@ impl Export<'_> {
             return Err(unknown_answer().into());
         };
         *rows += 1;
+        self.progress.row();
         writer.row(&key, &value).map_err(|e| failure(draft.as_ref(), e))
     }
 
     fn begin(&mut self, mut head: TableHead) -> Result<(), Failure> {
         self.complete_last()?;
         let columns = std::mem::take(&mut head.columns);
+        self.progress.work.total = head.all;
         let path = self.out.file(&head.table, self.args.format);
         if let (Out::Directory(path), true) = (&self.out, self.tables.is_empty()) {
             fs::create_dir_all(path).map_err(|e| about(path, &e))?;
@@ -175,6 +205,7 @@ impl Export<'_> {
             Err(Failure::Error(e)) => return Err(e),
             Ok(()) | Err(Failure::ClosedPipe) => {}
         }
+        drop(self.progress);
         for Table { head, rows, draft, .. } in self.tables {
             let Some(draft) = draft else { continue };
             let file = draft.publish(self.args.force)?;

@@ -38,7 +38,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
     let session = &Session::open(cli, Access::Begin)?;
     let hosting = rebuilds::serve_meanwhile(session)?;
     for file in files {
-        let bar = progress::import_bar(file, output.is_json());
+        let mut steps = progress::Steps::new(output.is_json());
         let mut given = Given::new(file, session, &cli.data)?;
         let import = Import {
             file: given.path.clone(),
@@ -46,9 +46,9 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
             options: reading.options(),
             skip_bad_lines: skip_bad_lines.clone(),
         };
-        let ask = |session: &Session, import: Import| {
+        let mut ask = |session: &Session, import: Import| {
             session.ask(Request::EventsImport(import), &mut |row| {
-                bar.show(&row.json());
+                steps.import(file, &row);
                 true
             })
         };
@@ -62,7 +62,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
             }
             done => done,
         };
-        bar.finish();
+        drop(steps);
         let done = done?;
         output.answer(&done.json());
         let Response::Imported(ImportSummary { skipped, .. }) = done else { return Err(unknown_answer()) };

@@ -1,6 +1,9 @@
 //! What shells and `man` are given.
 
-use super::{args::Cli, output::Output};
+use super::{
+    args::{self, Cli},
+    output::Output,
+};
 use crate::control::ControlError;
 use clap::CommandFactory;
 use serde_json::json;
@@ -20,7 +23,7 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, ControlErro
 pub(super) fn pages(dir: &Path, output: &Output) -> Result<u8, ControlError> {
     let refused = |e: io::Error| ControlError::refused(format!("{}: {e}", dir.display()));
     fs::create_dir_all(dir).map_err(refused)?;
-    clap_mangen::generate_to(Cli::command(), dir).map_err(refused)?;
+    clap_mangen::generate_to(args::manual(), dir).map_err(refused)?;
     let pages = fs::read_dir(dir).map_err(refused)?.flatten();
     let written = pages.filter(|page| page.file_name().to_string_lossy().starts_with("unspool")).count();
     output.answer(&json!({ "directory": dir, "pages": written }));

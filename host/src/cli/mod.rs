@@ -14,8 +14,8 @@ mod session;
 mod signals;
 
 use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
-use clap::{Parser, error::ErrorKind as ClapError};
-use output::Output;
+use clap::error::ErrorKind as ClapError;
+use output::{Listing, Output};
 use paths::absolute;
 use session::{Session, json};
 use std::{
@@ -29,7 +29,7 @@ use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
     control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
-    rebuild::{Accept, After},
+    rebuild::{Accept, After, FAILURES},
     vocabulary::visible,
 };
 
@@ -44,15 +44,15 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::of_process() {
+    let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => return ExitCode::from(help_or_usage(e)),
     };
     if matches!(cli.command, Command::CompilePlugin) {
         return crate::plugin::compile_for_another_process();
     }
-    start_logging();
-    let output = Output::new(cli.json);
+    start_logging(&cli);
+    let output = Output::new(cli.json, cli.wide);
     let done = run_again_where_the_host_ended(&cli, &output).unwrap_or_else(|e| {
         output.error(&e);
         exit_code(e.kind)
@@ -107,7 +107,7 @@ fn help_or_usage(error: clap::Error) -> u8 {
     let text = error.render().to_string();
     if json && error.use_stderr() {
         let message = text.trim_end().trim_start_matches("error: ").to_owned();
-        let output = Output::new(true);
+        let output = Output::new(true, false);
         output.error(&ControlError::new(ErrorKind::Usage, message));
         return REFUSED;
     }
@@ -130,18 +130,21 @@ fn help_or_usage(error: clap::Error) -> u8 {
 /// The same error about arguments whose text does not act on a terminal.
 fn with_visible_arguments(error: clap::Error) -> clap::Error {
     let args = std::env::args_os().map(|arg| visible(&arg.to_string_lossy()).into_owned());
-    Cli::try_parse_from(args).err().unwrap_or(error)
+    Cli::of(args).err().unwrap_or(error)
 }
 
-fn start_logging() {
+fn start_logging(cli: &Cli) {
+    // Who watches a rebuild on a terminal is told there how it ended, and once is enough.
+    let watches = matches!(cli.command, Command::Rebuild(_) | Command::Resume(_) | Command::Demo { .. });
+    let told = watches && !cli.json && io::stdout().is_terminal() && io::stderr().is_terminal();
+    let usual = if told { format!("info,{FAILURES}=off") } else { "info".to_owned() };
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNSPOOL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let terminal = std::io::stderr().is_terminal();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .fmt_fields(format::debug_fn(log_field).delimited(" "))
         .with_writer(progress::LogWriter::default)
-        .with_ansi(terminal)
+        .with_ansi(output::is_coloured(&io::stderr()))
         .with_target(false)
         .try_init();
     if let Err(e) = started {
@@ -212,9 +215,16 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
     if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
         hosting.owns(name);
     }
-    let answer = session.ask(request.clone(), &mut |row| output.row(&row.json()));
+    let mut steps = progress::Steps::new(output.is_json());
+    let mut listing = Listing::of(&request, output);
+    let answer = session.ask(request.clone(), &mut |row| steps.row(&row) || listing.row(&row.json()));
+    drop(steps);
+    listing.end();
     if let Ok(answer) = &answer {
-        output.answer(&answer.json());
+        match answer {
+            Response::Document(document) => output.document(document),
+            answer => output.answer(&answer.json()),
+        }
         if let (Some(hosting), Response::Swapped(report)) = (&hosting, answer)
             && let Some(begun) = &report.rebuild
         {
@@ -267,7 +277,8 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
     };
     let dir = host.dir().clone();
     drop(host);
-    let compacted = crate::control::compact(&dir)?;
+    let compacted = progress::Steps::new(output.is_json()).of(|| crate::control::compact(&dir));
+    let compacted = compacted.map_err(|e| ControlError::failed(format!("a thread does not start: {e}")))??;
     output.answer(&json(&Compacted { compacted }));
     Ok(0)
 }

@@ -4,7 +4,7 @@ use super::{
     FAILED, INTERRUPTED, NOT_POSSIBLE,
     args::{Cli, RebuildArgs, ResumeArgs},
     output::Output,
-    progress::Rebuilds,
+    progress::{Rebuilds, Steps},
     session::{Session, json, unknown_answer},
     signals,
 };
@@ -49,7 +49,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
     let triggers: Vec<_> = names.iter().map(trigger).collect();
     if args.dry_run {
         for trigger in triggers {
-            output.answer(&session.ask(Request::Plan(trigger), &mut |_| true)?.json());
+            output.answer(&ask(&session, Request::Plan(trigger), output)?.json());
         }
         return Ok(0);
     }
@@ -120,7 +120,7 @@ fn installed(session: &Session) -> Result<Vec<String>, ControlError> {
 fn unfinished(session: &Session) -> Result<Vec<String>, ControlError> {
     let mut names = Vec::new();
     session.ask(Request::List { all: false }, &mut |row| {
-        if let Row::Progress(progress) = row
+        if let Row::Rebuild(progress) = row
             && matches!(progress.status, Status::Paused | Status::Failed)
         {
             names.push(progress.projection_name);
@@ -133,12 +133,21 @@ fn unfinished(session: &Session) -> Result<Vec<String>, ControlError> {
     Ok(names)
 }
 
+/// Asks, and shows meanwhile how far it is: a file is indexed before it is a source.
+fn ask(session: &Session, request: Request, output: &Output) -> Result<Response, ControlError> {
+    let mut steps = Steps::new(output.is_json());
+    session.ask(request, &mut |row| {
+        steps.row(&row);
+        true
+    })
+}
+
 /// Rebuilds one stream of each projection.
 fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -> Result<u8, ControlError> {
     let hosting = serve_meanwhile(session)?;
     for name in names {
         let request = Request::RebuildStream { name: name.clone(), stream: stream.to_owned() };
-        output.answer(&session.ask(request, &mut |_| true)?.json());
+        output.answer(&ask(session, request, output)?.json());
     }
     wait_for_others(session, hosting.as_ref());
     Ok(0)
@@ -216,7 +225,7 @@ pub(super) fn start_and_watch(
         {
             hosting.owns(name);
         }
-        match session.ask(request, &mut |_| true) {
+        match ask(session, request, output) {
             Ok(Response::Triggered(answer)) => triggered.push(answer),
             Ok(_) => refused = Some(unknown_answer()),
             // What was triggered before goes on; the refusal decides the exit code.
@@ -253,7 +262,7 @@ pub(super) fn watch(
     // Where a host runs them, they go on without this terminal.
     let leaves = || session.is_remote() && ending.asked() == Some(Asked::End);
     let ended = session.ask(Request::Watch { names }, &mut |row| {
-        if let Row::Progress(progress) = row {
+        if let Row::Rebuild(progress) = row {
             bars.show(&progress);
         }
         !leaves()
@@ -262,14 +271,14 @@ pub(super) fn watch(
         return Ok(INTERRUPTED);
     }
     let Response::Ended(ended) = ended else { return Err(unknown_answer()) };
+    drop(bars);
     for (progress, trigger) in ended.iter().zip(triggered) {
-        bars.show(progress);
         if output.is_json() {
             let mut answer = json(progress);
             answer["trigger"] = json(trigger);
             output.answer(&answer);
         } else {
-            ended_lines(progress).iter().for_each(|line| output.say(line));
+            say_ended(progress, output);
         }
     }
     wait_for_others(session, Some(hosting));
@@ -284,20 +293,23 @@ pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
     hosting.ending.wait_until_stopped();
 }
 
-/// How a rebuild ended, and what to do next where something is left to do.
-fn ended_lines(progress: &Progress) -> Vec<String> {
-    let Progress { projection_name: name, status, events_processed, total_events, events_per_second: rate, .. } =
-        progress;
-    let events = super::progress::events(*events_processed, *total_events);
-    let mut lines = vec![format!("{name}: {status}, {events}, {rate:.0} events/s")];
-    let nothing = *status == Status::Completed && total_events.unwrap_or(*events_processed + progress.parked) == 0;
-    lines.extend(nothing.then(|| format!("  the source has no event of the types that {name} handles")));
-    lines.extend(progress.error.as_ref().map(|error| format!("  {error}")));
-    lines.extend((progress.parked > 0).then(|| format!("  parked: {}", progress.parked)));
+/// Says how a rebuild ended, and what to do next where something is left to do.
+fn say_ended(progress: &Progress, output: &Output) {
+    let (name, values) = (&progress.projection_name, output.values());
+    let events = values.events(progress.events_processed, progress.total_events);
+    let rate = values.rate(progress.events_per_second, "events");
+    output.say_status(&format!("{name}: "), &progress.status.to_string(), &format!(", {events}, {rate}"));
+    let events = progress.total_events.unwrap_or(progress.events_processed + progress.parked);
+    if progress.status == Status::Completed && events == 0 {
+        output.say(&format!("  the source has no event of the types that {name} handles"));
+    }
+    progress.error.iter().for_each(|error| output.say(&format!("  {error}")));
+    if progress.parked > 0 {
+        output.say(&format!("  parked: {}", values.count(progress.parked)));
+    }
     // Who gives a rebuild up knows.
-    let next = progress.next.as_ref().filter(|_| *status != Status::Cancelled);
-    lines.extend(next.map(|next| format!("  {next}")));
-    lines
+    let next = progress.next.as_ref().filter(|_| progress.status != Status::Cancelled);
+    next.into_iter().for_each(|next| output.say(&format!("  {next}")));
 }
 
 /// Gives a rebuild up; exit code 3 where there is none to give up.

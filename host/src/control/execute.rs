@@ -8,7 +8,7 @@ use crate::{
     rebuild::{After, RebuildError},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
-    vocabulary::{Progress, Status, to_json},
+    vocabulary::{Progress, Status, to_json, work},
 };
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -18,12 +18,25 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) type Answer = Result<Response, ControlError>;
 
 impl Host {
-    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller.
+    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller; what takes long
+    /// says there how far it is, as [`Row::Progress`].
     ///
     /// # Errors
     /// What it refuses, or cannot do.
     pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
+        if !request.tells_how_far() {
+            return self.carry_out(request, sink);
+        }
+        // It gives no rows of its own.
+        let work = || self.carry_out(request, &mut |_| true);
+        let done = work::watched(WATCH_INTERVAL, work, &mut |work| {
+            sink(Row::Progress(work));
+        });
+        done.map_err(|e| ControlError::failed(format!("a thread for the request does not start: {e}")))?
+    }
+
+    fn carry_out(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         match request {
             Request::EventsImport(import) => self.import(import, sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
@@ -208,7 +221,7 @@ impl Host {
 
     fn list(&self, all: bool, sink: &mut Sink<'_>) -> Answer {
         for progress in self.overview(|rebuilds| rebuilds.list(all))? {
-            sink(Row::Progress(Box::new(progress)));
+            sink(Row::Rebuild(Box::new(progress)));
         }
         Ok(Response::Nothing)
     }
@@ -226,7 +239,7 @@ impl Host {
                 return Ok(Response::Ended(latest));
             }
             for progress in latest {
-                if !sink(Row::Progress(Box::new(progress))) {
+                if !sink(Row::Rebuild(Box::new(progress))) {
                     return Ok(Response::Nothing);
                 }
             }

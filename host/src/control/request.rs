@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Everything that can be asked of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
-#[allow(missing_docs)] // each is the command of the same name; `cli/args.rs` documents its arguments
+#[allow(missing_docs)] // each is the command of the same name; `cli/args` documents its arguments
 pub enum Request {
     EventsImport(Import),
     EventsStats,
@@ -69,6 +69,14 @@ struct Conduct {
     access: Access,
     repeatable: bool,
     takes_long: bool,
+    tells_how_far: bool,
+}
+
+impl Conduct {
+    /// That of what takes a moment, and may be asked twice.
+    fn of(access: Access) -> Conduct {
+        Conduct { access, repeatable: true, takes_long: false, tells_how_far: false }
+    }
 }
 
 impl Request {
@@ -87,9 +95,14 @@ impl Request {
         self.conduct().takes_long
     }
 
+    /// Whether it gives no rows but those that say meanwhile how far it is.
+    pub(super) fn tells_how_far(&self) -> bool {
+        self.conduct().tells_how_far
+    }
+
     fn conduct(&self) -> Conduct {
         use Access::{Begin, Change, Examine, Read};
-        let (access, repeatable, takes_long) = match self {
+        match self {
             Request::EventsStats
             | Request::EventsShow { .. }
             | Request::PluginList
@@ -98,40 +111,55 @@ impl Request {
             | Request::List { .. }
             | Request::ModelGet { .. }
             | Request::ModelScan { .. }
-            | Request::ModelDigest { .. }
             | Request::ModelGenerations { .. }
             | Request::ModelReceipt { .. }
             | Request::DeadLettersList { .. }
-            | Request::DeadLettersShow { .. } => (Read, true, false),
+            | Request::DeadLettersShow { .. } => Conduct::of(Read),
+            Request::ModelDigest { .. } => Conduct { tells_how_far: true, ..Conduct::of(Read) },
 
-            Request::Plan(_) => (Examine, true, false),
-            Request::ModelExport { .. } | Request::StoreBackup { .. } | Request::StoreCheck => (Examine, true, true),
+            Request::Plan(_) => Conduct { tells_how_far: true, ..Conduct::of(Examine) },
+            Request::ModelExport { .. } => Conduct { takes_long: true, ..Conduct::of(Examine) },
+            Request::StoreBackup { .. } | Request::StoreCheck => {
+                Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Examine) }
+            }
             // What it watches has ended with its host.
-            Request::Watch { .. } => (Examine, false, true),
+            Request::Watch { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Examine) },
 
-            Request::PluginInstall { .. } => (Begin, true, false),
+            Request::PluginInstall { .. } => Conduct::of(Begin),
             // The file for what is set aside is there by then.
-            Request::EventsImport(import) => (Begin, import.skip_bad_lines.is_none(), true),
+            Request::EventsImport(import) => {
+                Conduct { repeatable: import.skip_bad_lines.is_none(), takes_long: true, ..Conduct::of(Begin) }
+            }
 
-            Request::Rebuild(trigger) => (Change, !trigger.restart, false),
+            Request::Rebuild(trigger) => {
+                Conduct { repeatable: !trigger.restart, tells_how_far: true, ..Conduct::of(Change) }
+            }
             Request::Pause { .. }
             | Request::Resume { .. }
             | Request::Cancel { .. }
             | Request::ModelPromote { .. }
-            | Request::StoreAdopt => (Change, true, false),
+            | Request::StoreAdopt => Conduct::of(Change),
             Request::PluginTry { .. } | Request::PluginVerify { .. } | Request::RebuildStream { .. } => {
-                (Change, true, true)
+                Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
             // Back and forth.
-            Request::ModelRollback { .. } | Request::PluginRollback { .. } => (Change, false, false),
-            // The second time it would be another change, or tell another story.
-            Request::PluginSwap { .. } | Request::ModelDrop { .. } | Request::DeadLettersDiscard { .. } => {
-                (Change, false, false)
+            Request::ModelRollback { .. } | Request::PluginRollback { .. } => {
+                Conduct { repeatable: false, ..Conduct::of(Change) }
             }
-            Request::ModelVerify { repair, .. } => (Change, !repair, true),
-            Request::ModelAsOf { .. } | Request::DeadLettersRetry { .. } => (Change, false, true),
-        };
-        Conduct { access, repeatable, takes_long }
+            // The second time it would be another change, or tell another story.
+            Request::PluginSwap { .. } | Request::ModelDrop { .. } => {
+                Conduct { repeatable: false, ..Conduct::of(Change) }
+            }
+            Request::DeadLettersDiscard { .. } => {
+                Conduct { repeatable: false, tells_how_far: true, ..Conduct::of(Change) }
+            }
+            Request::ModelVerify { repair, .. } => {
+                Conduct { repeatable: !repair, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
+            }
+            Request::ModelAsOf { .. } | Request::DeadLettersRetry { .. } => {
+                Conduct { repeatable: false, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
+            }
+        }
     }
 }
 

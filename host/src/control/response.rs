@@ -11,7 +11,7 @@ use crate::{
     },
     source::log::{ImportProgress, ImportSummary, LogStats},
     store::{Adopted, CheckReport, Install},
-    vocabulary::Progress,
+    vocabulary::{Progress, Work},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,7 +61,10 @@ pub enum Row {
     Import(ImportProgress),
     Projection(ListedProjection),
     Install(Install),
-    Progress(Box<Progress>),
+    /// How far a rebuild is.
+    Rebuild(Box<Progress>),
+    /// How far the request itself is.
+    Progress(Work),
     Table(TableHead),
     Model(ModelRow),
     Generation(Box<ListedGeneration>),

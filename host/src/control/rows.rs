@@ -49,12 +49,13 @@ impl Host {
         // One snapshot for all tables and both passes. What is in the store afterwards was in it then: a generation that
         // was dropped in between would look empty.
         let rows = self.store().rows(&generation)?;
-        self.store().rebuild(name, generation.number)?;
+        let record = self.store().rebuild(name, generation.number)?;
+        let all = record.sealed.filter(|_| tables.len() == generation.tables.len()).map(|sealed| sealed.rows);
         let mut count: u64 = 0;
         for index in tables {
             let table = Table { generation: &generation, rows: &rows, index };
             let columns = if columns { table.survey()?.columns() } else { Vec::new() };
-            let head = TableHead { table: table.name().to_owned(), generation: generation.number, columns };
+            let head = TableHead { table: table.name().to_owned(), generation: generation.number, columns, all };
             let goes_on = sink(Row::Table(head))
                 && table.each("", usize::MAX, &mut |key, value| {
                     count += 1;

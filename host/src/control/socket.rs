@@ -242,7 +242,8 @@ impl Client {
             match self.line() {
                 Ok(Some(Line::Beat)) => {}
                 Ok(Some(Line::Row(row))) => {
-                    given = true;
+                    // How far it is says nothing that would be said twice.
+                    given |= !matches!(row, Row::Progress(_));
                     if !sink(row) {
                         return Ok(Response::Nothing);
                     }

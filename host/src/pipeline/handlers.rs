@@ -17,7 +17,7 @@ use crate::{
     limits,
     plugin::{CallError, Outcome, thread_cpu_time},
     store::{Generation, OnError, StoreError},
-    vocabulary::{EventFailure, FailureKind, Mark, Position, Status},
+    vocabulary::{EventFailure, FailureKind, Mark, Position, Status, work},
 };
 use std::{
     sync::PoisonError,
@@ -122,7 +122,9 @@ impl<'a> Handlers<'a> {
                 None if self.attempt.stop.is_raised() => Err(Halt::Stopped),
                 None => Err(Halt::EndOfRange),
             };
-            self.passed += handled.as_ref().map_or(0, |events| *events as u64);
+            let events = handled.as_ref().map_or(0, |events| *events as u64);
+            self.passed += events;
+            work::advance(events);
             if let Err(halt) = handled.and_then(|events| self.keep_to_rate(events)) {
                 return halt;
             }

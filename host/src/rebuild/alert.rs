@@ -19,6 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The target of the log lines that say that a rebuild has failed.
+pub const FAILURES: &str = "failures";
+
 /// How often it looks whether a command has ended.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -53,7 +56,7 @@ impl Alerts {
 
     /// A rebuild has failed.
     pub(super) fn failed(&self, projection: &str, checkpoint_id: &str, position: Position, failure: &EventFailure) {
-        tracing::error!(projection, "rebuild failed: {failure}");
+        tracing::error!(target: FAILURES, projection, "rebuild failed: {failure}");
         self.give(json!({
             "projectionName": projection,
             "checkpointId": checkpoint_id,

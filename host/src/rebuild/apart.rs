@@ -14,7 +14,7 @@ use crate::{
     plugin::Plugin,
     source::Source,
     store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
-    vocabulary::{Matcher, Position, Status, now_ms},
+    vocabulary::{Matcher, Position, Status, now_ms, work},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -335,11 +335,12 @@ impl Supervisor {
         let new = NewRebuild { spec, into: apart.into, indexes: apart.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
-        let key = record.checkpoint_id();
+        let (key, total) = (record.checkpoint_id(), record.total_events);
         if let Err(e) = self.host.begin(&key, record, apart.source, apart.plugin, apart.touched) {
             self.host.store.settle(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }
+        work::begin(format!("building {name}"), "events", total);
         self.host.wait_for_end(&key);
         self.host.stop(&key, Status::Cancelled);
         let ended = self.host.store.rebuild(name, created.generation)?;

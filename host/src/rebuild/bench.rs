@@ -13,7 +13,7 @@ use crate::{
     plugin::Plugin,
     source::{Source, SourceError},
     store::{DataDir, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Store, StoreError},
-    vocabulary::{Matcher, Position, Status, now_ms},
+    vocabulary::{Matcher, Position, Status, now_ms, work},
 };
 use std::{
     path::Path,
@@ -123,6 +123,7 @@ impl<'a> Bench<'a> {
         let matcher = Matcher::new(&description.event_types);
         let (events, _) = self.walk(&matcher, Position::START, to, u64::MAX)?;
         let (_, middle) = self.walk(&matcher, Position::START, to, events / 2)?;
+        work::begin(format!("building {name}"), "events", Some(events));
         let spec = RebuildSpec {
             source: self.source_name.clone(),
             source_identity: self.source.identity().to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::{
     store::{Generation, RowSnapshot, Store, StoreError},
-    vocabulary::{Scan, canonical, to_json},
+    vocabulary::{Scan, canonical, to_json, work},
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -70,6 +70,8 @@ impl Comparison {
 /// Compares `found` with `expected`. Both are read as they are now, while others read and write.
 pub(super) fn compare(store: &Store, expected: &Generation, found: &Generation) -> Result<Comparison, StoreError> {
     let mut comparison = Comparison::default();
+    let rows = store.rebuild(&found.projection, found.number)?.sealed.map(|sealed| sealed.rows);
+    work::begin("comparing", "rows", rows);
     let tables: BTreeSet<&String> = expected.tables.iter().chain(&found.tables).collect();
     let (expected_rows, found_rows) = (store.rows(expected)?, store.rows(found)?);
     for table in tables {
@@ -111,6 +113,7 @@ type Row = (String, Bytes);
 impl Comparison {
     fn row(&mut self, table: &str, expected: Option<&Row>, found: Option<&Row>) -> Result<(), StoreError> {
         self.rows += 1;
+        work::advance(1);
         let what = match (expected, found) {
             (Some(_), None) => {
                 self.missing += 1;

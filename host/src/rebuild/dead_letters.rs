@@ -10,7 +10,7 @@ use crate::{
     plugin::Plugin,
     source::{Source, SourceError},
     store::{Generation, ParkedEvent, RebuildRecord},
-    vocabulary::{EventFailure, Matcher, Partitioning, Position, Status},
+    vocabulary::{EventFailure, Matcher, Partitioning, Position, Status, work},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -88,6 +88,7 @@ impl Supervisor {
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
         let wanted = |event: &ParkedEvent| stream.is_none_or(|stream| event.stream == stream);
+        work::begin("discarding parked events", "events", Some(record.parked).filter(|_| stream.is_none()));
         loop {
             let page = self.host.store.parked(
                 &generation,
@@ -100,6 +101,7 @@ impl Supervisor {
                 break;
             }
             report.discarded += page.len() as u64;
+            work::reach(report.discarded);
             let unparked = page.into_iter().map(|event| (event.stream, event.position)).collect();
             amend::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
             crash::point("discard.page");
@@ -184,6 +186,7 @@ impl Supervisor {
         let retry = Retry::default();
         let key = format!("{}, its dead letters", claimed.checkpoint_id());
         let committer = self.host.committer_for(claimed)?;
+        work::begin("handling parked events", "events", Some(claimed.parked).filter(|_| only.is_none()));
         let ended = self.host.work_on(key, claimed, |stop, published| {
             pipeline::run(Attempt {
                 record: claimed.clone(),

@@ -10,7 +10,7 @@ use crate::{
     settings::{self, Settings},
     source::{Source, Sources},
     store::{Purpose, RebuildRecord, Store},
-    vocabulary::{Description, EventFailure, Status, Waiting, ms_since, now_ms},
+    vocabulary::{Description, EventFailure, Status, Waiting, ms_since, now_ms, work},
 };
 use std::{
     collections::HashMap,
@@ -21,6 +21,9 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+/// How often who waits for the end of a rebuild looks how far it is.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long to look away while the operator's command has an alert in hand.
 const ALERT_GLANCE: Duration = Duration::from_millis(10);
@@ -367,8 +370,10 @@ impl Host {
 
     /// Waits until `key` is not running.
     pub(super) fn wait_for_end(&self, key: &str) {
-        let waited = self.ended.wait_while(self.work(), |work| work.running.contains_key(key));
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        while let Some(published) = self.published(key) {
+            work::reach(published.checkpoint().0.events_processed);
+            drop(self.wait_while(LOOK, |work| work.running.contains_key(key)));
+        }
     }
 
     /// Waits for `time`; `false` where the host ends meanwhile.

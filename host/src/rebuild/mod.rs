@@ -40,6 +40,7 @@ mod trigger;
 mod wanted;
 mod watchdog;
 
+pub use alert::FAILURES;
 pub use apart::{TrialReport, VerifyReport};
 pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use dead_letters::RetryReport;

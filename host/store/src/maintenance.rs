@@ -23,7 +23,7 @@ use redb::{
 use serde::Serialize;
 use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
 use unspool_disk::{self as disk, Checked, DiskError};
-use unspool_vocabulary::{Scan, Status, check_document, crash};
+use unspool_vocabulary::{Scan, Status, check_document, crash, work};
 
 /// What a check has looked at, and what it found.
 #[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
@@ -190,6 +190,11 @@ fn check_generation(
     report: &mut CheckReport,
 ) -> Result<(), StoreError> {
     report.generations += 1;
+    work::begin(
+        format!("checking {}", record.checkpoint_id()),
+        "rows",
+        record.sealed.as_ref().map(|sealed| sealed.rows),
+    );
     let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
     let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
     let mut after = record.spec.after;
@@ -216,6 +221,7 @@ fn check_generation(
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             report.rows += page.len() as u64;
+            work::advance(page.len() as u64);
             for (key, document) in &page {
                 if let Err(e) = check_document(document) {
                     readable = false;
@@ -234,6 +240,7 @@ fn check_generation(
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
     if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
+        work::begin(format!("checking the digest of {id}"), "rows", Some(sealed.rows));
         let found = digest(rows, generation)?;
         if found != *sealed {
             report
@@ -258,6 +265,7 @@ pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
     if !intact {
         return Err(StoreError::damaged("its pages do not fit together"));
     }
+    work::begin("compacting", "", None);
     db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
 }
 
@@ -297,8 +305,11 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     table: TableDefinition<'_, K, V>,
 ) -> Result<(), StoreError> {
     let mut to = write.open_table(table)?;
-    for entry in read.open_table(table)?.iter()? {
+    let from = read.open_table(table)?;
+    work::begin(format!("copying {}", table.name()), "entries", Some(from.len()?));
+    for entry in from.iter()? {
         let (key, value) = entry?;
+        work::advance(1);
         to.insert(key.value(), value.value())?;
     }
     Ok(())

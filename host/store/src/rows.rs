@@ -5,7 +5,7 @@ use super::{
     error::StoreError,
 };
 use std::sync::Arc;
-use unspool_vocabulary::{Canonical, ReadRows};
+use unspool_vocabulary::{Canonical, ReadRows, work};
 
 /// Bytes that a digest takes up at once.
 const DIGEST_BYTES: usize = 128 << 10;
@@ -69,6 +69,7 @@ pub(super) fn digest(rows: &RowSnapshot, generation: &Generation) -> Result<RowD
             part(key.as_bytes());
             part(canonical);
             count += 1;
+            work::advance(1);
             Ok(())
         })?;
     }

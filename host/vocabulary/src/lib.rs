@@ -14,6 +14,7 @@ mod projection;
 mod rows;
 pub mod settings;
 mod visible;
+pub mod work;
 
 pub use checkpoint::{Checkpoint, Mark, Seen, Status};
 pub use document::{
@@ -28,6 +29,7 @@ pub use projection::{InvalidDescription, Matcher, validate};
 pub use rows::{Known, Layered, NewerRows, NoRows, Page, ReadRows, Scan, ShowRow};
 pub use unspool_frame::{Complexity, Description, Partitioning};
 pub use visible::{visible, visible_in_json};
+pub use work::Work;
 
 /// The time, in milliseconds since 1970.
 pub fn now_ms() -> i64 {

@@ -1,9 +1,11 @@
-//! The command line: what it answers, what it refuses, and whose hands it keeps off. What its pages say of it. And the
-//! layers of its code.
+//! The command line: what it answers, how that looks on a terminal, what it refuses, and whose hands it keeps off. What its pages
+//! say of it. And the layers of its code.
 
+mod commands;
 mod control;
 mod documents;
 mod golden;
 mod layering;
 mod refusals;
 mod status;
+mod terminal;

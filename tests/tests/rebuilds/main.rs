@@ -1,7 +1,9 @@
-//! Rebuilds: the rows are those of a naive fold, from logs and files, once or following, and as others read them.
+//! Rebuilds: the rows are those of a naive fold, from logs, files and histories that can do little, once or following, and as
+//! others read them.
 
 mod event_files;
 mod export;
 mod failures;
 mod follow;
 mod rebuild;
+mod sources;

@@ -3,6 +3,7 @@
 use super::{EventLog, IDS, SECTIONS, block::Summary, content::is_content, damage, id_hash};
 use crate::SourceError;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
+use unspool_vocabulary::work;
 
 type Ids = ReadOnlyTable<u128, (u64, u128)>;
 
@@ -10,6 +11,7 @@ type Ids = ReadOnlyTable<u128, (u64, u128)>;
 /// and has the content that was hashed when it was imported; no id stands for anything else.
 pub(super) fn check(log: &EventLog, problems: &mut Vec<String>) -> Result<(), SourceError> {
     let read = log.begin()?;
+    work::begin(format!("checking {}", log.name), "events", log.stats().ok().map(|stats| stats.events));
     let kinds = log.kind_names(&read)?;
     let ids = read.open_table(IDS).map_err(damage)?;
     let (mut last, mut events, mut sections) = (0, 0, 0);
@@ -23,6 +25,7 @@ pub(super) fn check(log: &EventLog, problems: &mut Vec<String>) -> Result<(), So
         last = summary.last;
         check_block(log, &read, &Block { first, summary: &summary, kinds: &kinds, ids: &ids }, &mut found)?;
         events += summary.count(|_| true);
+        work::reach(events);
         sections += summary.kinds.len() as u64;
         problems.extend(found.into_iter().map(|what| format!("{}: block {first}: {what}", log.name)));
     }

@@ -93,21 +93,27 @@ fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<
 fn import(session: &Session, events: u64, cli: &Cli, output: &Output) -> Result<(), ControlError> {
     let file = absolute(&cli.data.join("orders.ndjson"))?;
     let failed = |e: std::io::Error| ControlError::failed(format!("{}: {e}", file.display()));
-    output.say(&format!("generating {events} order events"));
+    output.say(&format!("generating {} order events", output.values().count(events)));
     let mut out = BufWriter::new(fs::File::create(&file).map_err(failed)?);
-    orders::write(events, SEED, &mut out).map_err(failed)?;
-    drop(out);
+    let mut steps = progress::Steps::new(output.is_json());
+    steps.of(|| orders::write(events, SEED, &mut out)).and_then(|written| written).map_err(failed)?;
+    drop((steps, out));
     let started = Instant::now();
-    let bar = progress::import_bar("orders.ndjson", output.is_json());
+    let mut steps = progress::Steps::new(output.is_json());
     let import = Import { file: file.display().to_string(), ..Import::default() };
     let done = session.ask(Request::EventsImport(import), &mut |row| {
-        bar.show(&row.json());
+        steps.import("orders.ndjson", &row);
         true
     });
-    bar.finish();
+    drop(steps);
     let Response::Imported(done) = done? else { return Err(unknown_answer()) };
-    let rate = done.read as f64 / started.elapsed().as_secs_f64();
-    output.say(&format!("imported {} events, {} of them new, {rate:.0} events/s", done.read, done.added));
+    let values = output.values();
+    output.say(&format!(
+        "imported {} events, {} of them new, {}",
+        values.count(done.read),
+        values.count(done.added),
+        values.rate(done.read as f64 / started.elapsed().as_secs_f64(), "events")
+    ));
     fs::remove_file(&file).map_err(failed)
 }
 

@@ -1,6 +1,7 @@
 //! A generated order history: some hundred orders open at a time, each going its way from created to delivered or
 //! cancelled. The same number of events and the same seed give the same bytes.
 
+use crate::vocabulary::work;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -188,7 +189,9 @@ pub fn write(events: u64, seed: u64, out: &mut impl Write) -> io::Result<()> {
     let mut random = Random(seed);
     let mut open: Vec<Order> = Vec::new();
     let mut timestamp = START;
+    work::begin("generating", "events", Some(events));
     for position in 1..=events {
+        work::advance(1);
         while open.len() < OPEN_ORDERS {
             open.push(Order::new(&mut random));
         }

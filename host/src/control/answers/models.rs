@@ -218,6 +218,8 @@ pub struct TableHead {
     pub generation: u64,
     /// Its columns; none where they were not asked for.
     pub columns: Vec<Column>,
+    /// How many rows all tables of the answer have; absent where that is not known.
+    pub all: Option<u64>,
 }
 
 /// All rows that were asked for have been given.

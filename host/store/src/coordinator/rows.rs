@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, TableHandle};
 use unspool_disk::DiskError;
-use unspool_vocabulary::crash;
+use unspool_vocabulary::{crash, work};
 
 impl Store {
     /// The committed rows of `generation` as they are now.
@@ -65,6 +65,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
     pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
+        let sealed = self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.sealed);
+        work::begin("reading rows for their digest", "rows", sealed.map(|sealed| sealed.rows));
         digest(&self.rows(generation)?, generation)
     }
 

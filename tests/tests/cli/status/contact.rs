@@ -53,7 +53,7 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     assert!(!waiting["error"].as_str().unwrap().is_empty() && lost["error"] == waiting["error"], "{lost:#}");
     assert!(lost["next"].as_str().unwrap().contains("unspool pause faulty"), "{lost:#}");
     let listed = data.run(["list"]).stdout;
-    assert!(listed.contains("waiting=") && listed.contains("tries"), "{listed}");
+    assert!(listed.contains("waits, ") && listed.contains("tries"), "{listed}");
 
     let longer = data.wait_for("faulty", |_| !told(&alerts).is_empty());
     assert!(longer["lastContactMs"].as_u64() > lost["lastContactMs"].as_u64());

@@ -1,11 +1,8 @@
 //! What holds for every command: those that read write nothing and start nothing, none waits for another projection, and what
 //! they answer is what the reference says.
 
-#[path = "commands/reading.rs"]
 mod reading;
-#[path = "commands/reference.rs"]
 mod reference;
-#[path = "commands/waiting.rs"]
 mod waiting;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");

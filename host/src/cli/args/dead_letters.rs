@@ -1,0 +1,46 @@
+//! `dead-letters ...`
+
+use clap::{ArgGroup, Subcommand};
+
+/// `dead-letters ...`
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeadLettersCommand {
+    /// The parked events of the latest rebuild.
+    List {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long)]
+        stream: Option<String>,
+    },
+    /// One parked event, with its data and why it could not be handled.
+    Show {
+        /// The projection.
+        name: String,
+        /// The event's id.
+        id: String,
+    },
+    /// Handle parked events with the plugin in place, each stream in order. Exit code 1 where some stay parked.
+    Retry {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long)]
+        stream: Option<String>,
+        /// Although later events of other streams have been applied already.
+        #[arg(long)]
+        out_of_order: bool,
+    },
+    /// Forget parked events: they are never applied.
+    #[command(group(ArgGroup::new("which").required(true).args(["stream", "all"])))]
+    Discard {
+        /// The projection.
+        name: String,
+        /// Those of one stream.
+        #[arg(long)]
+        stream: Option<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
+}

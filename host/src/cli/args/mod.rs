@@ -1,0 +1,137 @@
+//! What can be typed: the options of every command, and the commands by their families.
+
+mod dead_letters;
+mod events;
+mod help;
+mod model;
+mod plugin;
+mod rebuild;
+mod store;
+
+pub use dead_letters::DeadLettersCommand;
+pub use events::{EventsCommand, FileArgs, ImportArgs};
+pub use help::{command, manual};
+pub use model::{ExportArgs, ModelCommand};
+pub use plugin::PluginCommand;
+pub use rebuild::{RebuildArgs, ResumeArgs};
+pub use store::StoreCommand;
+
+use clap::{FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use std::{ffi::OsString, path::PathBuf};
+
+/// Replays event histories through sandboxed projection plugins and rebuilds read models that can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "unspool", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// The data directory.
+    #[arg(long, global = true, env = "UNSPOOL_DATA", default_value = "./unspool-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// One JSON object on standard output (lists: one a line), and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Everything in full: counts to the last digit, whole digests, tables as wide as they are.
+    #[arg(long, global = true, conflicts_with = "json")]
+    pub wide: bool,
+    /// A command that is told as JSON on its standard input when a rebuild has failed, waits for something that is away, or
+    /// waits no more; one line for `sh -c`.
+    #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
+    pub alert: Option<String>,
+    /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual.
+    #[arg(long, global = true, env = "UNSPOOL_MEMORY", default_value_t = 64, value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub memory: u64,
+    /// Instances that handle chunks of one projection at the same time, where it is partitioned by stream [default: the
+    /// cores less one].
+    #[arg(long, global = true, env = "UNSPOOL_INSTANCES", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub instances: Option<u8>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The options of a host that were given on the command line, and not in the environment.
+    #[arg(skip)]
+    pub of_host: Vec<&'static str>,
+}
+
+impl Cli {
+    /// The command line in `args`, which begin with the program.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what was asked for instead: help, the version.
+    pub fn of(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+        let matches = command().try_get_matches_from(args)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        let given = |option: &&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+        cli.of_host = ["memory", "instances"].into_iter().filter(given).collect();
+        Ok(cli)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole job on a fresh data directory: example plugins, a generated history, several rebuilds at once.
+    Demo {
+        /// How many events to generate.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+    },
+    /// Fill and inspect the embedded event log.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Build, check, install and swap projection plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Rebuild read models: start, or resume what is unfinished, and show progress until the end.
+    Rebuild(RebuildArgs),
+    /// The progress of a projection's latest rebuild.
+    Status {
+        /// The projection.
+        name: String,
+    },
+    /// The progress of all rebuilds that are not over: running, paused, interrupted, failed.
+    List {
+        /// Those that are completed or cancelled too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Stop a rebuild so that it can go on later.
+    Pause {
+        /// The projection.
+        name: String,
+    },
+    /// Let paused and failed rebuilds go on from their checkpoints.
+    Resume(ResumeArgs),
+    /// Give a rebuild up.
+    Cancel {
+        /// The projection.
+        name: String,
+    },
+    /// Read, check and manage what was built.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Events that were set aside because they, or an earlier one of their stream, could not be handled.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Back up, check and compact the store.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Be a host: wait for commands from other terminals, and resume what the last host left running.
+    Serve {
+        /// End once nothing runs any more.
+        #[arg(long, hide = true)]
+        until_idle: bool,
+    },
+    /// Print what makes a shell complete commands and options.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command into a directory.
+    Man {
+        /// The directory; it is made where there is none.
+        dir: PathBuf,
+    },
+    /// Compile the plugin on standard input, for another process of this program.
+    #[command(hide = true, name = crate::plugin::COMPILE)]
+    CompilePlugin,
+}

@@ -1,0 +1,91 @@
+//! `plugin ...`
+
+use super::FileArgs;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// `plugin ...`
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Compile a Rust plugin to a component.
+    Build {
+        /// The plugin's crate.
+        dir: PathBuf,
+        /// Where to put the component; `NAME.wasm` here by default.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Cargo features to build it with, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        features: Vec<String>,
+    },
+    /// Check a component against the world `projection`, and show what it says of itself.
+    Check {
+        /// The component.
+        file: PathBuf,
+    },
+    /// Register a projection.
+    Install {
+        /// The component.
+        file: PathBuf,
+    },
+    /// The handler registry: installed projections and the event types each handles.
+    List,
+    /// Every plugin a projection has had.
+    History {
+        /// The projection.
+        name: String,
+    },
+    /// Put another plugin in place; a running rebuild takes it up between two chunks.
+    Swap {
+        /// The projection.
+        name: String,
+        /// The component.
+        file: PathBuf,
+        /// An unfinished rebuild goes on from its checkpoint (the default).
+        #[arg(long = "continue", conflicts_with_all = ["rewind_to", "restart"])]
+        goes_on: bool,
+        /// Build a new generation: by the plugin before up to and including this event, by the new one from there on.
+        #[arg(long, value_name = "ID|POSITION|TIME", conflicts_with = "restart")]
+        rewind_to: Option<String>,
+        /// Build a new generation by the new plugin alone.
+        #[arg(long)]
+        restart: bool,
+    },
+    /// Run a candidate beside the plugin in place on the last events, and show how the rows would differ. Keeps nothing.
+    Try {
+        /// The projection.
+        name: String,
+        /// The component.
+        file: PathBuf,
+        /// How many events from the end of the history.
+        #[arg(long, default_value_t = 10_000)]
+        last: u64,
+        /// Where the events come from [default: where those of what readers see came from, else those of the latest rebuild,
+        /// else log].
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        /// How the file is read that is the source.
+        #[command(flatten)]
+        reading: FileArgs,
+    },
+    /// Run a plugin over the same events in several manners, and compare: chunk sizes, repetition, a crash in the middle.
+    /// Exit code 1 where the rows differ. Needs no data directory but for a source that is there: log, or a name.
+    Verify {
+        /// The component.
+        file: PathBuf,
+        /// An event file.
+        #[arg(long, value_name = "FILE", conflicts_with = "source")]
+        events: Option<PathBuf>,
+        /// Where the events come from: `log`, `file:PATH`, `postgres:...`, or a name of `unspool.toml`.
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        /// How the file is read.
+        #[command(flatten)]
+        reading: FileArgs,
+    },
+    /// Put the plugin before the current one back in place.
+    Rollback {
+        /// The projection.
+        name: String,
+    },
+}
