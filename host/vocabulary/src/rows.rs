@@ -22,7 +22,7 @@ pub struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Every row at once.
+    /// Every row, and as many in a page as there may be.
     pub const ALL: Scan<'static> = Scan { prefix: "", after: None, limit: usize::MAX, max_bytes: usize::MAX };
 
     /// A page of all rows ([`limits::SCAN_BYTES`]), from the one after `after` on.

@@ -112,7 +112,11 @@ proptest! {
             for key in ["a", "b", "aa", "ab", "ba", "bb"] {
                 prop_assert_eq!(rows.get(0, key).unwrap(), expected.get(key).cloned(), "{}", key);
             }
-            let found = rows.scan(0, Scan::ALL).unwrap();
+            let mut found = Page::new();
+            rows.each(0, &mut |key, document| {
+                found.push((key.to_owned(), Bytes::copy_from_slice(document)));
+                Ok(())
+            }).unwrap();
             prop_assert!(found == expected.clone().into_iter().collect::<Page>());
             let contained: usize = overlay.lock().taken[..view.contained].iter().map(|layer| layer.bytes).sum();
             prop_assert!(contained <= limits::RETAINED_BYTES);

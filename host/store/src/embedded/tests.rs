@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
 use unspool_frame::{Complexity, Partitioning, TableDescription};
-use unspool_vocabulary::{Description, Page, Position, ReadRows, Scan, StageReport, Status};
+use unspool_vocabulary::{Description, Page, Position, StageReport, Status};
 
 type Map = BTreeMap<String, Bytes>;
 type Change = (String, Option<Bytes>);
@@ -97,7 +97,12 @@ impl Built {
 
 /// Whether a scan and look-ups find what `expected` has, and nothing else.
 fn holds(rows: &RowSnapshot, expected: &Map) -> bool {
-    let page = rows.scan(0, Scan::ALL).unwrap();
+    let mut page = Page::new();
+    let mut show = |key: &str, document: &[u8]| {
+        page.push((key.to_owned(), Bytes::copy_from_slice(document)));
+        Ok(())
+    };
+    rows.each(0, &mut show).unwrap();
     let found = page.iter().all(|(key, document)| rows.get(0, key).unwrap().as_ref() == Some(document));
     found && rows.get(0, "none").unwrap().is_none() && page == expected.clone().into_iter().collect::<Page>()
 }
