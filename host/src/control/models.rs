@@ -203,7 +203,7 @@ impl Host {
         let number = match wanted.parse() {
             Ok(number) => number,
             Err(_) => {
-                let records = self.store().rebuilds(name)?;
+                let records = self.overview(|rebuilds| rebuilds.rebuilds(name))?;
                 let named = records.iter().find(|record| record.spec.label.as_deref() == Some(wanted));
                 named.map(|record| record.generation).ok_or_else(|| {
                     ControlError::not_possible(format!(
@@ -212,6 +212,7 @@ impl Host {
                 })?
             }
         };
+        self.overview(|rebuilds| rebuilds.rebuild(name, number))?;
         Ok(self.store().generation(name, number)?)
     }
 

@@ -76,9 +76,17 @@ impl Overview<'_> {
     /// The record of a generation.
     ///
     /// # Errors
-    /// When there is none, or the store cannot be read.
+    /// When there is none, or only what a host left that was killed while it built something to be looked at; or the store
+    /// cannot be read.
     pub fn rebuild(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
-        Ok(self.seen(self.store.rebuild(name, generation)?))
+        let record = self.store.rebuild(name, generation)?;
+        if self.host.is_none() && is_litter(&record) {
+            return Err(RebuildError::NotFound(format!(
+                "generation {generation} of {name} was not complete when the host ended that built it: nothing is read from it, and \
+                 the next command that changes something drops it; see unspool model generations {name}"
+            )));
+        }
+        Ok(self.seen(record))
     }
 
     /// The records of all generations of `name` that are kept.

@@ -209,7 +209,9 @@ impl Drop for Shell<'_> {
 }
 
 fn varying(command: &Command) -> Varying {
-    Varying { numbers: command.numbers_vary, digests: command.text.starts_with("unspool plugin ") }
+    let of_plugins =
+        ["unspool plugin ", "unspool model generations "].iter().any(|start| command.text.starts_with(start));
+    Varying { numbers: command.numbers_vary, digests: of_plugins }
 }
 
 /// What is shown and what was printed, one below the other.

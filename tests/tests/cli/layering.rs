@@ -88,9 +88,9 @@ fn layers_name_only_what_is_below_them() {
 #[test]
 fn rooms_of_the_store_do_not_know_each_other() {
     let rooms = [
-        ("store/catalog", &["embedded", "postgres", "databases", "coordinator"][..]),
-        ("store/embedded", &["postgres", "external", "databases", "coordinator"]),
-        ("store/postgres", &["embedded", "databases", "coordinator"]),
+        ("../store/src/catalog", &["embedded", "postgres", "databases", "coordinator"][..]),
+        ("../store/src/embedded", &["postgres", "external", "databases", "coordinator"]),
+        ("../store/src/postgres", &["embedded", "databases", "coordinator"]),
         // Where rows live, and how they get there, is the store's own business.
         ("pipeline", &["embedded", "journal", "home"]),
     ];

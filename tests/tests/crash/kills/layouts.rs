@@ -34,11 +34,15 @@ fn a_store_of_layout_1_goes_on_as_it_was() {
     let _count = Count;
     for at in [None, Some("file.migrated")] {
         let data = of_layout_1();
-        if let Some(at) = at {
-            die(&data, at, ["list"]);
-        }
+        let stored = || fs::read(data.path().join("store.redb")).unwrap();
+        let before = stored();
         let failed = data.json(["status", "faulty"]);
         assert_eq!((&failed["status"], &failed["position"]), (&json!("failed"), &json!(50)), "{failed:#}");
+        assert!(stored() == before, "who reads does not migrate");
+        if let Some(at) = at {
+            die(&data, at, ["store", "check"]);
+        }
+        assert_eq!(data.json(["store", "check"])["problems"], json!([]));
         assert_eq!(data.digest("faulty"), DIGEST, "rows are what they were");
         let asked = |generation| store_file::record(&data, "faulty", generation)["spec"].clone();
         let (first, second) = (asked(1), asked(2));
@@ -66,7 +70,7 @@ fn a_store_of_layout_1_goes_on_as_it_was() {
 #[test]
 fn a_store_of_a_later_layout_is_refused_and_left_as_it_is() {
     let data = of_layout_1();
-    data.ok(["list"]);
+    data.ok(["store", "check"]);
     store_file::set_format(&data, 3);
     for _ in 0..2 {
         data.run(["list"]).refused(2, &["has format 3", "knows format 2"]);

@@ -37,10 +37,14 @@ fn what_is_built_apart_is_complete_or_gone() {
     let as_of = ["model", "as-of", "order-summary", "--to", "500", "--name", "early"];
     for at in ["create-generation.after", "record.after:1", "commit.rows-written", "commit.after", "seal.before"] {
         let data = orders.data.copy();
-        kill(&data, at, as_of);
+        die(&data, at, as_of);
+        // Also before anything is recovered.
+        let whole = data.run(["model", "digest", "order-summary", "--generation", "early"]).exit == Some(0);
+        intact(&data, at);
         orders.fits(&data, at);
         let kept = data.run(["model", "digest", "order-summary", "--generation", "early"]).exit == Some(0);
         assert!(!kept || matches!(at, "commit.after" | "seal.before"), "{at}");
+        assert_eq!(whole, kept, "{at}");
         if !kept {
             data.ok(as_of);
         }

@@ -103,7 +103,7 @@ fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     die(&killed, "commit.after:2", SLOW);
     for at in ["journal.recovered", "record.written", "record.after", "recover.settled"] {
         let data = killed.copy();
-        kill(&data, at, ["status", "order-summary"]);
+        kill(&data, at, RECOVER);
         let found = orders.fits(&data, at);
         assert_eq!(found["status"], "paused", "{at}");
         assert!(processed(&found) > 0, "{at}");

@@ -235,7 +235,9 @@ fn a_flipped_bit_of_a_store_is_found_when_it_is_read() {
     let image = image_of(&disk, &mut random);
     let right = read_rows(&Store::open_on(Disk::new(image.clone())).unwrap()).unwrap();
     assert!(right.values().any(|rows| rows.len() > 100));
-    for number in 0..flips() {
+    // Most pages are not in use at the end: the journal has grown and gone.
+    let flips = 5 * flips();
+    for number in 0..flips {
         let (at, flipped) = flipped(&image, &mut random);
         let place = format!("byte {at} of {}, flip {number}, UNSPOOL_SEED={seed}", image.len());
         let Some(store) = outcomes.open(Store::open_on(Disk::new(flipped.clone())).map_err(|e| e.to_string())) else {
@@ -252,7 +254,7 @@ fn a_flipped_bit_of_a_store_is_found_when_it_is_read() {
         assert!(!report.problems.is_empty() || at < FRONT, "{place}: not found");
         drop(store);
     }
-    println!("{} flips in a store of {} bytes: {outcomes:?}", flips(), image.len());
+    println!("{flips} flips in a store of {} bytes: {outcomes:?}", image.len());
     outcomes.assert_telling();
 }
 
