@@ -8,6 +8,7 @@ use crate::{
     rebuild::{Options, Overview, RebuildError, Supervisor},
     source::{SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
+    vocabulary::Status,
 };
 use std::{
     path::{Path, PathBuf},
@@ -87,6 +88,12 @@ impl Host {
         let dir = if wanted == Access::Begin { DataDir::open(path)? } else { DataDir::existing(path)? };
         let reads = wanted == Access::Read;
         let store = if reads { Store::open_to_read(&dir)? } else { Store::open(&dir)? };
+        if reads && is_known_elsewhere(&store)? {
+            drop(store);
+            let host = Host::open_for(path, options, Access::Change)?;
+            host.supervisor()?;
+            return Ok(host);
+        }
         if wanted >= Access::Change {
             remove_copies(&dir);
         }
@@ -235,4 +242,11 @@ fn remove_copies(dir: &DataDir) {
             tracing::warn!("{} is left: {e}", entry.path().display());
         }
     }
+}
+
+/// Whether a host was killed while it built rows in a database: only that knows the last commit, and what its readers see. It is asked
+/// before anything is said of them, as by whoever changes something.
+fn is_known_elsewhere(store: &Store) -> Result<bool, ControlError> {
+    let mut records = store.all_rebuilds()?.into_iter();
+    Ok(records.any(|record| record.status() == Status::Running && record.home.is_some()))
 }
