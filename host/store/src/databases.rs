@@ -19,6 +19,7 @@ impl Databases {
     ///
     /// # Errors
     /// When it names none.
+    #[cfg_attr(not(feature = "postgres"), allow(unreachable_code, unused_mut, unused_variables))]
     pub(super) fn open(&self, into: &str) -> Result<Arc<dyn ExternalRows>, StoreError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(database) = open.get(into) {
