@@ -20,8 +20,10 @@ pub struct RowChanges {
     bytes: usize,
 }
 
+// Called for each row by another crate: inlined there.
 impl RowChanges {
     /// Changes a row of table number `table`; without a document it is deleted.
+    #[inline]
     pub fn put(&mut self, table: usize, key: Bytes, document: Option<Bytes>) {
         if self.tables.len() <= table {
             self.tables.resize_with(table + 1, AHashMap::new);
@@ -31,11 +33,13 @@ impl RowChanges {
     }
 
     /// What is known of a row: `None` where it is not among the changed ones.
+    #[inline]
     pub fn get(&self, table: usize, key: &str) -> Option<&Option<Bytes>> {
         self.tables.get(table)?.get(key.as_bytes())
     }
 
     /// The changed rows of a table, in no order.
+    #[inline]
     pub fn table(&self, table: usize) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
         self.tables.get(table).into_iter().flatten()
     }
@@ -52,12 +56,14 @@ impl RowChanges {
     }
 
     /// Whether no row is changed.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.tables.iter().all(|rows| rows.is_empty())
     }
 
     /// What they may hold in memory: the write frames that they are slices of. A row that is changed again still holds on to
     /// the frame of its first key.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
