@@ -190,7 +190,17 @@ impl Data {
 
     /// Starts a command in the background; killed when dropped.
     pub fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Running {
-        let child = self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let command = self.command(args);
+        // A host goes on ignoring hangups where it was started so, as whoever runs the tests may have been.
+        let mut started = Command::new("env");
+        started.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => started.env(name, value),
+                None => started.env_remove(name),
+            };
+        }
+        let child = started.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Running { child: Some(child.expect("the command line runs")) }
     }
 
