@@ -18,7 +18,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::Duration,
 };
 
@@ -196,7 +200,8 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
     if records.is_empty() {
         return Ok(());
     }
-    let (done, recovered) = std::sync::mpsc::channel::<()>();
+    let asked: Vec<String> = records.iter().map(RebuildRecord::checkpoint_id).collect();
+    let (done, recovered) = mpsc::channel::<()>();
     let host = host.clone();
     std::thread::Builder::new().name("recovery".into()).spawn(move || {
         let _done = done;
@@ -219,7 +224,12 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
         }
     })?;
     // Nothing is sent: what is waited for is that the other end goes.
-    let _over = recovered.recv_timeout(limits::RECOVERY_WAIT);
+    if let Err(RecvTimeoutError::Timeout) = recovered.recv_timeout(limits::RECOVERY_WAIT) {
+        tracing::warn!(
+            "not known whether the last commit of {} was made: the database does not answer; what is said of it is as of the commit before",
+            asked.join(", ")
+        );
+    }
     Ok(())
 }
 

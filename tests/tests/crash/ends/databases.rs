@@ -44,6 +44,24 @@ fn a_database_that_does_not_answer_keeps_nobody_waiting() {
     data.wait_for("order-summary", |status| processed(status) > before);
 }
 
+/// Only the database knows the last commit of a host that was killed; who asks is not kept waiting for that.
+#[test]
+fn what_a_killed_host_has_left_is_told_although_its_database_does_not_answer() {
+    let (data, _, _) = with_orders(40_000);
+    let server = Server::new();
+    into_a_database(&data, &server).kill();
+    let frozen = server.freeze();
+    let asked = ends(data.start(["status", "order-summary"]), "its status");
+    assert_eq!(asked.exit, Some(0), "{asked:#?}");
+    assert!(asked.stderr.contains("not known whether the last commit of order-summary/1 was made"), "{asked:#?}");
+    assert_eq!(data.json(["status", "order-summary"])["status"], "paused");
+    drop(frozen);
+    data.ok(["resume", "order-summary", "--detach"]);
+    let before = processed(&data.json(["status", "order-summary"]));
+    data.wait_for("order-summary", |status| processed(status) > before);
+    data.ok(["pause", "order-summary"]);
+}
+
 #[test]
 fn a_host_ends_although_its_database_does_not_answer_and_the_next_one_waits_for_it() {
     let (data, _, _) = with_orders(40_000);
