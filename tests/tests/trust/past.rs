@@ -1,5 +1,6 @@
 //! Ends by id, position and time; states of the past that are built beside what readers see; and the repair of one stream.
 
+use super::{BINARY, orders};
 use serde_json::{Value, json};
 use std::{os::unix::process::ExitStatusExt, path::Path};
 use unspool_tests::{
@@ -8,23 +9,6 @@ use unspool_tests::{
     plugins::{plugin, plugin_with},
     store_file,
 };
-
-const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
-
-/// A data directory with a complete `order-summary`, and its events.
-fn orders(events: u64) -> (Data, Vec<Value>) {
-    let data = Data::new(BINARY);
-    let lines = history::orders(events, 51);
-    data.import(&data.file("orders.ndjson", &lines));
-    data.install(&plugin("order-summary"));
-    data.ok(["rebuild", "order-summary"]);
-    (data, history::events(&lines))
-}
-
-fn rows_of(data: &Data, table: &str, generation: &str) -> Rows {
-    let rows = data.list(["model", "export", table, "--generation", generation]);
-    rows.into_iter().map(|mut row| (row["key"].as_str().unwrap().to_owned(), row["value"].take())).collect()
-}
 
 /// An RFC 3339 time of `milliseconds` since 1970.
 fn time(milliseconds: i64) -> String {
@@ -77,10 +61,10 @@ fn a_past_state_is_built_beside_what_readers_see_and_kept_until_it_is_dropped() 
     assert_eq!(early["position"], 0);
 
     let past = |data: &Data| {
-        assert_eq!(rows_of(data, "order-summary/orders", "before-the-sale"), oracle::orders(&events[..500]).0);
-        assert_eq!(rows_of(data, "order-summary/orders", "as-of-1000"), oracle::orders(&events[..1_000]).0);
-        assert_eq!(rows_of(data, "order-summary/orders", "3"), oracle::orders(&events[..1_000]).0, "by number too");
-        assert_eq!(rows_of(data, "order-summary/orders", "dawn"), Rows::new());
+        assert_eq!(data.rows_of("order-summary/orders", "before-the-sale"), oracle::orders(&events[..500]).0);
+        assert_eq!(data.rows_of("order-summary/orders", "as-of-1000"), oracle::orders(&events[..1_000]).0);
+        assert_eq!(data.rows_of("order-summary/orders", "3"), oracle::orders(&events[..1_000]).0, "by number too");
+        assert_eq!(data.rows_of("order-summary/orders", "dawn"), Rows::new());
     };
     past(&data);
     assert_eq!(data.rows("order-summary/orders"), now, "readers are not switched");
@@ -143,7 +127,7 @@ fn a_past_state_comes_from_a_file_too_and_a_killed_one_is_gone() {
         data.command(["model", "as-of", "order-summary", "--to", "700", "--source", "file:orders.ndjson"]);
     let answer = command.current_dir(file.parent().unwrap()).output().unwrap();
     assert!(answer.status.success(), "{answer:?}");
-    assert_eq!(rows_of(&data, "order-summary/orders", "as-of-700"), oracle::orders(&events[..700]).0);
+    assert_eq!(data.rows_of("order-summary/orders", "as-of-700"), oracle::orders(&events[..700]).0);
 
     let mut building = data.command(["model", "as-of", "order-summary", "--to", "40000"]);
     let killed = building.env("UNSPOOL_CRASH_AT", "create-generation.after").output().unwrap();

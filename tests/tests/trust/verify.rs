@@ -1,6 +1,7 @@
 //! `model verify` finds what differs from history, exactly, and repairs it; nobody who reads notices, and nothing is left
 //! behind.
 
+use super::{BINARY, orders};
 use serde_json::{Value, json};
 use unspool_tests::{
     data::{Answer, Data},
@@ -8,18 +9,6 @@ use unspool_tests::{
     plugins::{plugin, plugin_with},
     store_file,
 };
-
-const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
-
-/// A data directory with a complete `order-summary`, and its events.
-fn orders(events: u64) -> (Data, Vec<Value>) {
-    let data = Data::new(BINARY);
-    let lines = history::orders(events, 21);
-    data.import(&data.file("orders.ndjson", &lines));
-    data.install(&plugin("order-summary"));
-    data.ok(["rebuild", "order-summary"]);
-    (data, history::events(&lines))
-}
 
 fn roles(data: &Data, name: &str) -> Vec<String> {
     let role = |generation: &Value| generation["role"].as_str().unwrap().to_owned();
