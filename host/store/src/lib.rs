@@ -46,6 +46,9 @@ mod maintenance;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod rows;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 pub use catalog::{
     Allow, AttemptStart, BuiltRange, Home, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,

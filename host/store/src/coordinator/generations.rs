@@ -196,41 +196,22 @@ fn random_id() -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DataDir, RebuildOptions, RebuildSpec};
-    use unspool_frame::{Complexity, Partitioning, TableDescription};
-    use unspool_vocabulary::{Description, Position};
-
-    fn new_scratch() -> NewRebuild {
-        let spec = RebuildSpec {
-            source: "log".to_owned(),
-            source_identity: "identity".to_owned(),
-            after: Position::START,
-            to: None,
-            purpose: Purpose::Scratch,
-            label: None,
-            segments: Vec::new(),
-            options: RebuildOptions::default(),
-        };
-        NewRebuild { spec, into: None, indexes: Vec::new() }
-    }
+    use crate::{
+        DataDir,
+        testing::{install_orders, new_generation},
+    };
 
     /// Verifications and rebuilds make generations of one projection at the same time.
     #[test]
     fn no_two_generations_get_the_same_number() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&DataDir::open(dir.path()).unwrap()).unwrap();
-        let description = Description {
-            name: "orders".to_owned(),
-            version: 1,
-            event_types: vec!["*".to_owned()],
-            tables: vec![TableDescription { name: "rows".to_owned() }],
-            complexity: Complexity::default(),
-            chunk_size: None,
-            partitioning: Partitioning::default(),
+        install_orders(&store);
+        let create = || {
+            (0..25)
+                .map(|_| store.create_generation("orders", new_generation(Purpose::Scratch), 0).unwrap().generation)
+                .collect()
         };
-        store.install(&description, "digest", b"component", "install", 0).unwrap();
-        let create =
-            || (0..25).map(|_| store.create_generation("orders", new_scratch(), 0).unwrap().generation).collect();
         let mut numbers: Vec<u64> = std::thread::scope(|scope| {
             let threads = [scope.spawn(create), scope.spawn(create)];
             threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().unwrap() }).collect()

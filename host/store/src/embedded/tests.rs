@@ -2,14 +2,13 @@
 
 use super::Embedded;
 use crate::{
-    AttemptStart, Commit, Generation, NewRebuild, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowChanges,
-    RowSnapshot, Store,
+    AttemptStart, Commit, Generation, Purpose, RebuildRecord, RowChanges, RowSnapshot, Store,
+    testing::{install_orders, new_generation},
 };
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
-use unspool_frame::{Complexity, Partitioning, TableDescription};
-use unspool_vocabulary::{Description, Page, Position, StageReport, Status};
+use unspool_vocabulary::{Page, StageReport, Status};
 
 type Map = BTreeMap<String, Bytes>;
 type Change = (String, Option<Bytes>);
@@ -25,29 +24,8 @@ struct Built {
 impl Built {
     fn new() -> Built {
         let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
-        let description = Description {
-            name: "orders".to_owned(),
-            version: 1,
-            event_types: vec!["*".to_owned()],
-            tables: vec![TableDescription { name: "rows".to_owned() }],
-            complexity: Complexity::default(),
-            chunk_size: None,
-            partitioning: Partitioning::default(),
-        };
-        let digest = blake3::hash(b"component").to_hex();
-        store.install(&description, &digest, b"component", "install", 0).unwrap();
-        let spec = RebuildSpec {
-            source: "log".to_owned(),
-            source_identity: "identity".to_owned(),
-            after: Position::START,
-            to: None,
-            purpose: Purpose::Rebuild,
-            label: None,
-            segments: Vec::new(),
-            options: RebuildOptions::default(),
-        };
-        let new = NewRebuild { spec, into: None, indexes: Vec::new() };
-        let record = store.create_generation("orders", new, 0).unwrap();
+        install_orders(&store);
+        let record = store.create_generation("orders", new_generation(Purpose::Rebuild), 0).unwrap();
         let record = store.begin_attempt("orders", record.generation, &AttemptStart::again(&record)).unwrap();
         let generation = Generation::of(&record);
         Built { store, record, generation, expected: Map::new() }
