@@ -167,7 +167,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
             self.rows.read(self.name, &wanted_keys, &mut |n, document| {
                 let cached = &mut cached[wanted[n]];
                 match decode_row(self.name, wanted_keys[n], document) {
-                    Ok(row) => cached.settle(row),
+                    Ok(row) => cached.hold(row),
                     Err(failure) => failed = failed.take().or(Some(failure)),
                 }
             });
@@ -203,7 +203,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
                     None => self.cache.add(key, Cached { row: None, stored: Stored::Unread, changed: false }),
                 };
                 let row = decode_row(self.name, key, Some(document))?;
-                self.cache.value_mut(at).settle(row);
+                self.cache.value_mut(at).hold(row);
             }
             match page.into_iter().last() {
                 Some((last, _)) => after = Some(last),
@@ -236,7 +236,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
             Some(at) => at,
             None => self.cache.add(key, Cached { row: None, stored: Stored::Unread, changed: false }),
         };
-        self.cache.value_mut(at).settle(row);
+        self.cache.value_mut(at).hold(row);
         Ok(at)
     }
 
@@ -279,7 +279,7 @@ impl<R> Cached<R> {
     }
 
     /// Takes note of what the host has. What this chunk has written holds.
-    fn settle(&mut self, row: Option<R>) {
+    fn hold(&mut self, row: Option<R>) {
         self.stored = if row.is_some() { Stored::Present } else { Stored::Absent };
         if !self.changed {
             self.row = row;

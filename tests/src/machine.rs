@@ -22,7 +22,7 @@ use unspool::{
 pub const PROJECTIONS: [&str; 4] = ["faulty", "inventory-levels", "order-summary", "process-map"];
 
 /// Nothing that is waited for takes as long; whoever waits longer hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What machines have in common, made once: an engine, compiled plugins, and a store in which they are installed.
 pub struct Factory {
@@ -81,23 +81,23 @@ impl Factory {
         Disk::new(self.store.clone())
     }
 
-    /// Opens the store on `disk` and starts a host with `places` places in its pool.
+    /// Opens the store on `disk` and starts a host with `permits` permits in its pool.
     ///
     /// # Errors
     /// What the store or the supervisor says.
-    pub fn open(&self, disk: Disk, log: EventLog, places: usize) -> Result<Machine, String> {
+    pub fn open(&self, disk: Disk, log: EventLog, permits: usize) -> Result<Machine, String> {
         let store = Store::open_on(disk.clone()).map_err(|e| e.to_string())?;
-        self.start(disk, store, log, places)
+        self.start(disk, store, log, permits)
     }
 
     /// Starts a host over `store`, which is open already.
     ///
     /// # Errors
     /// What the supervisor says.
-    pub fn start(&self, disk: Disk, store: Store, log: EventLog, places: usize) -> Result<Machine, String> {
+    pub fn start(&self, disk: Disk, store: Store, log: EventLog, permits: usize) -> Result<Machine, String> {
         let files = FileSources::new(self.dir.path().join("files"));
         let sources = Sources::new(Ok(log), files, self.dir.path().to_owned());
-        let options = Options { places, ..Options::default() };
+        let options = Options { permits, ..Options::default() };
         let supervisor = Supervisor::start(store.clone(), sources, self.engine.clone(), options);
         Ok(Machine { disk, store, supervisor: supervisor.map_err(|e| e.to_string())? })
     }
@@ -186,7 +186,7 @@ impl Machine {
 
     /// Waits until nothing runs.
     pub fn wait(&self) {
-        assert!(self.supervisor.wait_idle(None, PATIENCE), "a rebuild hangs");
+        assert!(self.supervisor.wait_idle(None, TIMEOUT), "a rebuild hangs");
     }
 
     /// The rows of a generation, by table, as JSON.

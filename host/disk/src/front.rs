@@ -27,19 +27,19 @@ pub(super) enum Look {
     Empty,
     /// A redb file without checksums.
     Plain,
-    /// As it was settled.
-    Settled,
+    /// As it was synced.
+    Synced,
     /// To be tested as a whole by redb.
-    Unsettled,
+    Unsynced,
 }
 
 /// The front of a file.
 pub(super) struct Front {
     pub(super) version: u32,
     pub(super) fits: bool,
-    pub(super) settled: bool,
+    pub(super) synced: bool,
     pub(super) boot: [u8; 16],
-    pub(super) settled_header: u64,
+    pub(super) synced_header: u64,
     pub(super) header: Vec<u8>,
 }
 
@@ -53,9 +53,9 @@ impl Front {
         Some(Front {
             version: number(8..12) as u32,
             fits: number(32..40) == front_sum(bytes),
-            settled: bytes[12] == 1,
+            synced: bytes[12] == 1,
             boot: bytes[16..32].try_into().unwrap_or_default(),
-            settled_header: number(40..48),
+            synced_header: number(40..48),
             header: bytes[64..FRONT].to_vec(),
         })
     }
@@ -77,13 +77,13 @@ fn front_sum(bytes: &[u8]) -> u64 {
 }
 
 /// The bytes of a front.
-pub(super) fn encode(settled: bool, boot: [u8; 16], settled_header: u64, header: &[u8]) -> Vec<u8> {
+pub(super) fn encode(synced: bool, boot: [u8; 16], synced_header: u64, header: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; FRONT];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[12] = u8::from(settled);
+    bytes[12] = u8::from(synced);
     bytes[16..32].copy_from_slice(&boot);
-    bytes[40..48].copy_from_slice(&settled_header.to_le_bytes());
+    bytes[40..48].copy_from_slice(&synced_header.to_le_bytes());
     bytes[64..].copy_from_slice(header);
     let sum = front_sum(&bytes);
     bytes[32..40].copy_from_slice(&sum.to_le_bytes());
@@ -135,10 +135,10 @@ pub(super) fn look(file: &dyn StorageBackend, boot: Option<[u8; 16]>) -> io::Res
         None if bytes.starts_with(REDB_MAGIC) => Look::Plain,
         None if is_unborn_plain(file, len, &bytes)? => Look::Empty,
         Some(front) if front.is_unborn(file, len)? => Look::Empty,
-        Some(front) if front.fits && front.settled && (is_clean(&front.header) || boot == Some(front.boot)) => {
-            Look::Settled
+        Some(front) if front.fits && front.synced && (is_clean(&front.header) || boot == Some(front.boot)) => {
+            Look::Synced
         }
         // One of another version, too: it is refused under the lock.
-        _ => Look::Unsettled,
+        _ => Look::Unsynced,
     })
 }

@@ -300,7 +300,7 @@ pub fn open_on(
 fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Result<Option<Checked>, DiskError> {
     let pages = Arc::new(pages);
     let mut builder = redb::Builder::new();
-    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsettled);
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsynced);
     let backend = Shared(pages.clone());
     // While nothing is known of the pages, redb may meet what it does not expect.
     let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));

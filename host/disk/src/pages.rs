@@ -13,10 +13,10 @@
 //! |---|---|
 //! | 0..8 | `unspool`, line feed |
 //! | 8..12 | the version of this layout |
-//! | 12 | 1 while the file is settled: all that was written is on the disk, with its checksums |
-//! | 16..32 | the boot of the system in which it was settled |
+//! | 12 | 1 while the file is synced: all that was written is on the disk, with its checksums |
+//! | 16..32 | the boot of the system in which it was synced |
 //! | 32..40 | checksum of the rest of this, and of the header |
-//! | 40..48 | checksum of the header when the file was settled last |
+//! | 40..48 | checksum of the header when the file was synced last |
 //! | 64..384 | redb's header |
 //!
 //! Numbers are little-endian. A checksum is XXH3 with the page's number as its seed; 0 stands for a page that was never
@@ -24,11 +24,11 @@
 //!
 //! **Crashes.** redb never writes over a page that its last commit needs, but for the header. So checksums may reach the
 //! disk with the sync that makes their pages durable, before them or behind them: where they do not fit after a crash,
-//! the page is not in use, or its commit was never done. The front is one sector, and says by `settled` whether that may
+//! the page is not in use, or its commit was never done. The front is one sector, and says by `synced` whether that may
 //! be so. After a process was killed it is exact, because each write of this file begins by taking it back. After a loss
 //! of power it may be older than what it speaks of: then the file is read once. Where something does not fit, redb reads
 //! all that is in use and tests its own checksums, too; what does not fit is then not in use, and gets its checksums anew.
-//! Only where the header is newer than what was settled last, a commit was under way: then redb alone decides, by its own
+//! Only where the header is newer than what was synced last, a commit was under way: then redb alone decides, by its own
 //! checksums, whether it was done.
 
 use super::{
@@ -94,9 +94,9 @@ struct State {
     born: bool,
     header: Vec<u8>,
     /// As on the disk.
-    settled: bool,
+    synced: bool,
     /// The checksum of the header when that was so last.
-    settled_header: u64,
+    synced_header: u64,
     /// Whether checksums are tested.
     tested: bool,
     /// Whether pages that are not in use may have checksums that do not fit.
@@ -181,23 +181,23 @@ impl Pages {
             let (path, found, known) = (self.name.clone(), front.version, VERSION);
             return Err(refuse(DiskError::Format { path, found, known }));
         }
-        if !front.fits && front.settled {
+        if !front.fits && front.synced {
             return Err(self.damage("its first 384 bytes are not what was written"));
         }
-        let settled = front.fits && front.settled;
+        let synced = front.fits && front.synced;
         let exact = is_clean(&front.header) || self.boot == Some(front.boot);
-        (state.born, state.settled, state.settled_header) = (true, front.settled, front.settled_header);
+        (state.born, state.synced, state.synced_header) = (true, front.synced, front.synced_header);
         state.header = front.header;
-        if settled && exact {
+        if synced && exact {
             return Ok(());
         }
-        if settled && self.sweep(state, |_, _, _| {})? == 0 {
+        if synced && self.sweep(state, |_, _, _| {})? == 0 {
             // What a loss of power left fits.
             return Ok(());
         }
         state.stale = true;
-        state.tested = front.fits && state.settled_header == XxHash3_64::oneshot(&state.header);
-        if self.look == Look::Unsettled { Ok(()) } else { Err(io::Error::other(LookAgain)) }
+        state.tested = front.fits && state.synced_header == XxHash3_64::oneshot(&state.header);
+        if self.look == Look::Unsynced { Ok(()) } else { Err(io::Error::other(LookAgain)) }
     }
 
     /// What is to be said of a place that is not as it was written.
@@ -229,14 +229,14 @@ impl Pages {
 
     fn write_front(&self, state: &State) -> io::Result<()> {
         let boot = self.boot.unwrap_or_default();
-        self.file.write(0, &front::encode(state.settled, boot, state.settled_header, &state.header))
+        self.file.write(0, &front::encode(state.synced, boot, state.synced_header, &state.header))
     }
 
     /// Before anything changes.
-    fn unsettle(&self, state: &mut State) -> io::Result<()> {
+    fn mark_unsynced(&self, state: &mut State) -> io::Result<()> {
         state.changes += 1;
-        if state.settled {
-            state.settled = false;
+        if state.synced {
+            state.synced = false;
             self.write_front(state)?;
         }
         Ok(())
@@ -321,7 +321,7 @@ impl Pages {
         if !state.stale {
             return Ok(());
         }
-        self.unsettle(&mut state)?;
+        self.mark_unsynced(&mut state)?;
         self.sweep(&mut state, |group, page, sum| {
             group.sums[((page - 1) % GROUP) as usize] = sum;
             group.changed = true;
@@ -394,11 +394,11 @@ impl StorageBackend for Pages {
         let mut state = self.lock();
         if offset == 0 && data.len() == HEADER {
             state.changes += 1;
-            (state.born, state.settled) = (true, false);
+            (state.born, state.synced) = (true, false);
             state.header.copy_from_slice(data);
             return self.write_front(&state);
         }
-        self.unsettle(&mut state)?;
+        self.mark_unsynced(&mut state)?;
         let mut rest = data;
         for run in runs(self.pages_of(offset, data.len())?) {
             let bytes = rest.split_off(..PAGE * (run.end - run.start) as usize).unwrap_or_default();
@@ -416,7 +416,7 @@ impl StorageBackend for Pages {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.refuse_after_failure()?;
         let mut state = self.lock();
-        self.unsettle(&mut state)?;
+        self.mark_unsynced(&mut state)?;
         self.file.set_len(outer_len(len))?;
         self.forget_behind(&mut state, len / PAGE as u64)
     }
@@ -435,9 +435,9 @@ impl StorageBackend for Pages {
         self.file.sync_data()?;
         let mut state = self.lock();
         // A write in between is not on the disk yet.
-        if state.born && !state.stale && !state.settled && state.changes == changes {
-            state.settled = true;
-            state.settled_header = XxHash3_64::oneshot(&state.header);
+        if state.born && !state.stale && !state.synced && state.changes == changes {
+            state.synced = true;
+            state.synced_header = XxHash3_64::oneshot(&state.header);
             self.write_front(&state)?;
         }
         Ok(())

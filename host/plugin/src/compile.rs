@@ -39,7 +39,7 @@ pub(super) fn here(engine: &wasmtime::Engine, component: &[u8]) -> Result<Compon
 }
 
 /// Checks and compiles in a process of `program`, within bounds.
-pub(super) fn apart(program: &Path, engine: &wasmtime::Engine, component: &[u8]) -> Result<Component, PluginError> {
+pub(super) fn in_child(program: &Path, engine: &wasmtime::Engine, component: &[u8]) -> Result<Component, PluginError> {
     let time = limits::compile_time(component.len());
     let output = run(program, component)
         .map_err(|error| PluginError::Engine(format!("the process that compiles plugins does not start: {error}")))?;

@@ -134,7 +134,7 @@ impl Engine {
             return loaded(compiled);
         }
         let component = match &self.inner.compiler {
-            Some(program) => compile::apart(program, &self.inner.wasmtime, component)?,
+            Some(program) => compile::in_child(program, &self.inner.wasmtime, component)?,
             None => compile::here(&self.inner.wasmtime, component)?,
         };
         let pre = self.link(&component)?;

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// How long an answer may take before the server is asked whether it is there, and how long between two such questions.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(20);
 
 /// How long it may take to say so.
@@ -67,13 +67,13 @@ pub(super) fn gone() -> io::Error {
 }
 
 async fn until_gone(ask: Option<Ask>) {
-    let mut patience = PATIENCE;
+    let mut wait = TIMEOUT;
     loop {
-        sleep(patience).await;
+        sleep(wait).await;
         let Some(ask) = &ask else { return };
         if !matches!(timeout(ANSWERS_WITHIN, ask()).await, Ok(Ok(true))) {
             return;
         }
-        patience = AGAIN;
+        wait = AGAIN;
     }
 }

@@ -27,7 +27,7 @@ pub trait Source: Send + Sync {
     /// Tells this history from any other, wherever it is read from: a checkpoint holds for one history only.
     fn identity(&self) -> &str;
 
-    /// Nothing above this position may be read yet; everything up to it is settled for good.
+    /// Nothing above this position may be read yet; everything up to it is stable for good.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
@@ -63,12 +63,12 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Up to where the history is settled at this moment, without waiting for anything: what a follower may read. By default
+    /// Up to where the history is stable at this moment, without waiting for anything: what a follower may read. By default
     /// the ceiling.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
-    fn settled(&self) -> Result<Position, SourceError> {
+    fn stable(&self) -> Result<Position, SourceError> {
         self.ceiling()
     }
 

@@ -40,8 +40,8 @@ impl Source for OneStream {
         self.history.at(position)
     }
 
-    fn settled(&self) -> Result<Position, SourceError> {
-        self.history.settled()
+    fn stable(&self) -> Result<Position, SourceError> {
+        self.history.stable()
     }
 
     fn wait(&self, timeout: Duration) {

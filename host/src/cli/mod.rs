@@ -29,7 +29,7 @@ use tracing_subscriber::{field::MakeExt, fmt::format};
 
 use crate::{
     control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
-    rebuild::{Accept, After, FAILURES},
+    rebuild::{Accept, FAILURES, UnfinishedRebuild},
     vocabulary::visible,
 };
 
@@ -210,7 +210,7 @@ fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError>
 
 /// Asks once, and shows rows and answer. Whatever takes long does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
-    let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != After::Continue);
+    let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != UnfinishedRebuild::Continue);
     let hosting = if request.takes_long() || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
     if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
         hosting.owns(name);
@@ -291,9 +291,9 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
         }
         PluginCommand::Swap { name, file, rewind_to, restart, .. } => {
             let after = match (rewind_to, restart) {
-                (Some(to), _) => After::RewindTo(to.clone()),
-                (None, true) => After::Restart,
-                (None, false) => After::Continue,
+                (Some(to), _) => UnfinishedRebuild::RewindTo(to.clone()),
+                (None, true) => UnfinishedRebuild::Restart,
+                (None, false) => UnfinishedRebuild::Continue,
             };
             Request::PluginSwap { name: name.clone(), file: absolute(file)?, after }
         }

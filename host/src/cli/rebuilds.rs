@@ -26,7 +26,7 @@ use std::{
 const HOST_START: Duration = Duration::from_secs(10);
 
 /// How often a host looks whether it was asked to end.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Starts or resumes rebuilds, and shows their progress until they end.
 pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<u8, ControlError> {
@@ -79,7 +79,7 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
     tracing::info!("serving {}", cli.data.display());
     let started = Instant::now();
     while !hosting.ending.is_asked() {
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
         if until_idle && started.elapsed() > HOST_START && supervisor.wait_idle(None, Duration::ZERO) {
             return Ok(0);
         }
@@ -289,7 +289,7 @@ pub(super) fn watch(
 pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
     let (Session::Local(host), Some(hosting)) = (session, hosting) else { return };
     let Some(supervisor) = host.started_supervisor() else { return };
-    while !hosting.ending.is_asked() && !supervisor.wait_idle(None, GLANCE) {}
+    while !hosting.ending.is_asked() && !supervisor.wait_idle(None, POLL_INTERVAL) {}
     hosting.ending.wait_until_stopped();
 }
 

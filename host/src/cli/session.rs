@@ -15,7 +15,7 @@ use std::{
 };
 
 /// How long to wait for a host that is just starting or ending.
-const TURN: Duration = Duration::from_secs(3);
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// A way to have requests carried out.
 pub(super) enum Session {
@@ -30,7 +30,7 @@ impl Session {
     pub(super) fn open(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
         DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
-        let until = Instant::now() + TURN;
+        let until = Instant::now() + LOCK_WAIT;
         loop {
             if Client::connect(&socket)?.is_some() {
                 return Ok(Session::Remote(socket));

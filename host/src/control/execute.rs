@@ -5,7 +5,7 @@ use super::{
     Response, Row, Sink,
 };
 use crate::{
-    rebuild::{After, RebuildError},
+    rebuild::{RebuildError, UnfinishedRebuild},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
     vocabulary::{Progress, Status, to_json, work},
@@ -167,7 +167,7 @@ impl Host {
         }))
     }
 
-    fn swap_plugin(&self, name: &str, file: &str, after: &After) -> Answer {
+    fn swap_plugin(&self, name: &str, file: &str, after: &UnfinishedRebuild) -> Answer {
         let swapped = self.supervisor()?.swap(name, &read_plugin(file)?, "swap", after);
         Ok(Response::Swapped(Box::new(swapped.map_err(|e| about_file(file, e))?)))
     }
@@ -206,7 +206,7 @@ impl Host {
             )));
         };
         let component = self.store().component(&before.digest)?;
-        let swapped = self.supervisor()?.swap(name, &component, "rollback", &After::Continue)?;
+        let swapped = self.supervisor()?.swap(name, &component, "rollback", &UnfinishedRebuild::Continue)?;
         Ok(Response::Swapped(Box::new(swapped)))
     }
 

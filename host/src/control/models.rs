@@ -33,8 +33,8 @@ impl Host {
         let generation = self.known_generation(name, generation)?;
         let mut record = self.overview(|rebuilds| rebuilds.rebuild(name, generation.number))?;
         // A host that ended right between the last commit and the digest left it to whoever asks.
-        if record.status() == Status::Completed && record.sealed.is_none() {
-            record.sealed = Some(self.store().digest(&generation)?);
+        if record.status() == Status::Completed && record.row_digest.is_none() {
+            record.row_digest = Some(self.store().digest(&generation)?);
         }
         let (checkpoint, history) = (&record.checkpoint, self.history_of(&record));
         let events = ReceiptEvents {
@@ -47,7 +47,7 @@ impl Host {
             filtered: history.as_ref().and_then(|source| filtered(source.as_ref(), &record)),
             left_out: history.and_then(|source| source.left_out(record.spec.after, checkpoint.position).ok()?),
         };
-        let (digest, rows) = record.sealed.map(|sealed| (sealed.digest, sealed.rows)).unzip();
+        let (digest, rows) = record.row_digest.map(|recorded| (recorded.digest, recorded.rows)).unzip();
         Ok(Response::Receipt(Box::new(Receipt {
             projection_name: name.to_owned(),
             generation: record.generation,
@@ -55,7 +55,7 @@ impl Host {
             purpose: record.spec.purpose,
             status: checkpoint.status,
             source: record.spec.source,
-            into: record.home.map(|home| home.into),
+            into: record.external.map(|external| external.into),
             source_identity: record.spec.source_identity,
             state_version: record.state_version,
             after: record.spec.after,

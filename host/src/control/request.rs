@@ -2,7 +2,7 @@
 
 use super::{ControlError, Row};
 use crate::{
-    rebuild::{Accept, After, Trigger},
+    rebuild::{Accept, Trigger, UnfinishedRebuild},
     source::event_file::FileOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub enum Request {
     PluginInstall { file: String },
     PluginList,
     PluginHistory { name: String },
-    PluginSwap { name: String, file: String, after: After },
+    PluginSwap { name: String, file: String, after: UnfinishedRebuild },
     PluginTry { name: String, file: String, last: u64, source: Option<String> },
     PluginVerify { file: String, source: String },
     PluginRollback { name: String },
@@ -54,7 +54,7 @@ pub enum Request {
 /// What a request is to do with a data directory; each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Read what is there: no engine is started, nothing is settled, and nothing is written, not even by opening a file.
+    /// Read what is there: no engine is started, no status is set, and nothing is written, not even by opening a file.
     Read,
     /// Change nothing; but it takes long, or needs plugins and histories: whoever carries it out is a host for others meanwhile.
     Examine,

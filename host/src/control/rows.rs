@@ -50,7 +50,7 @@ impl Host {
         // was dropped in between would look empty.
         let rows = self.store().rows(&generation)?;
         let record = self.store().rebuild(name, generation.number)?;
-        let all = record.sealed.filter(|_| tables.len() == generation.tables.len()).map(|sealed| sealed.rows);
+        let all = record.row_digest.filter(|_| tables.len() == generation.tables.len()).map(|recorded| recorded.rows);
         let mut count: u64 = 0;
         for index in tables {
             let table = Table { generation: &generation, rows: &rows, index };

@@ -9,7 +9,7 @@
 //! transaction, and large work does not wait for that of others.
 
 use super::{
-    outgoing::{Outgoing, Refused, Work},
+    commit_queue::{CommitQueue, Refused, Work},
     overlay::Reached,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub struct Committer {
 }
 
 struct Shared {
-    members: Mutex<Vec<Arc<Outgoing>>>,
+    queues: Mutex<Vec<Arc<CommitQueue>>>,
     /// Something may have become due.
     ready: Condvar,
     /// Something has been committed, or refused.
@@ -54,7 +54,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         {
             // Under the lock: a committer that has looked already is waiting when it is told.
-            let _members = self.shared.lock();
+            let _queues = self.shared.lock();
             self.quit.store(true, Ordering::SeqCst);
         }
         self.shared.ready.notify_all();
@@ -72,7 +72,7 @@ impl Committer {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(store: Store) -> std::io::Result<Committer> {
-        let shared = Arc::new(Shared { members: Mutex::default(), ready: Condvar::new(), done: Condvar::new() });
+        let shared = Arc::new(Shared { queues: Mutex::default(), ready: Condvar::new(), done: Condvar::new() });
         let quit = Arc::new(AtomicBool::new(false));
         let mut threads = Threads { shared: shared.clone(), quit: quit.clone(), handles: Vec::new() };
         for (priority, name) in [(Priority::Normal, "committer"), (Priority::Low, "low committer")] {
@@ -84,80 +84,80 @@ impl Committer {
     }
 
     /// Lets the attempt that this thread handles take part.
-    pub(super) fn join(&self, outgoing: Outgoing) -> Member {
-        let outgoing = Arc::new(outgoing);
-        self.shared.lock().push(outgoing.clone());
+    pub(super) fn register(&self, commit_queue: CommitQueue) -> CommitHandle {
+        let commit_queue = Arc::new(commit_queue);
+        self.shared.lock().push(commit_queue.clone());
         self.shared.ready.notify_all();
-        Member { shared: self.shared.clone(), outgoing, worked: thread_cpu_time() }
+        CommitHandle { shared: self.shared.clone(), commit_queue, worked: thread_cpu_time() }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Outgoing>>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CommitQueue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// An attempt's side of the committer. Leaves when dropped.
-pub(super) struct Member {
+pub(super) struct CommitHandle {
     shared: Arc<Shared>,
-    outgoing: Arc<Outgoing>,
+    commit_queue: Arc<CommitQueue>,
     /// Processor time of the thread that handles, up to its last chunk.
     worked: Duration,
 }
 
-impl Member {
+impl CommitHandle {
     /// Hands over a chunk's writes.
     pub(super) fn apply(&mut self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached) {
         let worked = thread_cpu_time();
         let work = worked.saturating_sub(std::mem::replace(&mut self.worked, worked));
-        self.outgoing.overlay().apply(writes, parked, reached, work);
+        self.commit_queue.overlay().apply(writes, parked, reached, work);
         // The lock makes sure that a committer which is about to wait sees the work first.
-        let _members = self.shared.lock();
+        let _queues = self.shared.lock();
         self.shared.ready.notify_all();
     }
 
     /// Counts a transient failure; it becomes durable with the next commit.
     pub(super) fn count_retry(&self) {
-        self.outgoing.overlay().lock().open.retries += 1;
+        self.commit_queue.overlay().lock().open.retries += 1;
     }
 
     /// Waits until what is in memory is within its bounds.
     pub(super) fn wait_for_room(&self) -> Result<(), Refused> {
-        self.wait_until(|outgoing| !outgoing.is_full())
+        self.wait_until(|commit_queue| !commit_queue.is_full())
     }
 
     /// Commits what is left, with the status that ends the attempt and the events that were missing, and waits until that is
     /// durable.
     pub(super) fn finish(self, status: Status, error: Option<EventFailure>, missing: u64) -> Result<(), Refused> {
-        self.outgoing.end_with(status, error, missing);
+        self.commit_queue.end_with(status, error, missing);
         {
-            let _members = self.shared.lock();
+            let _queues = self.shared.lock();
             self.shared.ready.notify_all();
         }
-        self.wait_until(Outgoing::has_ended)
+        self.wait_until(CommitQueue::has_ended)
     }
 
     /// Waits until `reached`, or until the store refuses.
-    fn wait_until(&self, reached: impl Fn(&Outgoing) -> bool) -> Result<(), Refused> {
-        let mut members = self.shared.lock();
+    fn wait_until(&self, reached: impl Fn(&CommitQueue) -> bool) -> Result<(), Refused> {
+        let mut queues = self.shared.lock();
         loop {
-            if let Some(refused) = self.outgoing.refused() {
+            if let Some(refused) = self.commit_queue.refused() {
                 return Err(refused);
             }
-            if reached(&self.outgoing) {
+            if reached(&self.commit_queue) {
                 return Ok(());
             }
             // Who claims the generation takes from the store what is in memory of it, and tells nobody here.
-            let waited = self.shared.done.wait_timeout(members, limits::COMMIT_WAIT);
-            members = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.shared.done.wait_timeout(queues, limits::COMMIT_WAIT);
+            queues = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-impl Drop for Member {
+impl Drop for CommitHandle {
     fn drop(&mut self) {
-        self.shared.lock().retain(|member| !Arc::ptr_eq(member, &self.outgoing));
+        self.shared.lock().retain(|queue| !Arc::ptr_eq(queue, &self.commit_queue));
         self.shared.ready.notify_all();
     }
 }
@@ -167,8 +167,8 @@ struct RefuseWhenGone<'a>(&'a Shared);
 
 impl Drop for RefuseWhenGone<'_> {
     fn drop(&mut self) {
-        for member in self.0.lock().iter() {
-            member.refuse(Refused { message: "the committer has ended".to_owned(), transient: false });
+        for queue in self.0.lock().iter() {
+            queue.refuse(Refused { message: "the committer has ended".to_owned(), transient: false });
         }
         self.0.done.notify_all();
     }
@@ -181,14 +181,14 @@ fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
     }
     while let Some(task) = wait_for_work(shared, quit, priority) {
         match task {
-            Task::Commit(members) => {
+            Task::Commit(queues) => {
                 let started = Instant::now();
-                let work: Vec<_> = members.iter().filter_map(Work::take).collect();
+                let work: Vec<_> = queues.iter().filter_map(Work::take).collect();
                 commit_all(store, &work, started);
             }
-            Task::Maintain(member) => member.maintain(),
+            Task::Maintain(queue) => queue.maintain(),
         }
-        let _members = shared.lock();
+        let _queues = shared.lock();
         shared.done.notify_all();
     }
 }
@@ -196,26 +196,26 @@ fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
 /// What a committer does next.
 enum Task {
     /// Makes the work of these durable.
-    Commit(Vec<Arc<Outgoing>>),
+    Commit(Vec<Arc<CommitQueue>>),
     /// Lets the store do a part of what its rows need.
-    Maintain(Arc<Outgoing>),
+    Maintain(Arc<CommitQueue>),
 }
 
 /// Waits until some rebuild's work is due, and all rebuilds' priority is `priority`: whose is to be committed now. The work
 /// of low ones is committed by the other thread while there is a normal one, which would have to wait for the store.
 fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Option<Task> {
-    let mut members = shared.lock();
+    let mut queues = shared.lock();
     loop {
         if quit.load(Ordering::SeqCst) {
             return None;
         }
-        let low = members.iter().all(|member| member.priority() == Priority::Low);
+        let low = queues.iter().all(|queue| queue.priority() == Priority::Low);
         if low != (priority == Priority::Low) {
-            members = shared.ready.wait(members).unwrap_or_else(PoisonError::into_inner);
+            queues = shared.ready.wait(queues).unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         let now = Instant::now();
-        let mut waiting: Vec<_> = members.iter().filter_map(|member| Some((member.due()?, member))).collect();
+        let mut waiting: Vec<_> = queues.iter().filter_map(|queue| Some((queue.due()?, queue))).collect();
         waiting.sort_by_key(|((due, _), _)| *due);
         let first = waiting.first().map(|((due, _), _)| *due);
         if first.is_some_and(|first| first <= now) {
@@ -224,15 +224,15 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
                 total += bytes;
                 *index == 0 || (*due <= now && total <= limits::COMMIT_LITTLE_BYTES)
             });
-            return Some(Task::Commit(together.map(|(_, (_, member))| Arc::clone(member)).collect()));
+            return Some(Task::Commit(together.map(|(_, (_, queue))| Arc::clone(queue)).collect()));
         }
         // Who holds most in memory is the next whose handling would wait.
-        let wanting = members.iter().filter(|member| member.wants_maintenance());
-        if let Some(member) = wanting.max_by_key(|member| member.unflushed_bytes()) {
-            return Some(Task::Maintain(member.clone()));
+        let wanting = queues.iter().filter(|queue| queue.wants_maintenance());
+        if let Some(queue) = wanting.max_by_key(|queue| queue.unflushed_bytes()) {
+            return Some(Task::Maintain(queue.clone()));
         }
         let wait = first.map_or(Duration::from_secs(3600), |due| due - now);
-        members = shared.ready.wait_timeout(members, wait).unwrap_or_else(PoisonError::into_inner).0;
+        queues = shared.ready.wait_timeout(queues, wait).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 

@@ -4,9 +4,9 @@ use super::{
     Attempt, Ended,
     call_size::CallSize,
     chunk::Chunk,
-    committer::Member,
+    commit_queue::{CommitQueue, Refused},
+    committer::CommitHandle,
     culprit,
-    outgoing::{Outgoing, Refused},
     overlay::{ChunkRows, Reached, View},
     parking::{Parking, can_park},
     queue::ChunkQueue,
@@ -52,9 +52,9 @@ pub(super) enum Halt {
     Store { message: String, transient: bool },
 }
 
-/// One call of the plugin, in a place of the pool.
+/// One call of the plugin, with a permit of the pool.
 pub(super) fn one_call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<Outcome, CallError> {
-    let _place = attempt.pool.take();
+    let _permit = attempt.pool.take();
     let handle = |rows| {
         let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
         attempt.published.stages().handle().time(handle)
@@ -70,7 +70,7 @@ pub(super) fn one_call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Res
 pub(super) struct Handlers<'a> {
     pub(super) attempt: &'a Attempt,
     pub(super) size: &'a CallSize,
-    member: Member,
+    commits: CommitHandle,
     view: View,
     parking: Parking,
     /// The other instances, where events of different streams may be handled side by side.
@@ -94,13 +94,13 @@ impl<'a> Handlers<'a> {
             Some(_) => Parking::again(),
             None => Parking::load(&attempt.store, &generation, record.parked)?,
         };
-        let outgoing = Outgoing::new(attempt);
-        let view = View::new(outgoing.overlay().clone(), attempt.store.clone(), generation)?;
-        let member = attempt.committer.join(outgoing);
+        let commit_queue = CommitQueue::new(attempt);
+        let view = View::new(commit_queue.overlay().clone(), attempt.store.clone(), generation)?;
+        let commits = attempt.committer.register(commit_queue);
         Ok(Handlers {
             attempt,
             size,
-            member,
+            commits,
             view,
             parking,
             sharing,
@@ -177,7 +177,7 @@ impl<'a> Handlers<'a> {
             }
             if failure.transient && tries < limits::TRANSIENT_TRIES {
                 tracing::warn!(projection = self.name(), tries, "retrying: {failure}");
-                self.member.count_retry();
+                self.commits.count_retry();
                 self.pause_before_try(tries)?;
                 tries += 1;
                 chunk = chunk.rest(handled);
@@ -217,7 +217,7 @@ impl<'a> Handlers<'a> {
             Some(_) => self.retried(chunk, 0),
             None => Reached { seen: chunk.mark(index), ..Reached::after(position, 0) },
         };
-        self.member.apply(Vec::new(), events, reached);
+        self.commits.apply(Vec::new(), events, reached);
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl<'a> Handlers<'a> {
     pub(super) fn make_room(&mut self) -> Result<(), Halt> {
         let waited = self.attempt.published.stages().handle_waited_for_commit();
         let refused = |refused: Refused| Halt::Store { message: refused.message, transient: refused.transient };
-        waited.time(|| self.member.wait_for_room()).map_err(refused)?;
+        waited.time(|| self.commits.wait_for_room()).map_err(refused)?;
         self.view.refresh().map_err(|e| refused(Refused::from(&e)))
     }
 
@@ -312,7 +312,7 @@ impl<'a> Handlers<'a> {
             None => Reached { last: chunk.last_of(handled), seen, ..Reached::after(position, handled as u64) },
         };
         let parked = self.parking.waiting_through(position);
-        self.member.apply(outcome.writes, parked, reached);
+        self.commits.apply(outcome.writes, parked, reached);
     }
 
     /// The first `handled` events of a chunk of dead letters are none any more; the checkpoint stays.
@@ -360,7 +360,7 @@ impl<'a> Handlers<'a> {
             }
             Halt::Store { .. } => (Status::Running, None),
         };
-        let committed = self.member.finish(status, error.clone(), missing);
+        let committed = self.commits.finish(status, error.clone(), missing);
         match (halt, committed) {
             // Whatever has become of the last commit: the next attempt begins with what is there.
             (Halt::Store { message, transient: true }, _) | (_, Err(Refused { message, transient: true })) => {

@@ -10,7 +10,7 @@
 //! | dead letters | `dead_letters.rs` | events that were set aside, as a source |
 //! | touched | `touched.rs` | which rows an attempt has touched, where somebody asks |
 //! | tally | `tally.rs` | whether what was counted is what was handled |
-//! | committer | `committer.rs` | makes the work of all rebuilds durable; `outgoing.rs` is what one of them has for it |
+//! | committer | `committer.rs` | makes the work of all rebuilds durable; `commit_queue.rs` is what one of them has for it |
 //! | amend | `amend.rs` | changes a generation that has been built, without an event |
 //!
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
@@ -19,11 +19,11 @@
 pub mod amend;
 mod call_size;
 mod chunk;
+mod commit_queue;
 mod committer;
 mod culprit;
 mod dead_letters;
 mod handlers;
-mod outgoing;
 #[doc(hidden)]
 pub mod overlay;
 mod owners;

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// A number of places. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
+/// A number of permits. A rebuild takes one for each chunk and gives it back after it, so that rebuilds take turns. The instance
 /// itself is made for the chunk, on the rebuild's own thread: handing chunks to threads of the pool would cost two
 /// switches a chunk, and the thread's priority would have to follow the rebuild's.
 #[derive(Clone)]
@@ -20,18 +20,18 @@ pub struct InstancePool {
 /// A rebuild that uses the pool, until it is dropped.
 pub(super) struct User<'a>(&'a InstancePool);
 
-/// A place in the pool, until it is dropped.
-pub(super) struct Place<'a>(&'a InstancePool);
+/// A permit in the pool, until it is dropped.
+pub(super) struct Permit<'a>(&'a InstancePool);
 
 impl InstancePool {
-    /// A pool of `places` places: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
+    /// A pool of `permits` permits: one at least, and at most [`limits::POOL_INSTANCES`], for which the engine has room.
     /// `instances` of them may work for one rebuild, where its events need not stay in order over all streams.
-    pub fn new(places: usize, instances: usize) -> InstancePool {
-        let places = places.clamp(1, limits::POOL_INSTANCES);
+    pub fn new(permits: usize, instances: usize) -> InstancePool {
+        let permits = permits.clamp(1, limits::POOL_INSTANCES);
         InstancePool {
-            instances: instances.clamp(1, places),
+            instances: instances.clamp(1, permits),
             keeps_owners: false,
-            free: Arc::new((Mutex::new(places), Condvar::new())),
+            free: Arc::new((Mutex::new(permits), Condvar::new())),
             rebuilds: Arc::default(),
         }
     }
@@ -62,12 +62,12 @@ impl InstancePool {
         self.instances / self.rebuilds.load(Ordering::Relaxed).max(1)
     }
 
-    pub(super) fn take(&self) -> Place<'_> {
+    pub(super) fn take(&self) -> Permit<'_> {
         let (free, freed) = &*self.free;
         let free = free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
-        Place(self)
+        Permit(self)
     }
 }
 
@@ -77,7 +77,7 @@ impl Default for InstancePool {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let (free, freed) = &*self.0.free;
         *free.lock().unwrap_or_else(PoisonError::into_inner) += 1;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How often who waits for a chunk looks whether it is to stop.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A queue with one reader and one handler. A mutex and a condition variable, because the bound is in bytes and either
 /// side may close it.
@@ -78,7 +78,7 @@ impl ChunkQueue {
             if state.ended || state.closed || stop.is_raised() {
                 return None;
             }
-            state = self.changed.wait_timeout(state, GLANCE).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, POLL_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -23,7 +23,7 @@ use std::{
 pub const FAILURES: &str = "failures";
 
 /// How often it looks whether a command has ended.
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where alerts go: to the log, and to the operator's command, where there is one.
 pub(super) struct Alerts {
@@ -146,7 +146,7 @@ fn run(command: &str, projection: &str, alert: &Value) -> io::Result<Option<Exit
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
     }
     end(&mut child)?;
     Ok(None)

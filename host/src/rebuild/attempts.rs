@@ -29,7 +29,7 @@ enum Following {
 
 /// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
 /// for as long as a server takes to start again; a follower waits for it as long as it takes.
-fn patience(record: &RebuildRecord, failure: &EventFailure) -> u32 {
+fn max_retries(record: &RebuildRecord, failure: &EventFailure) -> u32 {
     match failure.kind {
         FailureKind::Source | FailureKind::Store if record.spec.options.follow => u32::MAX,
         FailureKind::Source => limits::SOURCE_TRIES,
@@ -70,7 +70,7 @@ impl Attempts {
                         (record, tries) = (*further, 1);
                         continue;
                     }
-                    Following::Stopped => return self.settle(&record, self.stop.status(), None),
+                    Following::Stopped => return self.set_status(&record, self.stop.status(), None),
                     Following::Failed(failure) => return self.give_up(&record, failure),
                 },
                 // A part is done; the next one goes on.
@@ -80,21 +80,21 @@ impl Attempts {
                 Ended::Lost(failure) => return self.lost(&record, failure),
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
-                    if tries > patience(&record, &failure) {
+                    if tries > max_retries(&record, &failure) {
                         return self.give_up(&record, failure.given_up(tries - 1));
                     }
                     if !self.wait_to_try(&record, tries - 1, &failure) {
-                        return self.settle(&record, self.stop.status(), None);
+                        return self.set_status(&record, self.stop.status(), None);
                     }
                 }
             }
             record = loop {
                 match self.begin_again(&record) {
                     Ok(record) => break record,
-                    Err(failure) if failure.transient && tries < patience(&record, &failure) => {
+                    Err(failure) if failure.transient && tries < max_retries(&record, &failure) => {
                         tries += 1;
                         if !self.wait_to_try(&record, tries - 1, &failure) {
-                            return self.settle(&record, self.stop.status(), None);
+                            return self.set_status(&record, self.stop.status(), None);
                         }
                     }
                     Err(failure) => return self.lost(&record, failure.given_up(tries)),
@@ -222,15 +222,15 @@ impl Attempts {
 
     /// What the next attempt starts with, where the history has gone on.
     fn further(&self, record: &RebuildRecord) -> Result<Option<AttemptStart>, EventFailure> {
-        let settled = self.source.settled().map_err(unreadable)?;
-        if settled <= record.target {
+        let stable = self.source.stable().map_err(unreadable)?;
+        if stable <= record.target {
             return Ok(None);
         }
         let matcher = Matcher::new(&self.plugin.description().event_types);
-        let new = self.source.count(&matcher, record.target, settled).map_err(unreadable)?;
+        let new = self.source.count(&matcher, record.target, stable).map_err(unreadable)?;
         let now = self.host.store.rebuild(self.name(record), record.generation).map_err(refused)?;
         Ok(Some(AttemptStart {
-            target: settled,
+            target: stable,
             total_events: new.map(|new| now.passed() + now.checkpoint.missing + new),
             ..AttemptStart::again(&now)
         }))
@@ -239,18 +239,18 @@ impl Attempts {
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.
     fn completed(&self, record: &RebuildRecord) {
         self.perform(record, Input::TargetReached, None);
-        crash::point("seal.before");
+        crash::point("digest.before");
         let name = self.name(record);
-        let sealed = self.host.store.generation(name, record.generation).and_then(|generation| {
+        let recorded = self.host.store.generation(name, record.generation).and_then(|generation| {
             let digest = self.host.store.digest(&generation)?;
-            self.host.store.seal_built(name, record.generation, digest, self.published.stages().report())
+            self.host.store.record_built(name, record.generation, digest, self.published.stages().report())
         });
-        if let Err(e) = sealed {
+        if let Err(e) = recorded {
             tracing::error!(projection = name, "the digest for its receipt cannot be taken: {e}");
         }
     }
 
-    /// Whoever asked for something built apart waits for it, and is told.
+    /// Whoever asked for something built as a shadow waits for it, and is told.
     fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
         if record.spec.purpose != Purpose::Rebuild {
             return;
@@ -269,7 +269,7 @@ impl Attempts {
                 }
                 (Effect::Alert, None) => {}
                 (
-                    Effect::Stop(_) | Effect::Settle(_) | Effect::Install | Effect::CreateGeneration | Effect::Begin,
+                    Effect::Stop(_) | Effect::SetStatus(_) | Effect::Install | Effect::CreateGeneration | Effect::Begin,
                     _,
                 ) => tracing::error!(projection = self.name(record), "{effect:?} does not follow from {news:?}"),
             }
@@ -286,18 +286,18 @@ impl Attempts {
     }
 
     fn give_up(&self, record: &RebuildRecord, failure: EventFailure) {
-        self.settle(record, Status::Failed, Some(failure.clone()));
+        self.set_status(record, Status::Failed, Some(failure.clone()));
         self.failed(record, &failure);
     }
 
-    /// Settles the rebuild, unless another attempt has taken it over.
-    fn settle(&self, record: &RebuildRecord, status: Status, error: Option<EventFailure>) {
+    /// Sets the status of the rebuild, unless another attempt has taken it over.
+    fn set_status(&self, record: &RebuildRecord, status: Status, error: Option<EventFailure>) {
         let name = self.name(record);
         let ours = self.host.store.rebuild(name, record.generation).is_ok_and(|now| now.attempt == record.attempt);
         if !ours {
             return;
         }
-        if let Err(e) = self.host.store.settle(name, record.generation, status, error, now_ms()) {
+        if let Err(e) = self.host.store.set_status(name, record.generation, status, error, now_ms()) {
             tracing::error!(projection = name, "its end could not be noted: {e}");
         }
     }

@@ -1,10 +1,10 @@
-//! A store that is thrown away, and the manners in which a plugin goes through a history in it.
+//! A store that is thrown away, and the modes in which a plugin goes through a history in it.
 
 use super::{
     RebuildError,
-    apart::Apart,
     host::Host,
     prepared::attempt_start,
+    shadow::Shadow,
     supervisor::{Options, Supervisor},
 };
 use crate::{
@@ -21,9 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A manner of going through a history.
+/// A mode of going through a history.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Manner {
+pub(super) enum RunMode {
     /// Chunks of this many events.
     Chunks(u32),
     /// The same again: every chunk meets an instance in place of one that was thrown away.
@@ -36,15 +36,15 @@ pub(super) enum Manner {
     Streams(u32),
 }
 
-impl std::fmt::Display for Manner {
+impl std::fmt::Display for RunMode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Manner::Chunks(1) => f.write_str("one event at a time"),
-            Manner::Chunks(size) => write!(f, "chunks of {size}"),
-            Manner::Again(size) => write!(f, "chunks of {size}, again"),
-            Manner::Crash(size) => write!(f, "chunks of {size}, with a crash in the middle"),
-            Manner::Instances(instances) => write!(f, "streams side by side on {instances} instances"),
-            Manner::Streams(_) => f.write_str("each stream by itself"),
+            RunMode::Chunks(1) => f.write_str("one event at a time"),
+            RunMode::Chunks(size) => write!(f, "chunks of {size}"),
+            RunMode::Again(size) => write!(f, "chunks of {size}, again"),
+            RunMode::Crash(size) => write!(f, "chunks of {size}, with a crash in the middle"),
+            RunMode::Instances(instances) => write!(f, "streams side by side on {instances} instances"),
+            RunMode::Streams(_) => f.write_str("each stream by itself"),
         }
     }
 }
@@ -82,12 +82,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Builds a generation up to `to`.
-    pub(super) fn run(&mut self, manner: Manner, to: Position) -> Result<RebuildRecord, RebuildError> {
-        let (options, size) = match manner {
-            Manner::Chunks(size) | Manner::Again(size) => return self.build(size, to),
-            Manner::Crash(size) => return self.run_with_a_crash(size, to),
-            Manner::Instances(instances) => (Options { instances, ..alone() }, INSTANCES_CHUNK),
-            Manner::Streams(size) => (Options { keep_owners: true, ..alone() }, size),
+    pub(super) fn run(&mut self, mode: RunMode, to: Position) -> Result<RebuildRecord, RebuildError> {
+        let (options, size) = match mode {
+            RunMode::Chunks(size) | RunMode::Again(size) => return self.build(size, to),
+            RunMode::Crash(size) => return self.run_with_a_crash(size, to),
+            RunMode::Instances(instances) => (Options { instances, ..alone() }, INSTANCES_CHUNK),
+            RunMode::Streams(size) => (Options { keep_owners: true, ..alone() }, size),
         };
         self.reopen(options)?;
         let built = self.build(size, to);
@@ -96,9 +96,9 @@ impl<'a> Bench<'a> {
     }
 
     fn build(&self, size: u32, to: Position) -> Result<RebuildRecord, RebuildError> {
-        self.supervisor.build_apart(
+        self.supervisor.build_shadow(
             self.name(),
-            Apart {
+            Shadow {
                 source: self.source.clone(),
                 source_name: self.source_name.clone(),
                 plugin: self.plugin.clone(),
@@ -149,7 +149,7 @@ impl<'a> Bench<'a> {
         self.supervisor.host.begin(&name, record, source, self.plugin.clone(), None)?;
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)?;
-        self.store().settle(&name, generation, Status::Running, None, now_ms())?;
+        self.store().set_status(&name, generation, Status::Running, None, now_ms())?;
         self.reopen(alone())?;
         self.supervisor.resume(&name)?;
         self.supervisor.host.wait_for_end(&name);
@@ -160,13 +160,14 @@ impl<'a> Bench<'a> {
         let record = self.store().rebuild(name, generation)?;
         match (&record.checkpoint.error, record.status()) {
             (_, Status::Completed) => Ok(record),
-            (Some(failure), _) => Err(RebuildError::Apart {
+            (Some(failure), _) => Err(RebuildError::NotBuilt {
                 message: format!("{name} could not be run: {failure}"),
                 failure: record.checkpoint.error.clone().map(Box::new),
             }),
-            (None, status) => {
-                Err(RebuildError::Apart { message: format!("{name} could not be run: it was {status}"), failure: None })
-            }
+            (None, status) => Err(RebuildError::NotBuilt {
+                message: format!("{name} could not be run: it was {status}"),
+                failure: None,
+            }),
         }
     }
 

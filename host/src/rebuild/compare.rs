@@ -70,7 +70,7 @@ impl Comparison {
 /// Compares `found` with `expected`. Both are read as they are now, while others read and write.
 pub(super) fn compare(store: &Store, expected: &Generation, found: &Generation) -> Result<Comparison, StoreError> {
     let mut comparison = Comparison::default();
-    let rows = store.rebuild(&found.projection, found.number)?.sealed.map(|sealed| sealed.rows);
+    let rows = store.rebuild(&found.projection, found.number)?.row_digest.map(|recorded| recorded.rows);
     work::begin("comparing", "rows", rows);
     let tables: BTreeSet<&String> = expected.tables.iter().chain(&found.tables).collect();
     let (expected_rows, found_rows) = (store.rows(expected)?, store.rows(found)?);

@@ -43,7 +43,7 @@ impl Supervisor {
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
-        let _turn = self.host.long_command(name, "a retry of dead letters")?;
+        let _lock = self.host.long_command(name, "a retry of dead letters")?;
         let record = self.parked_in(name, stream)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         if !same_shape(&record, plugin.description()) {
@@ -71,7 +71,7 @@ impl Supervisor {
             Ok(source)
         });
         self.handle_again(&generation, stream, &claimed, &plugin, origin, &mut report)?;
-        self.seal_again(name, record.generation, &generation, &mut report)?;
+        self.refresh_digest(name, record.generation, &generation, &mut report)?;
         Ok(report)
     }
 
@@ -80,7 +80,7 @@ impl Supervisor {
     /// # Errors
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
-        let _turn = self.host.long_command(name, "a discard of dead letters")?;
+        let _lock = self.host.long_command(name, "a discard of dead letters")?;
         let record = self.parked_in(name, stream)?;
         let installed = self.host.store.projection(name)?;
         let generation = self.host.store.generation(name, record.generation)?;
@@ -106,7 +106,7 @@ impl Supervisor {
             amend::unpark(&self.host.store, &claimed, installed.digest(), unparked)?;
             crash::point("discard.page");
         }
-        self.seal_again(name, record.generation, &generation, &mut report)?;
+        self.refresh_digest(name, record.generation, &generation, &mut report)?;
         Ok(report)
     }
 
@@ -137,7 +137,7 @@ impl Supervisor {
         Ok(record)
     }
 
-    fn seal_again(
+    fn refresh_digest(
         &self,
         name: &str,
         number: u64,
@@ -147,7 +147,7 @@ impl Supervisor {
         let record = self.host.store.rebuild(name, number)?;
         report.parked = record.parked;
         if record.status() == Status::Completed {
-            self.host.store.seal(name, number, self.host.store.digest(generation)?)?;
+            self.host.store.record_digest(name, number, self.host.store.digest(generation)?)?;
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Supervisor {
         report.handled += claimed.parked - now.parked;
         report.failures = retry.failures();
         let name = &generation.projection;
-        let stopped = |failure: Option<EventFailure>| RebuildError::Apart {
+        let stopped = |failure: Option<EventFailure>| RebuildError::NotBuilt {
             message: format!(
                 "not all dead letters of {name} were tried: {}; {} were handled before, and are none any more",
                 failure.as_ref().map_or_else(|| "the host ends".to_owned(), ToString::to_string),

@@ -1,11 +1,11 @@
 //! Whether a plugin's rows depend on anything but its events: it runs several times over the same history, each time in
-//! another manner, in a store of its own that is thrown away.
+//! another mode, in a store of its own that is thrown away.
 
 use super::{
     RebuildError,
-    apart::nothing_compared,
-    bench::{Bench, Manner},
+    bench::{Bench, RunMode},
     compare::{RowDifference, compare},
+    shadow::nothing_compared,
     supervisor::Supervisor,
 };
 use crate::{
@@ -25,7 +25,7 @@ pub struct DeterminismReport {
     pub plugin_digest: String,
     /// Its events in the history.
     pub events: u64,
-    /// The manners in which it ran; the first is what the others are compared with.
+    /// The modes in which it ran; the first is what the others are compared with.
     pub runs: Vec<Run>,
     /// Where the first run that differs does so; absent where none does.
     pub difference: Option<Divergence>,
@@ -35,7 +35,7 @@ pub struct DeterminismReport {
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// The manner.
+    /// The mode.
     pub manner: String,
     /// The digest of its rows.
     pub digest: String,
@@ -49,7 +49,7 @@ pub struct Run {
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Divergence {
-    /// The manner in which it shows.
+    /// The mode in which it shows.
     pub manner: String,
     /// Up to the event before this one, both runs come to the same rows.
     pub event_id: Option<String>,
@@ -63,20 +63,14 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// A manner that did not come to its end, as others did.
-    fn failed(manner: Manner, to: Position, problem: String) -> Divergence {
-        Divergence {
-            manner: manner.to_string(),
-            event_id: None,
-            position: to,
-            first: Vec::new(),
-            problem: Some(problem),
-        }
+    /// A mode that did not come to its end, as others did.
+    fn failed(mode: RunMode, to: Position, problem: String) -> Divergence {
+        Divergence { manner: mode.to_string(), event_id: None, position: to, first: Vec::new(), problem: Some(problem) }
     }
 }
 
 impl Supervisor {
-    /// Runs the plugin in `component` over all of `source` in several manners, and compares the rows. The store of this
+    /// Runs the plugin in `component` over all of `source` in several modes, and compares the rows. The store of this
     /// host is not touched.
     ///
     /// # Errors
@@ -100,40 +94,40 @@ impl Supervisor {
         };
         // Whoever breaks its word may do so in any run; where each stream is by itself it is found for certain.
         let is_partitioned = bench.plugin.description().partitioning == Partitioning::Stream;
-        let by_streams = match is_partitioned.then(|| bench.run(Manner::Streams(usual), to)).transpose() {
+        let by_streams = match is_partitioned.then(|| bench.run(RunMode::Streams(usual), to)).transpose() {
             Err(e) if breach(&e) => {
                 (report.events, _) = bench.walk(&matcher, Position::START, to, u64::MAX)?;
-                report.difference = Some(Divergence::failed(Manner::Streams(usual), to, e.to_string()));
+                report.difference = Some(Divergence::failed(RunMode::Streams(usual), to, e.to_string()));
                 return Ok(report);
             }
             by_streams => by_streams?,
         };
-        let first = bench.run(Manner::Chunks(usual), to)?;
+        let first = bench.run(RunMode::Chunks(usual), to)?;
         report.events = first.passed();
         if report.events == 0 {
             return Err(nothing_compared(&report.projection_name, source));
         }
-        report.runs.push(result(&bench, Manner::Chunks(usual), &first, &first)?);
+        report.runs.push(result(&bench, RunMode::Chunks(usual), &first, &first)?);
         if let Some(record) = by_streams {
-            report.runs.push(result(&bench, Manner::Streams(usual), &record, &first)?);
+            report.runs.push(result(&bench, RunMode::Streams(usual), &record, &first)?);
             bench.drop(&record)?;
         }
-        let others = [1, 7, 5000].into_iter().filter(|size| *size != usual).map(Manner::Chunks);
-        let instances = INSTANCES.iter().filter(|_| is_partitioned).map(|instances| Manner::Instances(*instances));
-        for manner in others.chain([Manner::Again(usual), Manner::Crash(usual)]).chain(instances) {
-            let record = match bench.run(manner, to) {
+        let others = [1, 7, 5000].into_iter().filter(|size| *size != usual).map(RunMode::Chunks);
+        let instances = INSTANCES.iter().filter(|_| is_partitioned).map(|instances| RunMode::Instances(*instances));
+        for mode in others.chain([RunMode::Again(usual), RunMode::Crash(usual)]).chain(instances) {
+            let record = match bench.run(mode, to) {
                 Err(e) if breach(&e) => {
-                    report.difference.get_or_insert(Divergence::failed(manner, to, e.to_string()));
+                    report.difference.get_or_insert(Divergence::failed(mode, to, e.to_string()));
                     break;
                 }
                 run => run?,
             };
-            let run = result(&bench, manner, &record, &first)?;
+            let run = result(&bench, mode, &record, &first)?;
             let differs = !run.same;
             report.runs.push(run);
             bench.drop(&record)?;
             if differs && report.difference.is_none() {
-                report.difference = Some(divergence(&mut bench, Manner::Chunks(usual), manner, &matcher, to)?);
+                report.difference = Some(divergence(&mut bench, RunMode::Chunks(usual), mode, &matcher, to)?);
             }
         }
         Ok(report)
@@ -142,7 +136,7 @@ impl Supervisor {
 
 /// Whether a run ended because two streams met in a row; anything else says nothing of the plugin.
 fn breach(error: &RebuildError) -> bool {
-    matches!(error, RebuildError::Apart { failure: Some(failure), .. } if failure.is_breach())
+    matches!(error, RebuildError::NotBuilt { failure: Some(failure), .. } if failure.is_breach())
 }
 
 /// Instances that a projection which is partitioned by stream is tried with, beside one.
@@ -150,21 +144,21 @@ const INSTANCES: [usize; 2] = [2, limits::POOL_INSTANCES];
 
 fn result(
     bench: &Bench<'_>,
-    manner: Manner,
+    mode: RunMode,
     record: &RebuildRecord,
     first: &RebuildRecord,
 ) -> Result<Run, RebuildError> {
     let generation = |record: &RebuildRecord| bench.store().generation(bench.name(), record.generation);
     let digest = bench.store().digest(&generation(record)?)?;
     let same = digest == bench.store().digest(&generation(first)?)? && record.parked == first.parked;
-    Ok(Run { manner: manner.to_string(), digest: digest.digest, parked: record.parked, same })
+    Ok(Run { manner: mode.to_string(), digest: digest.digest, parked: record.parked, same })
 }
 
-/// Halves the history until one event is left, up to which two manners differ while they agree before it.
+/// Halves the history until one event is left, up to which two modes differ while they agree before it.
 fn divergence(
     bench: &mut Bench<'_>,
-    usual: Manner,
-    manner: Manner,
+    usual: RunMode,
+    mode: RunMode,
     matcher: &Matcher,
     to: Position,
 ) -> Result<Divergence, RebuildError> {
@@ -175,7 +169,7 @@ fn divergence(
             break;
         }
         let (_, middle) = bench.walk(matcher, agree, differ, between.div_ceil(2))?;
-        if rows_that_differ(bench, usual, manner, middle)?.is_some() {
+        if rows_that_differ(bench, usual, mode, middle)?.is_some() {
             differ = middle;
         } else {
             agree = middle;
@@ -191,18 +185,18 @@ fn divergence(
         }
     }
     let (event_id, position) = event.unwrap_or((None, differ));
-    let first = rows_that_differ(bench, usual, manner, differ)?.unwrap_or_default();
-    Ok(Divergence { manner: manner.to_string(), event_id, position, first, problem: None })
+    let first = rows_that_differ(bench, usual, mode, differ)?.unwrap_or_default();
+    Ok(Divergence { manner: mode.to_string(), event_id, position, first, problem: None })
 }
 
-/// The rows in which the two manners differ up to `to`: `None` where they agree, and in what they parked too.
+/// The rows in which the two modes differ up to `to`: `None` where they agree, and in what they parked too.
 fn rows_that_differ(
     bench: &mut Bench<'_>,
-    usual: Manner,
-    manner: Manner,
+    usual: RunMode,
+    mode: RunMode,
     to: Position,
 ) -> Result<Option<Vec<RowDifference>>, RebuildError> {
-    let (one, other) = (bench.run(usual, to)?, bench.run(manner, to)?);
+    let (one, other) = (bench.run(usual, to)?, bench.run(mode, to)?);
     let generation = |record: &RebuildRecord| bench.store().generation(bench.name(), record.generation);
     let comparison = compare(bench.store(), &generation(&one)?, &generation(&other)?)?;
     let differs = comparison.differs() || one.parked != other.parked;

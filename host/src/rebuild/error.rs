@@ -51,7 +51,7 @@ pub enum RebuildError {
     },
     /// What was built to be compared or looked at did not come to its end.
     #[error("{message}")]
-    Apart {
+    NotBuilt {
         /// Why not.
         message: String,
         /// What it failed of, where it did.

@@ -1,6 +1,6 @@
 //! What all rebuilds of a host share, and the threads on which they run.
 
-mod turn;
+mod command_lock;
 
 use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
 use crate::{
@@ -26,7 +26,7 @@ use std::{
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long to look away while the operator's command has an alert in hand.
-const ALERT_GLANCE: Duration = Duration::from_millis(10);
+const ALERT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What all rebuilds of a host share.
 pub(super) struct Host {
@@ -51,7 +51,7 @@ pub(super) struct Host {
 /// What goes on in a host.
 #[derive(Default)]
 struct Work {
-    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built apart.
+    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built as a shadow.
     running: HashMap<String, Running>,
     /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of one that
     /// takes long, what it is.
@@ -75,7 +75,7 @@ impl Host {
         alerts: Alerts,
         options: Options,
     ) -> std::io::Result<Host> {
-        let pool = InstancePool::new(options.places, options.instances);
+        let pool = InstancePool::new(options.permits, options.instances);
         Ok(Host {
             committer: Committer::start(store.clone())?,
             pool: if options.keep_owners { pool.keeping_owners() } else { pool },
@@ -248,7 +248,7 @@ impl Host {
         let about = self.work().running.get(key).map(|left| (left.projection.clone(), left.published.generation()));
         let Some((projection, generation)) = about else { return };
         tracing::warn!(projection, "it does not come to its end, and is left {status} without it");
-        if let Err(e) = self.store.settle_stuck(&projection, generation, status, now_ms()) {
+        if let Err(e) = self.store.set_status_of_stuck(&projection, generation, status, now_ms()) {
             tracing::error!(projection, "its end could not be noted: {e}");
         }
         self.abandon(key);
@@ -268,7 +268,7 @@ impl Host {
     /// # Errors
     /// When the system gives no thread.
     pub(super) fn committer_for(&self, record: &RebuildRecord) -> std::io::Result<Committer> {
-        match &record.home {
+        match &record.external {
             Some(_) => Committer::start(self.store.clone()),
             None => Ok(self.committer.clone()),
         }
@@ -362,7 +362,7 @@ impl Host {
         }
         if keys.is_none() && !self.alerts.are_told() {
             // So that who asks again and again does not do so without a pause.
-            std::thread::sleep(timeout.min(ALERT_GLANCE));
+            std::thread::sleep(timeout.min(ALERT_POLL_INTERVAL));
             return self.alerts.are_told();
         }
         true

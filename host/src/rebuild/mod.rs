@@ -7,7 +7,7 @@
 //! | `trigger` | starting and resuming; `prepared` looks up what that needs, `place` what operators name in a history |
 //! | `same_history` | whether a source is still the history that a generation was built from |
 //! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
-//! | `apart` | generations that are built to be compared or looked at; `compare` compares them row by row |
+//! | `shadow` | shadow builds: generations that are built to be compared or looked at; `compare` compares them row by row |
 //! | `determinism` | whether a plugin's rows depend on its events alone; `bench` is the store in which that is tried |
 //! | `dead_letters` | retrying and discarding parked events |
 //! | `perform` | the effects of what the state machine decides |
@@ -18,7 +18,6 @@
 //! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed or waits |
 
 mod alert;
-mod apart;
 mod attempts;
 mod bench;
 mod compare;
@@ -26,12 +25,13 @@ mod dead_letters;
 mod determinism;
 mod error;
 mod host;
+mod locate;
 mod orphaned;
 mod perform;
-mod place;
 mod prepared;
 mod progress;
 mod same_history;
+mod shadow;
 mod state;
 mod stream;
 mod supervisor;
@@ -41,7 +41,6 @@ mod wanted;
 mod watchdog;
 
 pub use alert::FAILURES;
-pub use apart::{TrialReport, VerifyReport};
 pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
@@ -49,8 +48,9 @@ pub use error::RebuildError;
 pub use progress::Overview;
 pub use same_history::Accept;
 pub(crate) use same_history::departure;
+pub use shadow::{TrialReport, VerifyReport};
 pub use state::{Answer, Effect, Input, Refusal, State, step};
 pub use stream::StreamReport;
 pub use supervisor::{CancelAnswer, Options, Supervisor};
-pub use swap::{After, SwapReport};
+pub use swap::{SwapReport, UnfinishedRebuild};
 pub use trigger::{Plan, Trigger, TriggerAnswer};

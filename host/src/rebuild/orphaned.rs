@@ -21,8 +21,8 @@ pub(super) fn as_left(mut record: RebuildRecord) -> RebuildRecord {
     record
 }
 
-/// Whether a generation was being built apart when its host ended: nobody waits for it any more.
-pub(super) fn is_litter(record: &RebuildRecord) -> bool {
+/// Whether a generation was being built as a shadow when its host ended: nobody waits for it any more.
+pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
     match record.spec.purpose {
         Purpose::Rebuild => false,
         Purpose::Scratch => true,

@@ -37,7 +37,7 @@ pub(super) struct Performed {
 
 impl Supervisor {
     /// Performs all that follows from `input` for the latest rebuild of `name`. Where an attempt comes to another end than it was
-    /// told to, it is decided anew. For who holds the command's turn.
+    /// told to, it is decided anew. The caller holds the command lock.
     ///
     /// # Errors
     /// What the state machine refuses; and what cannot be done, before anything is changed where that can be known.
@@ -71,10 +71,10 @@ impl Supervisor {
                         _ => return Ok(None),
                     }
                 }
-                (Effect::Settle(status), Some(record)) => {
-                    store.settle(name, record.generation, status, None, now_ms())?;
+                (Effect::SetStatus(status), Some(record)) => {
+                    store.set_status(name, record.generation, status, None, now_ms())?;
                 }
-                (Effect::Stop(_) | Effect::Settle(_), None) => return Err(lacks(*effect)),
+                (Effect::Stop(_) | Effect::SetStatus(_), None) => return Err(lacks(*effect)),
                 (Effect::Install, _) => {
                     crash::point("swap.stopped");
                     let NewPlugin { plugin, component, how } = means.plugin.take().ok_or_else(|| lacks(*effect))?;
@@ -125,7 +125,7 @@ impl Supervisor {
             return Ok(record);
         }
         if let Err(e) = self.host.begin(name, record.clone(), prepared.source, plugin, None) {
-            self.host.store.settle(name, generation, Status::Paused, None, now_ms())?;
+            self.host.store.set_status(name, generation, Status::Paused, None, now_ms())?;
             return Err(e);
         }
         Ok(record)

@@ -1,6 +1,6 @@
 //! What a trigger names, looked up: the source, the range, where the rows are to live; and what an attempt starts with.
 
-use super::{Answer, RebuildError, place, same_history, supervisor::Supervisor, trigger::Trigger};
+use super::{Answer, RebuildError, locate, same_history, supervisor::Supervisor, trigger::Trigger};
 use crate::{
     source::Source,
     store::{AttemptStart, NewRebuild, ProjectionRecord, Purpose, RebuildRecord, RebuildSpec, Segment},
@@ -28,7 +28,7 @@ impl Supervisor {
                  add --restart to start anew, or leave out --source, --from and --to to resume"
             )));
         }
-        let lives = latest.as_ref().and_then(|record| record.home.as_ref()).map(|home| home.into.as_str());
+        let lives = latest.as_ref().and_then(|record| record.external.as_ref()).map(|external| external.into.as_str());
         let settings = self.host.settings(&owner.description)?;
         let set = settings.into.as_deref().filter(|_| goes_on.is_none());
         let into = match trigger.into.as_deref().or(set) {
@@ -121,10 +121,10 @@ impl Range {
         to: Option<&str>,
     ) -> Result<Range, RebuildError> {
         let after = match from {
-            Some(from) => place::before(source.as_ref(), source_name, from)?,
+            Some(from) => locate::before(source.as_ref(), source_name, from)?,
             None => Position::START,
         };
-        let to = to.map(|to| place::end(source.as_ref(), source_name, to)).transpose()?;
+        let to = to.map(|to| locate::end(source.as_ref(), source_name, to)).transpose()?;
         Ok(Range { source, after, to })
     }
 }
@@ -191,7 +191,7 @@ impl Prepared {
     /// The first option that was given and is another than that of `record`, and what that is.
     fn other_option(&self, record: &RebuildRecord) -> Option<(&'static str, String)> {
         let asked = &self.trigger;
-        let lives = record.home.as_ref().map(|home| &home.into);
+        let lives = record.external.as_ref().map(|external| &external.into);
         let place = |to: Option<Position>| to.map_or_else(|| "the end of the history".to_owned(), |to| to.to_string());
         let differs = [
             (

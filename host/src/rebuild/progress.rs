@@ -3,7 +3,7 @@
 use super::{
     RebuildError,
     host::Host,
-    orphaned::{as_left, is_litter},
+    orphaned::{as_left, is_orphan},
     supervisor::Supervisor,
     watchdog::is_stalled,
 };
@@ -80,7 +80,7 @@ impl Overview<'_> {
     /// cannot be read.
     pub fn rebuild(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
         let record = self.store.rebuild(name, generation)?;
-        if self.host.is_none() && is_litter(&record) {
+        if self.host.is_none() && is_orphan(&record) {
             return Err(RebuildError::NotFound(format!(
                 "generation {generation} of {name} was not complete when the host ended that built it: nothing is read from it, and \
                  the next command that changes something drops it; see unspool model generations {name}"
@@ -95,7 +95,7 @@ impl Overview<'_> {
     /// When the store cannot be read.
     pub fn rebuilds(&self, name: &str) -> Result<Vec<RebuildRecord>, RebuildError> {
         let records = self.store.rebuilds(name)?.into_iter();
-        Ok(records.filter(|record| self.host.is_some() || !is_litter(record)).map(|record| self.seen(record)).collect())
+        Ok(records.filter(|record| self.host.is_some() || !is_orphan(record)).map(|record| self.seen(record)).collect())
     }
 
     fn seen(&self, record: RebuildRecord) -> RebuildRecord {
@@ -217,7 +217,7 @@ fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: O
     let name = &checkpoint.projection_name;
     let resume = format!("`unspool resume {name}`");
     Some(match (checkpoint.status, &checkpoint.error) {
-        (Status::Failed, Some(failure)) => failure.advice(name, record.home.is_some()),
+        (Status::Failed, Some(failure)) => failure.advice(name, record.external.is_some()),
         (Status::Failed | Status::Paused, _) if !record.interrupted => format!("{resume} goes on from its checkpoint"),
         (Status::Failed | Status::Paused, _) if waiting.is_some() => {
             format!(

@@ -51,7 +51,7 @@ pub enum Effect {
     /// End the attempt; what it has handled becomes durable together with this status.
     Stop(Status),
     /// Note this status; no attempt is running.
-    Settle(Status),
+    SetStatus(Status),
     /// Put the other plugin in place.
     Install,
     /// Make an empty generation.
@@ -153,7 +153,7 @@ pub fn step(state: State, input: Input) -> Step {
 
         (Absent, Input::Cancel) => stay(Answer::NotFound),
         (Present(Running), Input::Cancel) => to(Cancelled, Answer::Cancelled, &[Effect::Stop(Cancelled)]),
-        (Present(Paused | Failed), Input::Cancel) => to(Cancelled, Answer::Cancelled, &[Effect::Settle(Cancelled)]),
+        (Present(Paused | Failed), Input::Cancel) => to(Cancelled, Answer::Cancelled, &[Effect::SetStatus(Cancelled)]),
         (Present(Completed | Cancelled), Input::Cancel) => stay(Answer::NotRunning),
 
         (Present(Running), Input::Swap { same_shape: false }) => Err(Refusal::RunningOtherShape),
@@ -172,7 +172,7 @@ pub fn step(state: State, input: Input) -> Step {
 
         (Present(Running), Input::TargetReached) => to(Completed, Answer::Noted, &[]),
         (Present(Running), Input::EventFailed) => to(Failed, Answer::Noted, &[Effect::Alert]),
-        (Present(Running), Input::HostLost) => to(Paused, Answer::Noted, &[Effect::Settle(Paused)]),
+        (Present(Running), Input::HostLost) => to(Paused, Answer::Noted, &[Effect::SetStatus(Paused)]),
         (_, Input::TargetReached | Input::EventFailed | Input::HostLost) => Err(Refusal::NotRunning),
     }
 }
@@ -181,7 +181,7 @@ pub fn step(state: State, input: Input) -> Step {
 mod tests {
     use super::*;
     use Answer::*;
-    use Effect::{Alert, Begin, CreateGeneration, Install, Settle, Stop};
+    use Effect::{Alert, Begin, CreateGeneration, Install, SetStatus, Stop};
     use Status::{Cancelled as C, Completed as D, Failed as F, Paused as P, Running as R};
 
     const STATES: [State; 6] =
@@ -243,9 +243,9 @@ mod tests {
                 [
                     Ok((State::Absent, NotFound, &[])),
                     ok(C, Cancelled, &[Stop(C)]),
-                    ok(C, Cancelled, &[Settle(C)]),
+                    ok(C, Cancelled, &[SetStatus(C)]),
                     ok(D, NotRunning, &[]),
-                    ok(C, Cancelled, &[Settle(C)]),
+                    ok(C, Cancelled, &[SetStatus(C)]),
                     ok(C, NotRunning, &[]),
                 ],
             ),
@@ -276,7 +276,7 @@ mod tests {
             }),
             (Input::HostLost, {
                 let mut row = STATES.map(|_| not_running());
-                row[1] = ok(P, Noted, &[Settle(P)]);
+                row[1] = ok(P, Noted, &[SetStatus(P)]);
                 row
             }),
         ];

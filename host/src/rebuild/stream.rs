@@ -2,9 +2,9 @@
 
 use super::{
     RebuildError, Refusal,
-    apart::{Apart, refuse_moving},
     prepared::same_shape,
     same_history::{Accept, refuse_other_history},
+    shadow::{Shadow, refuse_moving},
     supervisor::Supervisor,
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Supervisor {
     /// has parked events, or an event of it cannot be handled.
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         self.host.compile(name);
-        let _turn = self.host.long_command(name, "a rebuild of one stream")?;
+        let _lock = self.host.long_command(name, "a rebuild of one stream")?;
         let (plugin, live, record) = self.stands_alone(name, stream)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;
@@ -92,7 +92,7 @@ impl Supervisor {
         let claimed = self.host.store.claim(name, live.number)?;
         amend::replace_rows(&self.host.store, &claimed, plugin.digest(), all)?;
         crash::point("stream.replaced");
-        self.host.store.seal(name, live.number, self.host.store.digest(&live)?)?;
+        self.host.store.record_digest(name, live.number, self.host.store.digest(&live)?)?;
         Ok(StreamReport {
             projection_name: name.to_owned(),
             stream: stream.to_owned(),
@@ -141,7 +141,7 @@ impl Supervisor {
         touched: &Touched,
     ) -> Result<RebuildRecord, RebuildError> {
         let name = &record.checkpoint.projection_name;
-        let apart = Apart {
+        let shadow = Shadow {
             source: Arc::new(OneStream::new(source.clone(), stream)),
             source_name: record.spec.source.clone(),
             plugin: plugin.clone(),
@@ -152,14 +152,15 @@ impl Supervisor {
             on_error: OnError::Stop,
             purpose: Purpose::Scratch,
             label: None,
-            into: record.home.as_ref().map(|home| home.into.clone()),
+            into: record.external.as_ref().map(|external| external.into.clone()),
             indexes: Vec::new(),
             touched: Some(touched.clone()),
         };
-        self.build_apart(name, apart).map_err(|e| match e {
-            RebuildError::Apart { failure: Some(failure), .. } => {
-                RebuildError::Apart { message: format!("stream {stream} of {name}: {failure}"), failure: Some(failure) }
-            }
+        self.build_shadow(name, shadow).map_err(|e| match e {
+            RebuildError::NotBuilt { failure: Some(failure), .. } => RebuildError::NotBuilt {
+                message: format!("stream {stream} of {name}: {failure}"),
+                failure: Some(failure),
+            },
             other => other,
         })
     }
@@ -193,7 +194,7 @@ impl Supervisor {
         match self.build_stream(record, source, stream, plugin, segments, &touched) {
             Ok(built) => self.dropping(&built, Ok(()))?,
             // Where they failed, they left what they had written until there.
-            Err(RebuildError::Apart { failure: Some(failure), .. }) if blames_them(failure.kind) => {
+            Err(RebuildError::NotBuilt { failure: Some(failure), .. }) if blames_them(failure.kind) => {
                 tracing::debug!(stream, "the plugins before did not get through it either: {failure}");
             }
             Err(e) => return Err(e),

@@ -4,7 +4,7 @@ use super::{
     Accept, Answer, Effect, Input, RebuildError, State,
     alert::Alerts,
     host::Host,
-    orphaned::{crash_loop, is_litter},
+    orphaned::{crash_loop, is_orphan},
     perform::Means,
     step,
 };
@@ -32,7 +32,7 @@ pub struct Options {
     /// A line for `sh -c` that gets every failure as JSON on its standard input.
     pub alert: Option<String>,
     /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
-    pub places: usize,
+    pub permits: usize,
     /// Instances that work for one rebuild, where its projection is partitioned by stream; [`limits::instances_of_one`] by
     /// default.
     pub instances: usize,
@@ -48,7 +48,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             alert: None,
-            places: limits::POOL_INSTANCES,
+            permits: limits::POOL_INSTANCES,
             instances: limits::instances_of_one(),
             keep_owners: false,
             settings: None,
@@ -94,14 +94,14 @@ impl Supervisor {
         let alerts = Alerts::start(options.alert.clone())?;
         let mut elsewhere = Vec::new();
         for record in store.left_running()? {
-            settle_left_running(&store, &record, &alerts)?;
-            crash::point("recover.settled");
-            if record.home.is_some() {
+            recover_orphan(&store, &record, &alerts)?;
+            crash::point("recover.status");
+            if record.external.is_some() {
                 elsewhere.push(record);
             }
         }
-        for record in store.all_rebuilds()?.into_iter().filter(is_litter) {
-            if record.home.is_none() {
+        for record in store.all_rebuilds()?.into_iter().filter(is_orphan) {
+            if record.external.is_none() {
                 store.drop_generation(&record.checkpoint.projection_name, record.generation)?;
             } else if !elsewhere.iter().any(|known| known.checkpoint_id() == record.checkpoint_id()) {
                 elsewhere.push(record);
@@ -127,8 +127,8 @@ impl Supervisor {
     /// As [`Supervisor::resume`].
     pub fn resume_accepting(&self, name: &str, accept: &Accept) -> Result<super::TriggerAnswer, RebuildError> {
         self.host.compile(name);
-        let _turn = self.host.command(name)?;
-        self.resume_in_turn(name, accept)
+        let _lock = self.host.command(name)?;
+        self.resume_locked(name, accept)
     }
 
     /// Stops a rebuild so that it can go on later. Durable when this returns.
@@ -136,7 +136,7 @@ impl Supervisor {
     /// # Errors
     /// When it is not running, or the store did not take its end.
     pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
-        let _turn = self.host.command(name)?;
+        let _lock = self.host.command(name)?;
         self.perform(name, Input::Pause, Means::default())?;
         let latest = self.host.store.latest_rebuild(name)?;
         // What the last host was ended in the middle of does not go on either, now that an operator has said so.
@@ -152,7 +152,7 @@ impl Supervisor {
     /// When the store cannot be read or written.
     pub fn cancel(&self, name: &str) -> Result<CancelAnswer, RebuildError> {
         let projection_name = name.to_owned();
-        let _turn = self.host.command(name)?;
+        let _lock = self.host.command(name)?;
         let answer = match self.perform(name, Input::Cancel, Means::default()) {
             Err(RebuildError::Store(StoreError::NotFound(_))) => Answer::NotFound,
             performed => performed?.answer,
@@ -194,7 +194,7 @@ impl Supervisor {
 }
 
 /// Learns from databases in which rows live what became of the last commits of a host that has ended, and drops there what
-/// it was building apart. In the background, since a database may be away or silent; a moment is waited for those that are
+/// it was building as a shadow. In the background, since a database may be away or silent; a moment is waited for those that are
 /// not. Who goes on with such a rebuild asks again.
 fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<(), RebuildError> {
     if records.is_empty() {
@@ -207,9 +207,9 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
         let _done = done;
         for record in records {
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
-            let recovered = host.command(name).and_then(|_turn| {
+            let recovered = host.command(name).and_then(|_lock| {
                 host.store.catch_up(name, generation)?;
-                if is_litter(&record) {
+                if is_orphan(&record) {
                     host.store.drop_generation(name, generation)?;
                 }
                 Ok(())
@@ -235,15 +235,15 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
 
 /// A host ended in the middle of this rebuild. Once may be anything; again and again at the same place is the rebuild's
 /// own doing, and it would go on for ever.
-fn settle_left_running(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
+fn recover_orphan(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     let refused = |refusal| RebuildError::Refused { name: name.clone(), refusal };
     let (_, _, effects) = step(State::Present(record.status()), Input::HostLost).map_err(refused)?;
-    debug_assert_eq!(effects, [Effect::Settle(Status::Paused)]);
-    let settled = store.settle_interrupted(record, now_ms())?;
-    if let Some(failure) = crash_loop(&settled) {
-        store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
-        alerts.failed(name, &record.checkpoint_id(), settled.checkpoint.position, &failure);
+    debug_assert_eq!(effects, [Effect::SetStatus(Status::Paused)]);
+    let recovered = store.recover_interrupted(record, now_ms())?;
+    if let Some(failure) = crash_loop(&recovered) {
+        store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
+        alerts.failed(name, &record.checkpoint_id(), recovered.checkpoint.position, &failure);
     }
     Ok(())
 }

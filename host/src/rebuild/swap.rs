@@ -1,9 +1,8 @@
 //! Putting plugins in place: a recorded decision.
 
 use super::{
-    Input, RebuildError,
+    Input, RebuildError, locate,
     perform::{Means, NewPlugin},
-    place,
     prepared::{Prepared, same_shape},
     same_history::Accept,
     same_history::refuse_other_history,
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// What happens to an unfinished rebuild when its plugin is swapped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum After {
+pub enum UnfinishedRebuild {
     /// It goes on from its checkpoint with the new plugin: at once where it runs, else when it is resumed.
     #[default]
     Continue,
@@ -70,7 +69,7 @@ impl Supervisor {
         // Before its turn: compiling may take as long as it may, and nobody else's command is to wait for it.
         let plugin = self.host.engine.load(component)?;
         let description = plugin.description().clone();
-        let _turn = self.host.command(&description.name)?;
+        let _lock = self.host.command(&description.name)?;
         let known = self.host.store.projections()?.into_iter().find(|known| known.description.name == description.name);
         if let Some(known) = known.filter(|known| known.digest() != plugin.digest()) {
             return Err(RebuildError::Usage(format!(
@@ -88,16 +87,22 @@ impl Supervisor {
     ///
     /// # Errors
     /// When the plugin is not accepted or belongs to another projection, or a running rebuild cannot go on with it.
-    pub fn swap(&self, name: &str, component: &[u8], how: &str, after: &After) -> Result<SwapReport, RebuildError> {
+    pub fn swap(
+        &self,
+        name: &str,
+        component: &[u8],
+        how: &str,
+        after: &UnfinishedRebuild,
+    ) -> Result<SwapReport, RebuildError> {
         let plugin = self.load_for(name, component)?;
-        let _turn = self.host.command(name)?;
+        let _lock = self.host.command(name)?;
         let description = plugin.description().clone();
         let before = self.host.store.projection(name)?;
         let latest = self.host.store.latest_rebuild(name)?;
         let fits = latest.as_ref().is_none_or(|record| same_shape(record, &description));
         refuse_silent_shape_change(&before.description, &description)?;
         let segments = self.segments(name, latest.as_ref(), after, fits)?;
-        let anew = *after != After::Continue;
+        let anew = *after != UnfinishedRebuild::Continue;
         let input = if anew { Input::SwapAnew } else { Input::Swap { same_shape: fits } };
         // Whatever can be refused of the new rebuild is refused before anything is changed.
         let prepared = match anew {
@@ -147,10 +152,10 @@ impl Supervisor {
         &self,
         name: &str,
         latest: Option<&RebuildRecord>,
-        after: &After,
+        after: &UnfinishedRebuild,
         fits: bool,
     ) -> Result<Vec<Segment>, RebuildError> {
-        let After::RewindTo(to) = after else { return Ok(Vec::new()) };
+        let UnfinishedRebuild::RewindTo(to) = after else { return Ok(Vec::new()) };
         let Some(record) = latest else {
             return Err(RebuildError::Usage(format!(
                 "{name} has never been rebuilt; there is nothing to rewind: leave out --rewind-to"
@@ -165,7 +170,7 @@ impl Supervisor {
         self.host.store.refuse_misfit(name, Some(record.generation), None)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), record, &Accept::default())?;
-        let through = place::end(source.as_ref(), &record.spec.source, to)?;
+        let through = locate::end(source.as_ref(), &record.spec.source, to)?;
         if through > record.checkpoint.position {
             return Err(RebuildError::Usage(format!(
                 "{to} is at position {through}, beyond the checkpoint at {}; rewinding goes back",
@@ -179,7 +184,7 @@ impl Supervisor {
     }
 }
 
-/// A trigger for a rebuild like `record`: the same source and manner. Its range is known by position.
+/// A trigger for a rebuild like `record`: the same source and options. Its range is known by position.
 fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
     let Some(record) = record else { return Trigger { name: name.to_owned(), ..Trigger::default() } };
     Trigger {

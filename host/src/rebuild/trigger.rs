@@ -133,7 +133,7 @@ impl Supervisor {
     /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
     pub fn trigger(&self, trigger: &Trigger) -> Result<TriggerAnswer, RebuildError> {
         self.host.compile(&trigger.name);
-        let _turn = self.host.command(&trigger.name)?;
+        let _lock = self.host.command(&trigger.name)?;
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
         self.carry_out(input, prepared)
@@ -175,8 +175,8 @@ impl Supervisor {
         })
     }
 
-    /// For who holds the command's turn.
-    pub(super) fn resume_in_turn(&self, name: &str, accept: &Accept) -> Result<TriggerAnswer, RebuildError> {
+    /// The caller holds the command lock.
+    pub(super) fn resume_locked(&self, name: &str, accept: &Accept) -> Result<TriggerAnswer, RebuildError> {
         let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
         let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
         let prepared = self.prepare(&asked)?;

@@ -69,7 +69,7 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
 /// Leaves it failed, and tells the operator.
 fn give_up(host: &Host, record: &RebuildRecord, failure: EventFailure) {
     let (name, position) = (record.checkpoint.projection_name.as_str(), record.checkpoint.position);
-    if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
+    if let Err(e) = host.store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
         tracing::error!(projection = name, "its end could not be noted: {e}");
     }
     host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
@@ -81,7 +81,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What does not answer is found out before the turn is taken, so that an operator's commands do not wait for it.
 fn resume(host: &Arc<Host>, record: &RebuildRecord) -> Result<(), RebuildError> {
     host.source(&record.spec.source)?;
-    host.store.reach_home(record)?;
+    host.store.reach_external(record)?;
     let supervisor = Supervisor { host: host.clone() };
     supervisor.resume(&record.checkpoint.projection_name).map(drop)
 }

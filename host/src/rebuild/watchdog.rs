@@ -15,7 +15,7 @@ use std::{
 };
 
 /// How often it looks.
-const GLANCE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where it comes to look so much later than it meant to, the whole host has stood still, and no rebuild is to blame.
 const SUSPENDED: Duration = Duration::from_secs(5);
@@ -34,10 +34,10 @@ enum Verdict {
 /// Judges a rebuild that has been at `position` for `still`, on its way to `target`. Its rate limit makes a chunk take
 /// `chunk` at least.
 fn judge(position: Position, target: Position, chunk: Duration, still: Duration) -> Verdict {
-    let patience = |base: Duration| base + chunk * 2;
-    if position >= target || still <= patience(limits::STALL) {
+    let allowed = |base: Duration| base + chunk * 2;
+    if position >= target || still <= allowed(limits::STALL) {
         Verdict::Fine
-    } else if still <= patience(limits::STALL_END) {
+    } else if still <= allowed(limits::STALL_END) {
         Verdict::Stalled
     } else {
         Verdict::Lost
@@ -68,7 +68,7 @@ pub(super) fn start(host: &Arc<Host>) -> std::io::Result<()> {
 
 /// For how long the host itself was stopped (SIGSTOP, a debugger, a machine that slept), where two looks are `between` apart.
 fn suspended(between: Duration) -> Duration {
-    let late = between.saturating_sub(GLANCE);
+    let late = between.saturating_sub(POLL_INTERVAL);
     if late > SUSPENDED { late } else { Duration::ZERO }
 }
 
@@ -76,7 +76,7 @@ fn watch(host: &Weak<Host>) {
     let (mut known, mut told) = (HashSet::new(), HashMap::new());
     let mut last = Instant::now();
     loop {
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
         let Some(host) = host.upgrade() else { return };
         let running = host.running_keys();
         let suspended = suspended(last.elapsed());
@@ -128,7 +128,7 @@ fn tell(host: &Host, name: &str, told: &mut HashMap<String, u64>) {
 
 fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
     let Some(published) = host.published(name) else { return };
-    // What is built apart is waited for by who asked for it; only rebuilds are watched.
+    // What is built as a shadow is waited for by who asked for it; only rebuilds are watched.
     let Ok(Some(record)) = host.store.latest_rebuild(name) else { return };
     let verdict = match verdict(&record, &published) {
         // It is not stuck: it tries again, and says itself when it gives up.
@@ -147,7 +147,8 @@ fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
         let message = format!("it has not moved from position {position} for {seconds} s");
         let failure = EventFailure::permanent(FailureKind::Other, message);
         // The attempt number moves on first: whatever the stuck thread still commits is refused.
-        if let Err(e) = host.store.settle(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
+        if let Err(e) = host.store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())
+        {
             tracing::error!(projection = name, "its end could not be noted: {e}");
         }
         host.abandon(name);
@@ -181,9 +182,9 @@ mod tests {
     /// What a machine that slept for an hour did not do in that time is no stall; a look that comes a little late is a look.
     #[test]
     fn time_in_which_the_host_itself_was_stopped_is_not_counted() {
-        assert_eq!(suspended(GLANCE), Duration::ZERO);
-        assert_eq!(suspended(GLANCE + SUSPENDED), Duration::ZERO);
-        assert_eq!(suspended(GLANCE + 3_600 * SECOND), 3_600 * SECOND);
+        assert_eq!(suspended(POLL_INTERVAL), Duration::ZERO);
+        assert_eq!(suspended(POLL_INTERVAL + SUSPENDED), Duration::ZERO);
+        assert_eq!(suspended(POLL_INTERVAL + 3_600 * SECOND), 3_600 * SECOND);
     }
 
     #[test]

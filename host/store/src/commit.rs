@@ -44,7 +44,7 @@ pub struct Commit {
 /// What a commit makes of the record, but for parked events, which are counted where they are kept.
 pub(super) fn apply_to(record: &mut RebuildRecord, commit: &Commit) {
     // A digest that was taken of other rows than these says nothing of them.
-    record.sealed = None;
+    record.row_digest = None;
     record.discarded += commit.discarded;
     extend_ranges(record, commit);
     record.stages = commit.stages.clone();

@@ -15,7 +15,7 @@ use unspool_vocabulary::private;
 /// | `log.redb` | the embedded event log |
 /// | `kept` | which of the two there have been: they are not made anew when they are missing |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
-/// | `unspool.toml` | what operators have settled: named sources, databases of read models |
+/// | `unspool.toml` | what operators have set: named sources, databases of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
 /// | `control.sock` | the socket of the running host |
 /// | `host.log` | what a detached host says |
@@ -59,7 +59,7 @@ impl DataDir {
             Ok(entries) => {
                 let names: Vec<_> =
                     entries.map(|entry| entry.map(|e| e.file_name())).collect::<Result<_, _>>().map_err(io_error)?;
-                // An operator may settle things before the first start.
+                // An operator may set things before the first start.
                 let only_settings = names.iter().all(|name| name == unspool_vocabulary::settings::FILE);
                 if !only_settings && !names.iter().any(|name| OURS.iter().any(|ours| name == ours)) {
                     return Err(DiskError::Foreign(path.to_owned()));

@@ -4,7 +4,7 @@
 //! record follows it (see `coordinator`). Another kind of database is another implementation, and a line in `databases.rs`.
 
 use super::{
-    catalog::{Home, RebuildRecord},
+    catalog::{External, RebuildRecord},
     commit::Commit,
     error::StoreError,
     rows::{Generation, RowSnapshot},
@@ -16,17 +16,23 @@ pub(super) trait ExternalRows: Send + Sync {
     /// Sees whether it answers.
     fn reach(&self) -> Result<(), StoreError>;
 
-    /// Checks that tables of `projection` can live here, as `home` says, and makes what all projections share. Changes nothing
+    /// Checks that tables of `projection` can live here, as `external` says, and makes what all projections share. Changes nothing
     /// that readers see.
-    fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError>;
+    fn prepare(&self, projection: &str, tables: &[String], external: &External) -> Result<(), StoreError>;
 
     /// Lets only `attempt` commit to the generation of `record` from here on, once what is under way is over.
-    fn claim(&self, record: &RebuildRecord, home: &Home, attempt: u64) -> Result<Claimed, StoreError>;
+    fn claim(&self, record: &RebuildRecord, external: &External, attempt: u64) -> Result<Claimed, StoreError>;
 
     /// Makes the rows and the checkpoint of `commit` durable, and lets readers see the generation where `promote` says so.
     /// `record` is what the store has of the generation. After an error that is not [`StoreError::Fenced`] it is not known
     /// whether this was done, and the generation must be claimed anew.
-    fn commit(&self, record: &RebuildRecord, home: &Home, commit: &Commit, promote: bool) -> Result<(), StoreError>;
+    fn commit(
+        &self,
+        record: &RebuildRecord,
+        external: &External,
+        commit: &Commit,
+        promote: bool,
+    ) -> Result<(), StoreError>;
 
     /// The committed rows as they are now, in one state.
     fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError>;
@@ -41,13 +47,13 @@ pub(super) trait ExternalRows: Send + Sync {
     fn normalize(&self, key: &str, document: Option<&[u8]>) -> Result<Option<Vec<u8>>, String>;
 
     /// Lets readers see the generation of `record`, in one transaction. May be done twice.
-    fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError>;
+    fn switch(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError>;
 
     /// Takes from readers what they see of `projection`: what they are to see is not here. May be done twice.
-    fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError>;
+    fn retire(&self, projection: &str, external: &External) -> Result<(), StoreError>;
 
     /// Drops the rows of a generation that readers do not see. What others have built on them is not dropped.
-    fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError>;
+    fn drop_generation(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError>;
 
     /// Makes the read model of one data directory another's: `old` and `new` are the names by which they are told apart.
     fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError>;
@@ -95,7 +101,7 @@ pub(super) struct Standing {
 pub(super) struct GenerationThere {
     /// Its number.
     pub(super) number: u64,
-    /// See [`Home::id`].
+    /// See [`External::id`].
     pub(super) id: String,
     /// Commits that it has taken.
     pub(super) commits: u64,

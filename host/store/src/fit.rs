@@ -13,12 +13,12 @@ use super::{
 use std::collections::BTreeSet;
 
 /// What the store says of a projection at one moment.
-struct Told {
+struct Recorded {
     owner: ProjectionRecord,
     records: Vec<RebuildRecord>,
 }
 
-impl Told {
+impl Recorded {
     fn record(&self, number: u64) -> Option<&RebuildRecord> {
         self.records.iter().find(|record| record.generation == number)
     }
@@ -26,11 +26,11 @@ impl Told {
     /// `number`, where its rows live in `into`.
     fn there(&self, number: Option<u64>, into: &str) -> Option<u64> {
         let record = self.record(number?)?;
-        record.home.as_ref().filter(|home| home.into == into).map(|_| record.generation)
+        record.external.as_ref().filter(|external| external.into == into).map(|_| record.generation)
     }
 
     fn commits(&self, number: u64) -> Option<u64> {
-        Some(self.record(number)?.home.as_ref()?.commits)
+        Some(self.record(number)?.external.as_ref()?.commits)
     }
 }
 
@@ -39,14 +39,14 @@ enum Misfit {
     /// The database has the read model of another data directory.
     Foreign,
     /// The two tell different stories, and this is what they say.
-    Apart(String),
+    Diverged(String),
 }
 
 impl Misfit {
     fn said(&self, projection: &str, into: &str) -> String {
         match self {
             Misfit::Foreign => format!("{projection} belongs to another data directory in {into}"),
-            Misfit::Apart(why) => format!("the store and {into} do not belong together: {why}"),
+            Misfit::Diverged(why) => format!("the store and {into} do not belong together: {why}"),
         }
     }
 }
@@ -58,16 +58,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] in that case, with what each of them says; when the database cannot be reached.
     pub fn refuse_misfit(&self, projection: &str, asked: Option<u64>, into: Option<&str>) -> Result<(), StoreError> {
-        let told = self.told(projection)?;
+        let recorded = self.recorded(projection)?;
         let mut databases: BTreeSet<String> = into.map(str::to_owned).into_iter().collect();
-        for number in [told.owner.live, asked].into_iter().flatten() {
-            databases.extend(told.record(number).and_then(|record| record.home.as_ref()).map(|home| home.into.clone()));
+        for number in [recorded.owner.live, asked].into_iter().flatten() {
+            databases.extend(
+                recorded
+                    .record(number)
+                    .and_then(|record| record.external.as_ref())
+                    .map(|external| external.into.clone()),
+            );
         }
         for into in databases {
             if let Some(misfit) = self.misfit(projection, asked, &into)? {
                 let remedy = match misfit {
                     Misfit::Foreign => self.databases.open(&into)?.make_room(projection),
-                    Misfit::Apart(_) => format!(
+                    Misfit::Diverged(_) => format!(
                         "one of the two was restored from an older copy: go back to copies of one time, or unspool rebuild \
                          {projection} --restart builds a new generation in both"
                     ),
@@ -83,9 +88,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or a database not be reached.
     pub(super) fn misfits(&self, projection: &str) -> Result<Vec<String>, StoreError> {
-        let told = self.told(projection)?;
-        let databases: BTreeSet<String> =
-            told.records.iter().filter_map(|record| record.home.as_ref().map(|home| home.into.clone())).collect();
+        let recorded = self.recorded(projection)?;
+        let databases: BTreeSet<String> = recorded
+            .records
+            .iter()
+            .filter_map(|record| record.external.as_ref().map(|external| external.into.clone()))
+            .collect();
         let mut problems = Vec::new();
         for into in databases {
             if let Some(misfit) = self.misfit(projection, None, &into)? {
@@ -97,14 +105,14 @@ impl Store {
 
     fn misfit(&self, projection: &str, asked: Option<u64>, into: &str) -> Result<Option<Misfit>, StoreError> {
         let database = self.databases.open(into)?;
-        let before = self.told(projection)?;
+        let before = self.recorded(projection)?;
         let there = database.standing(projection)?;
-        let after = self.told(projection)?;
+        let after = self.recorded(projection)?;
         Ok(compare(&*database, into, asked, &before, &there, &after))
     }
 
-    fn told(&self, projection: &str) -> Result<Told, StoreError> {
-        Ok(Told { owner: self.projection(projection)?, records: self.rebuilds(projection)? })
+    fn recorded(&self, projection: &str) -> Result<Recorded, StoreError> {
+        Ok(Recorded { owner: self.projection(projection)?, records: self.rebuilds(projection)? })
     }
 }
 
@@ -113,16 +121,16 @@ fn compare(
     database: &dyn ExternalRows,
     into: &str,
     asked: Option<u64>,
-    before: &Told,
+    before: &Recorded,
     there: &Standing,
-    after: &Told,
+    after: &Recorded,
 ) -> Option<Misfit> {
     let projection = &after.owner.description.name;
     let number = |number: Option<u64>| number.map_or("none".to_owned(), |number| number.to_string());
     let live = after.there(after.owner.live, into);
     let Some(owner) = &there.owner else {
         return live.map(|live| {
-            Misfit::Apart(format!(
+            Misfit::Diverged(format!(
                 "the store says that generation {live} of {projection} is live, and the database knows nothing of {projection}"
             ))
         });
@@ -136,7 +144,7 @@ fn compare(
         return Some(Misfit::Foreign);
     }
     if let Some(unknown) = there.generations.iter().find(|there| there.number >= after.owner.next_generation) {
-        return Some(Misfit::Apart(format!(
+        return Some(Misfit::Diverged(format!(
             "the database has generation {} of {projection}, and the store has made none after {}",
             unknown.number,
             after.owner.next_generation.saturating_sub(1)
@@ -144,15 +152,15 @@ fn compare(
     }
     // Both ends of what may have changed meanwhile; and what a switch that is under way leads to.
     let mut shown = vec![live, before.there(before.owner.live, into)];
-    for told in [before, after] {
-        shown.extend(told.owner.switching.map(|target| told.there(Some(target), into)));
+    for recorded in [before, after] {
+        shown.extend(recorded.owner.switching.map(|target| recorded.there(Some(target), into)));
     }
     // A commit of which the store does not know yet may have switched readers.
     let ahead =
         |there: &&GenerationThere| after.commits(there.number).is_some_and(|commits| there.commits == commits + 1);
     shown.extend(there.generations.iter().filter(ahead).map(|there| Some(there.number)));
     if !shown.contains(&there.live) {
-        return Some(Misfit::Apart(format!(
+        return Some(Misfit::Diverged(format!(
             "the store says that generation {} of {projection} is live there, and the views show generation {}",
             number(live),
             number(there.live)
@@ -162,19 +170,19 @@ fn compare(
     if let Some((number, record)) = shows
         && let Some((view, shown)) = database.astray(there, projection, number, &record.tables)
     {
-        return Some(Misfit::Apart(match shown {
+        return Some(Misfit::Diverged(match shown {
             Some(shown) => format!(
                 "generation {number} of {projection} is live there, and the view {view} shows a table of {shown}"
             ),
             None => format!("generation {number} of {projection} is live there, and there is no view {view}"),
         }));
     }
-    let apart = [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
+    let diverged = [live, after.there(asked, into)].into_iter().flatten().find_map(|number| {
         let (first, last) = (before.commits(number)?, after.commits(number)?);
         let Some(found) = there.generation(number) else {
             return (first > 0).then(|| format!("generation {number} of {projection} is not in the database"));
         };
-        if after.record(number)?.home.as_ref().is_some_and(|home| home.id != found.id) {
+        if after.record(number)?.external.as_ref().is_some_and(|external| external.id != found.id) {
             return Some(format!("generation {number} of {projection} in the database is another one with this number"));
         }
         (found.commits < first || found.commits > last + 1).then(|| {
@@ -184,5 +192,5 @@ fn compare(
             )
         })
     });
-    apart.map(Misfit::Apart)
+    diverged.map(Misfit::Diverged)
 }

@@ -51,7 +51,7 @@ mod rows;
 mod testing;
 
 pub use catalog::{
-    Allow, AttemptStart, BuiltRange, Home, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,
+    Allow, AttemptStart, BuiltRange, External, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,
     Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
 };
 pub use changes::{RowChange, RowChanges};

@@ -134,8 +134,12 @@ impl Store {
             // The same each time: it may be that a database has it already.
             let new = blake3::hash(format!("{old}\n{}\n{}\n{}", here.path, here.device, here.inode).as_bytes());
             let new = new.to_hex()[..32].to_owned();
-            let mut databases: Vec<String> =
-                self.rebuilds(name)?.into_iter().filter_map(|record| record.home).map(|home| home.into).collect();
+            let mut databases: Vec<String> = self
+                .rebuilds(name)?
+                .into_iter()
+                .filter_map(|record| record.external)
+                .map(|external| external.into)
+                .collect();
             databases.dedup();
             for into in databases {
                 self.databases.open(&into)?.hand_over(name, old, &new)?;
@@ -148,8 +152,8 @@ impl Store {
             owner.owner = Some(new.clone());
             put_owner(&write, &owner)?;
             for mut record in rebuilds_in(&write, &name)? {
-                let Some(home) = &mut record.home else { continue };
-                home.owner.clone_from(&new);
+                let Some(external) = &mut record.external else { continue };
+                external.owner.clone_from(&new);
                 put_record(&write, &record)?;
             }
             adopted.projections.push(name);

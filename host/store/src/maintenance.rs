@@ -193,7 +193,7 @@ fn check_generation(
     work::begin(
         format!("checking {}", record.checkpoint_id()),
         "rows",
-        record.sealed.as_ref().map(|sealed| sealed.rows),
+        record.row_digest.as_ref().map(|recorded| recorded.rows),
     );
     let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
     let mut problem = |what: String| report.problems.push(format!("{id}: {what}"));
@@ -239,13 +239,13 @@ fn check_generation(
     if parked != record.parked {
         report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
     }
-    if let Some(sealed) = record.sealed.as_ref().filter(|_| readable) {
-        work::begin(format!("checking the digest of {id}"), "rows", Some(sealed.rows));
+    if let Some(recorded) = record.row_digest.as_ref().filter(|_| readable) {
+        work::begin(format!("checking the digest of {id}"), "rows", Some(recorded.rows));
         let found = digest(rows, generation)?;
-        if found != *sealed {
+        if found != *recorded {
             report
                 .problems
-                .push(format!("{id}: its rows have the digest {}, its receipt says {}", found.digest, sealed.digest));
+                .push(format!("{id}: its rows have the digest {}, its receipt says {}", found.digest, recorded.digest));
         }
     }
     Ok(())

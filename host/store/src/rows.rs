@@ -30,7 +30,7 @@ impl Generation {
             projection: record.checkpoint.projection_name.clone(),
             number: record.generation,
             tables: record.tables.clone(),
-            into: record.home.as_ref().map(|home| home.into.clone()),
+            into: record.external.as_ref().map(|external| external.into.clone()),
         }
     }
 }

@@ -168,13 +168,13 @@ pub const IMPORT_HANDOVER_BYTES: usize = 1 << 20;
 pub const BLOCKS_PASSED_OVER: usize = 1024;
 
 /// Bytes of sections of the log that are kept while several read at the same time, from the slowest reader to the fastest.
-pub const WINDOW_BYTES: usize = 24 << 20;
+pub const SHARED_SCAN_BYTES: usize = 24 << 20;
 
 /// Events between readers beyond which they do not read together.
-pub const WINDOW_EVENTS: u64 = 1 << 17;
+pub const SHARED_SCAN_EVENTS: u64 = 1 << 17;
 
 /// How long a reader waits for one that does not move, before it goes on without it.
-pub const WINDOW_PATIENCE: Duration = Duration::from_millis(250);
+pub const SHARED_SCAN_STALL: Duration = Duration::from_millis(250);
 
 /// Cache of each redb file, in bytes.
 pub const STORE_CACHE_BYTES: usize = 4 << 20;
@@ -249,10 +249,10 @@ pub const STALL_END: Duration = Duration::from_secs(600);
 pub const READER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a command waits for another one about the same projection.
-pub const TURN: Duration = Duration::from_secs(10);
+pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
 
 /// The same for one that takes long, such as a retry of many dead letters: it may be about to end, and more is not known.
-pub const LONG_TURN: Duration = Duration::from_secs(1);
+pub const LONG_COMMAND_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a command that stops a rebuild waits for its thread, before it ends it without. Longer than a silent server
 /// is waited for.

@@ -114,7 +114,7 @@ pub struct Waiting {
     pub error: String,
 }
 
-/// How far a follower is behind what is settled of its history; absent while it does not hear from it.
+/// How far a follower is behind what is stable of its history; absent while it does not hear from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     /// Matching events that have not been handled yet; absent, too, while there may be some and the source does not count.

@@ -25,7 +25,7 @@ const FOLLOWED_RATE: u64 = 2_000;
 const FOLLOWED: Duration = Duration::from_secs(10);
 
 /// What is written arrives; whoever waits longer waits for nothing.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub fn measure(options: &Options, histories: &Histories, report: &mut Report) {
     let server = Server::new();
@@ -79,7 +79,7 @@ fn follow(options: &Options, histories: &Histories, database: &Database<'_>, sou
     let reached = |events: u64| {
         let since = Instant::now();
         while processed() < events {
-            assert!(since.elapsed() < PATIENCE, "{} of {events} events have arrived", processed());
+            assert!(since.elapsed() < TIMEOUT, "{} of {events} events have arrived", processed());
             std::thread::sleep(Duration::from_millis(1));
         }
         since.elapsed()

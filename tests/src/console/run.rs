@@ -16,7 +16,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Longer than any command takes.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long a question is asked again: what is shown is under way.
 const ASKING: Duration = Duration::from_secs(20);
@@ -175,7 +175,7 @@ impl<'a> Shell<'a> {
         self.runs += 1;
         let real = self.scene.replaced.iter().fold(text.to_owned(), |text, (shown, real)| text.replace(shown, real));
         self.tell(&format!("run {number} '{}'\n", real.replace('\'', r"'\''")));
-        let (file, until) = (out.join(format!("{number}.code")), Instant::now() + PATIENCE);
+        let (file, until) = (out.join(format!("{number}.code")), Instant::now() + TIMEOUT);
         while !file.exists() {
             let alive = self.process.try_wait().is_ok_and(|ended| ended.is_none());
             assert!(alive && Instant::now() < until, "does not end, or ends the shell: {text}");

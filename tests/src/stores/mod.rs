@@ -17,7 +17,7 @@ pub use writers::{Append, Written, writers};
 /// A layout of an event store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preset {
-    /// A home-made table `events`.
+    /// A hand-made table `events`.
     Generic,
     /// message-db.
     MessageDb,

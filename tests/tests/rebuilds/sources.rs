@@ -10,7 +10,7 @@ use std::{
 use unspool::{
     disk::DiskError,
     plugin::{Engine, EngineOptions},
-    rebuild::{Accept, After, Options, RebuildError, Supervisor, Trigger},
+    rebuild::{Accept, Options, RebuildError, Supervisor, Trigger, UnfinishedRebuild},
     source::{Lookup, Reader, Source, SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, RebuildOptions, Store, StoreError},
     vocabulary::{EventBlock, Matcher, Position, Progress, Status, from_json},
@@ -18,7 +18,7 @@ use unspool::{
 use unspool_tests::{
     data::{Data, Rows},
     history,
-    machine::PATIENCE,
+    machine::TIMEOUT,
     plugins::{plugin, plugin_with},
     store_file,
 };
@@ -163,7 +163,7 @@ fn once_free<T>(open: impl Fn() -> Result<T, DiskError>) -> T {
     let began = Instant::now();
     loop {
         match open() {
-            Err(DiskError::InUse(_)) if began.elapsed() < PATIENCE => std::thread::yield_now(),
+            Err(DiskError::InUse(_)) if began.elapsed() < TIMEOUT => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
     }
@@ -174,7 +174,7 @@ fn from_broker() -> Trigger {
 }
 
 fn ended(host: &Supervisor) -> Progress {
-    assert!(host.wait_idle(Some(&["faulty".to_owned()]), PATIENCE), "it hangs");
+    assert!(host.wait_idle(Some(&["faulty".to_owned()]), TIMEOUT), "it hangs");
     host.progress("faulty").unwrap().unwrap()
 }
 
@@ -187,7 +187,7 @@ fn until(host: &Supervisor, reached: impl Fn(&Progress) -> bool) -> Progress {
         if reached(&progress) {
             return progress;
         }
-        assert!(began.elapsed() < PATIENCE, "{progress:#?}");
+        assert!(began.elapsed() < TIMEOUT, "{progress:#?}");
         host.wait_idle(Some(&["faulty".to_owned()]), Duration::from_millis(20));
     }
 }
@@ -256,7 +256,7 @@ fn it_goes_on_where_it_stopped() {
     nothing_counted(&json!(failed));
     broker.kept.lock().unwrap().began.clear();
     let fixed = std::fs::read(plugin_with("faulty", &["fixed"])).unwrap();
-    host.swap("faulty", &fixed, "swap", &After::Continue).unwrap();
+    host.swap("faulty", &fixed, "swap", &UnfinishedRebuild::Continue).unwrap();
     host.resume("faulty").unwrap();
     let progress = ended(&host);
     assert_eq!((progress.status, progress.events_processed), (Status::Completed, 400), "{progress:#?}");

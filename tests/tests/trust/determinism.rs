@@ -16,7 +16,7 @@ fn verify(data: &Data, plugin: &std::path::Path, events: &std::path::Path) -> An
 }
 
 #[test]
-fn a_plugin_that_folds_its_events_passes_in_every_manner() {
+fn a_plugin_that_folds_its_events_passes_in_every_run_mode() {
     let data = Data::new(BINARY);
     let answer = verify(&data, &plugin("order-summary"), &data.file("orders.ndjson", history::orders(2_000, 31)));
     assert_eq!(answer.exit, Some(0), "{answer:#?}");
@@ -156,7 +156,7 @@ fn no_rows_come_of_chance() {
 
 /// The difference may begin late, and only where a resume cuts history elsewhere.
 #[test]
-fn events_that_cannot_be_handled_are_set_aside_in_every_manner() {
+fn events_that_cannot_be_handled_are_set_aside_in_every_run_mode() {
     let data = Data::new(BINARY);
     let events = data.file("events.ndjson", history::mixed(300, &[(100, "Error"), (120, "Panic"), (299, "BadOutput")]));
     let answer = verify(&data, &plugin("faulty"), &events);

@@ -16,9 +16,9 @@ mod check;
 mod content;
 mod import;
 mod read;
+mod shared_scan;
 #[cfg(test)]
 mod tests;
-mod window;
 
 pub use import::{ImportProgress, ImportSummary};
 
@@ -43,7 +43,7 @@ const IDS: TableDefinition<'_, u128, (u64, u128)> = TableDefinition::new("ids");
 pub struct EventLog {
     db: Arc<Checked>,
     /// What readers share.
-    window: Arc<window::Window>,
+    scan: Arc<shared_scan::SharedScan>,
     name: Arc<str>,
     identity: Arc<str>,
     /// Whether it is the index of a file, whose content is its identity.
@@ -136,13 +136,7 @@ impl EventLog {
         };
         let is_index = known.is_some();
         let identity = known.map_or(identity, str::to_owned);
-        Ok(EventLog {
-            db: Arc::new(db),
-            window: Arc::default(),
-            name: name.into(),
-            identity: identity.into(),
-            is_index,
-        })
+        Ok(EventLog { db: Arc::new(db), scan: Arc::default(), name: name.into(), identity: identity.into(), is_index })
     }
 
     /// What the log holds.

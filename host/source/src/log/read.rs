@@ -1,6 +1,6 @@
 //! Reading a range of the log, filtered by type. Blocks in which nothing matches are passed over by their summaries.
 
-use super::{EventLog, block::Summary, damage, window::Reading};
+use super::{EventLog, block::Summary, damage, shared_scan::ScanCursor};
 use crate::{Reader, SourceError};
 use redb::ReadTransaction;
 use unspool_vocabulary::{EventBlock, Mark, Matcher, Position, limits};
@@ -158,7 +158,7 @@ pub(super) struct LogReader {
     ended: bool,
     /// What was given last.
     given: EventBlock,
-    reading: Reading,
+    reading: ScanCursor,
 }
 
 impl LogReader {
@@ -172,7 +172,7 @@ impl LogReader {
         let wanted = Wanted::new(&log, &read, matcher)?;
         let (after, through) = (number(after), number(through));
         let next = block_of(&log, &read, after)?;
-        let reading = log.window.join(next);
+        let reading = log.scan.join(next);
         Ok(LogReader { log, wanted, after, through, next, ended: false, given: EventBlock::default(), reading })
     }
 

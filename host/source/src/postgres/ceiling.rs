@@ -1,9 +1,9 @@
-//! Up to where a history is settled: nothing that commits later stands at or below.
+//! Up to where a history is stable: nothing that commits later stands at or below.
 //!
 //! A writer takes its number within a transaction and commits later, out of order. Two proofs are used, neither of which
 //! depends on how the writer works:
 //!
-//! - **No hole**: behind a settled position, numbers that follow each other without a gap are all there already.
+//! - **No hole**: behind a stable position, numbers that follow each other without a gap are all there already.
 //! - **Nobody left**: after the greatest number was read, all transactions that were open then have ended. Whoever might
 //!   still fill a hole below it was one of them; so the holes that are left stay empty for good.
 //!
@@ -29,12 +29,12 @@ use unspool_vocabulary::{Position, limits};
 const SEARCHED: i64 = 10_000;
 
 /// How often it is looked whether transactions have ended.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What is known of the end of a history.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
-    /// Settled up to here.
+pub(super) struct StablePosition {
+    /// Stable up to here.
     reached: Position,
     /// The end of the history at some moment, and who was at work then and is still.
     candidate: Option<Candidate>,
@@ -53,8 +53,8 @@ pub(super) struct End<'a> {
     pub(super) session: &'a mut Session,
 }
 
-impl Settled {
-    /// Looks again, without waiting, up to where the history is settled.
+impl StablePosition {
+    /// Looks again, without waiting, up to where the history is stable.
     pub(super) fn look(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
         let found = match history.layout.ordering {
             Ordering::Serialised => history.greatest()?,
@@ -65,12 +65,12 @@ impl Settled {
         Ok(self.reached)
     }
 
-    /// Waits until everything that stands in the history now is settled, however long transactions that are open now
+    /// Waits until everything that stands in the history now is stable, however long transactions that are open now
     /// take, and says up to where that is.
     pub(super) fn wait(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
         let until = Instant::now() + limits::OPEN_TRANSACTIONS_WAIT;
         // What was known is forgotten: the store may have been put back to an earlier state, which is to be seen.
-        *self = Settled::default();
+        *self = StablePosition::default();
         let mut open = match history.layout.ordering {
             Ordering::Serialised => return self.look(history),
             Ordering::Transaction | Ordering::Gaps => Candidate { end: history.greatest()?, open: history.open()? },
@@ -79,7 +79,7 @@ impl Settled {
             if Instant::now() >= until {
                 return Err(history.still_open(&open.open));
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
             let now = history.open()?;
             open.open.retain(|transaction| now.contains(transaction));
         }
@@ -96,7 +96,7 @@ impl Settled {
             if Instant::now() >= until {
                 return Err(history.still_open(&HashSet::new()));
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 

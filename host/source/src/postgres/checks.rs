@@ -149,7 +149,7 @@ fn scanned(plan: &serde_json::Value, found: &mut Vec<String>) {
     }
 }
 
-/// Where transactions that are open cannot be seen, nothing is settled.
+/// Where transactions that are open cannot be seen, nothing is stable.
 fn refuse_relations(
     settings: &Settings,
     layout: &Layout,
@@ -262,7 +262,7 @@ fn refuse_sequences(
     }
     Err(SourceError::permanent(format!(
         "{}: the sequence {sequence} has CACHE {cache} and INCREMENT {increment}: sessions keep numbers back without an open \
-         transaction, and may use them at any time, so that no position is ever settled; \
+         transaction, and may use them at any time, so that no position is ever stable; \
          ALTER SEQUENCE {sequence} CACHE 1 INCREMENT 1",
         settings.name
     )))

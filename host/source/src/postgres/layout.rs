@@ -14,9 +14,9 @@ pub enum Ordering {
     /// Writers take turns: whoever commits later has a greater position.
     Serialised,
     /// The position begins with the transaction that wrote the event: everything below the oldest open transaction is
-    /// settled.
+    /// stable.
     Transaction,
-    /// Positions are taken in any order: nothing above a hole is settled that an open transaction may still fill.
+    /// Positions are taken in any order: nothing above a hole is stable that an open transaction may still fill.
     Gaps,
 }
 

@@ -1,7 +1,7 @@
 //! Histories in PostgreSQL: the event stores that people already run, read as they are.
 //!
 //! A *preset* knows where a store keeps its events ([`presets`]); *generic* reads any table. Nothing is ever written, and
-//! nothing is read that is not settled ([`ceiling`]).
+//! nothing is read that is not stable ([`ceiling`]).
 //!
 //! | file | what it does |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `identity.rs` | what tells a history from another, wherever it is read from |
 //! | `presets/`, `layout.rs` | tables and columns of each store, as SQL |
 //! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says of them: types, whether the end can be told at all, whether a position is one event's alone |
-//! | `ceiling.rs` | up to where the history is settled |
+//! | `ceiling.rs` | up to where the history is stable |
 //! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
 
 mod ceiling;
@@ -28,7 +28,7 @@ mod times;
 mod unique;
 
 use crate::{Located, Lookup, Reader, Recognised, Source, SourceError};
-use ceiling::{End, Settled};
+use ceiling::{End, StablePosition};
 use columns::Kind;
 pub(crate) use databases::Databases;
 use identity::Identity;
@@ -64,7 +64,7 @@ pub struct PostgresSource {
 /// The connection for everything but reading, and what it has found.
 struct State {
     session: Option<Session>,
-    settled: Settled,
+    stable: StablePosition,
 }
 
 impl PostgresSource {
@@ -99,7 +99,7 @@ impl PostgresSource {
         checks::refuse_unsafe(&settings, &layout, &mut session)?;
         let index_missing = unique::refuse_doubled(&settings, &layout, &mut session)?;
         let identity = Identity::of(&settings, &layout, &mut session)?;
-        let state = Mutex::new(State { session: Some(session), settled: Settled::default() });
+        let state = Mutex::new(State { session: Some(session), stable: StablePosition::default() });
         let (idle, notifies) = (Arc::default(), OnceLock::new());
         Ok(PostgresSource { settings, layout, selected, kinds, identity, state, idle, index_missing, notifies })
     }
@@ -111,14 +111,14 @@ impl PostgresSource {
     /// Works on the connection; a lost one is made anew the next time.
     fn with<T>(
         &self,
-        work: impl FnOnce(&mut Session, &mut Settled) -> Result<T, SourceError>,
+        work: impl FnOnce(&mut Session, &mut StablePosition) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let mut state = self.state();
         let mut session = match state.session.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
             None => self.identity.reach(&self.settings, &self.layout)?,
         };
-        let done = work(&mut session, &mut state.settled);
+        let done = work(&mut session, &mut state.stable);
         if done.as_ref().err().is_none_or(|e| !e.transient) {
             state.session = Some(session);
         }
@@ -170,12 +170,12 @@ impl Source for PostgresSource {
 
     fn ceiling(&self) -> Result<Position, SourceError> {
         let (settings, layout) = (&self.settings, &self.layout);
-        self.with(|session, settled| settled.wait(&mut End { settings, layout, session }))
+        self.with(|session, stable| stable.wait(&mut End { settings, layout, session }))
     }
 
-    fn settled(&self) -> Result<Position, SourceError> {
+    fn stable(&self) -> Result<Position, SourceError> {
         let (settings, layout) = (&self.settings, &self.layout);
-        self.with(|session, settled| settled.look(&mut End { settings, layout, session }))
+        self.with(|session, stable| stable.look(&mut End { settings, layout, session }))
     }
 
     fn refuse_following(&self) -> Result<(), SourceError> {

@@ -68,7 +68,7 @@ pub enum PluginCommand {
         #[command(flatten)]
         reading: FileArgs,
     },
-    /// Run a plugin over the same events in several manners, and compare: chunk sizes, repetition, a crash in the middle.
+    /// Run a plugin over the same events in several ways, and compare: chunk sizes, repetition, a crash in the middle.
     /// Exit code 1 where the rows differ. Needs no data directory but for a source that is there: log, or a name.
     Verify {
         /// The component.

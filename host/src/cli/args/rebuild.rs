@@ -52,7 +52,7 @@ pub struct RebuildArgs {
     pub restart: bool,
     /// Where the rows are to live: `postgres:postgresql://USER@HOST/DATABASE`, or `store` [default: what `unspool.toml` says,
     /// else where those of the last rebuild live]. The password comes from PGPASSWORD or PGPASSFILE.
-    #[arg(long, value_name = "HOME")]
+    #[arg(long, value_name = "DATABASE")]
     pub into: Option<String>,
     /// Events per chunk [default: the projection's own, 500 for a standard one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

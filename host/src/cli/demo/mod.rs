@@ -11,7 +11,7 @@ use super::{
 use crate::{
     control::{Access, ControlError, Import, Request, Response},
     plugin::{self, BuildOptions},
-    rebuild::{After, Trigger},
+    rebuild::{Trigger, UnfinishedRebuild},
 };
 use serde_json::Value;
 use std::{
@@ -83,7 +83,7 @@ fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<
     let path = file.display().to_string();
     let known = session.ask(Request::PluginHistory { name: name.to_owned() }, &mut |_| true).is_ok();
     let request = if known {
-        Request::PluginSwap { name: name.to_owned(), file: path, after: After::Continue }
+        Request::PluginSwap { name: name.to_owned(), file: path, after: UnfinishedRebuild::Continue }
     } else {
         Request::PluginInstall { file: path }
     };

@@ -167,7 +167,7 @@ impl ListedGeneration {
             status: record.status(),
             state_version: record.state_version,
             source: record.spec.source.clone(),
-            into: record.home.as_ref().map(|home| home.into.clone()),
+            into: record.external.as_ref().map(|external| external.into.clone()),
             after: record.spec.after,
             position: record.checkpoint.position,
             events_processed: record.checkpoint.events_processed,

@@ -2,7 +2,7 @@
 
 use super::{
     options::{Purpose, RebuildOptions, RebuildSpec},
-    records::{Home, ProjectionRecord, RebuildRecord},
+    records::{External, ProjectionRecord, RebuildRecord},
     tables::{REBUILDS, decode, no_generation},
 };
 use crate::{Store, error::StoreError, rows::Generation};
@@ -16,7 +16,7 @@ pub struct NewRebuild {
     pub spec: RebuildSpec,
     /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
     pub into: Option<String>,
-    /// See [`Home::indexes`].
+    /// See [`External::indexes`].
     pub indexes: Vec<String>,
 }
 
@@ -150,7 +150,12 @@ impl Store {
 }
 
 /// The record of the next generation of `owner`, which is not begun yet.
-pub(crate) fn new_record(owner: &ProjectionRecord, spec: RebuildSpec, home: Option<Home>, now: i64) -> RebuildRecord {
+pub(crate) fn new_record(
+    owner: &ProjectionRecord,
+    spec: RebuildSpec,
+    external: Option<External>,
+    now: i64,
+) -> RebuildRecord {
     RebuildRecord {
         generation: owner.next_generation,
         state_version: owner.description.version,
@@ -164,7 +169,7 @@ pub(crate) fn new_record(owner: &ProjectionRecord, spec: RebuildSpec, home: Opti
         crashes: 0,
         crashed_at: spec.after,
         stages: StageReport::default(),
-        sealed: None,
+        row_digest: None,
         attempt: 0,
         started_at: now,
         ended_at: None,
@@ -172,7 +177,7 @@ pub(crate) fn new_record(owner: &ProjectionRecord, spec: RebuildSpec, home: Opti
         retries: 0,
         interrupted: false,
         ranges: Vec::new(),
-        home,
+        external,
         checkpoint: Checkpoint {
             projection_name: owner.description.name.clone(),
             last_event_id: None,

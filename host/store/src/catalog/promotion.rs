@@ -63,7 +63,7 @@ pub(crate) fn switch_in(write: &WriteTransaction, projection: &str, generation: 
     let mut owner = owner_in(write, projection)?;
     let mut outside = false;
     for number in [Some(generation), owner.live].into_iter().flatten() {
-        outside |= record_in(write, projection, number)?.home.is_some();
+        outside |= record_in(write, projection, number)?.external.is_some();
     }
     if !outside {
         return promote_in(write, projection, generation).map(|()| false);

@@ -19,7 +19,7 @@ pub struct ProjectionRecord {
     pub latest: Option<u64>,
     /// The number of the next generation.
     pub next_generation: u64,
-    /// Tells this projection from those of other data directories, where its rows live in a database (see [`Home`]).
+    /// Tells this projection from those of other data directories, where its rows live in a database (see [`External`]).
     #[serde(default)]
     pub owner: Option<String>,
     /// The generation that readers are being switched to, where databases take part in that.
@@ -80,7 +80,8 @@ pub struct RebuildRecord {
     /// Where the time went, up to the newest commit.
     pub stages: StageReport,
     /// The digest of its rows, taken when it was complete.
-    pub sealed: Option<RowDigest>,
+    #[serde(rename = "sealed")]
+    pub row_digest: Option<RowDigest>,
     /// Counts the attempts; only the newest may commit.
     pub attempt: u64,
     /// When it was triggered, in milliseconds since 1970.
@@ -97,7 +98,8 @@ pub struct RebuildRecord {
     pub ranges: Vec<BuiltRange>,
     /// Where its rows live; in this store where absent.
     #[serde(default)]
-    pub home: Option<Home>,
+    #[serde(rename = "home")]
+    pub external: Option<External>,
     /// How far it has come.
     pub checkpoint: Checkpoint,
 }
@@ -154,7 +156,7 @@ impl RebuildRecord {
 /// Where the rows of a generation live, where that is not the store itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Home {
+pub struct External {
     /// `postgres:` and a connection string, without a password.
     pub into: String,
     /// Tells the projections of this data directory from those of another one in the same database.

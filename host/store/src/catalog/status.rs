@@ -5,11 +5,11 @@ use crate::{Store, error::StoreError};
 use unspool_vocabulary::{EventFailure, StageReport, Status};
 
 impl Store {
-    /// Settles a rebuild that no pipeline is working on: its checkpoint stays where it is.
+    /// Sets the status of a rebuild that no pipeline is working on: its checkpoint stays where it is.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
-    pub fn settle(
+    pub fn set_status(
         &self,
         projection: &str,
         generation: u64,
@@ -27,11 +27,11 @@ impl Store {
         })
     }
 
-    /// Settles a rebuild whose thread does not come to its end, unless it has come to one after all.
+    /// Sets the status of a rebuild whose thread does not come to its end, unless it has come to one after all.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
-    pub fn settle_stuck(
+    pub fn set_status_of_stuck(
         &self,
         projection: &str,
         generation: u64,
@@ -67,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn settle_interrupted(&self, record: &RebuildRecord, now: i64) -> Result<RebuildRecord, StoreError> {
+    pub fn recover_interrupted(&self, record: &RebuildRecord, now: i64) -> Result<RebuildRecord, StoreError> {
         self.update(&record.checkpoint.projection_name, record.generation, |record| record.interrupt(now))
     }
 
@@ -75,21 +75,26 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
-    pub fn seal(&self, projection: &str, generation: u64, digest: RowDigest) -> Result<RebuildRecord, StoreError> {
-        self.update(projection, generation, |record| record.sealed = Some(digest))
+    pub fn record_digest(
+        &self,
+        projection: &str,
+        generation: u64,
+        digest: RowDigest,
+    ) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| record.row_digest = Some(digest))
     }
 
-    /// [`Store::seal`] by who built it, and knows where the time went, that of the last commit included.
+    /// [`Store::record_digest`] by who built it, and knows where the time went, that of the last commit included.
     ///
     /// # Errors
-    /// As [`Store::seal`].
-    pub fn seal_built(
+    /// As [`Store::record_digest`].
+    pub fn record_built(
         &self,
         projection: &str,
         generation: u64,
         digest: RowDigest,
         stages: StageReport,
     ) -> Result<RebuildRecord, StoreError> {
-        self.update(projection, generation, |record| (record.sealed, record.stages) = (Some(digest), stages))
+        self.update(projection, generation, |record| (record.row_digest, record.stages) = (Some(digest), stages))
     }
 }

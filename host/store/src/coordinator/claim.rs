@@ -5,7 +5,7 @@ use super::commit::advance;
 use crate::{
     Store,
     catalog::{
-        AttemptStart, Home, RebuildRecord,
+        AttemptStart, External, RebuildRecord,
         tables::{put_record, record_in},
     },
     error::StoreError,
@@ -64,7 +64,7 @@ impl Store {
         let mut record = record_in(&write, projection, generation)?;
         let attempt = record.attempt;
         change(&mut record);
-        let claimed = record.attempt != attempt && record.home.is_none();
+        let claimed = record.attempt != attempt && record.external.is_none();
         if claimed {
             self.embedded.recover(&write, &record)?;
         }
@@ -84,10 +84,10 @@ impl Store {
     pub(crate) fn claim_outside(&self, projection: &str, generation: u64) -> Result<Option<Status>, StoreError> {
         self.finish_switch(projection)?;
         let record = self.rebuild(projection, generation)?;
-        let Some(home) = &record.home else { return Ok(None) };
+        let Some(external) = &record.external else { return Ok(None) };
         self.refuse_copy()?;
-        let claimed = self.databases.open(&home.into)?.claim(&record, home, record.attempt + 1)?;
-        self.take_over(&record, home, claimed).map(Some)
+        let claimed = self.databases.open(&external.into)?.claim(&record, external, record.attempt + 1)?;
+        self.take_over(&record, external, claimed).map(Some)
     }
 
     /// As [`Store::claim_outside`], for a generation on which nobody works: learns whether its last commit was made.
@@ -96,7 +96,7 @@ impl Store {
     /// When the database cannot be reached, or does not fit the store.
     pub fn catch_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         let record = self.rebuild(projection, generation)?;
-        match record.home {
+        match record.external {
             Some(_) if record.status() != Status::Running => self.claim(projection, generation).map(drop),
             _ => Ok(()),
         }
@@ -106,23 +106,23 @@ impl Store {
     ///
     /// # Errors
     /// When it does not.
-    pub fn reach_home(&self, record: &RebuildRecord) -> Result<(), StoreError> {
-        match &record.home {
-            Some(home) => self.databases.open(&home.into)?.reach(),
+    pub fn reach_external(&self, record: &RebuildRecord) -> Result<(), StoreError> {
+        match &record.external {
+            Some(external) => self.databases.open(&external.into)?.reach(),
             None => Ok(()),
         }
     }
 
-    fn take_over(&self, record: &RebuildRecord, home: &Home, claimed: Claimed) -> Result<Status, StoreError> {
-        if claimed.commits == home.commits {
+    fn take_over(&self, record: &RebuildRecord, external: &External, claimed: Claimed) -> Result<Status, StoreError> {
+        if claimed.commits == external.commits {
             return Ok(record.status());
         }
         let (projection, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
-        let Some(mut commit) = claimed.newest.filter(|_| claimed.commits == home.commits + 1) else {
+        let Some(mut commit) = claimed.newest.filter(|_| claimed.commits == external.commits + 1) else {
             return Err(StoreError::Refused(format!(
                 "{id} has taken {} commits in {}, and this store knows of {}: one of the two was restored from an older copy; \
                  unspool rebuild {projection} --restart builds a new generation",
-                claimed.commits, home.into, home.commits
+                claimed.commits, external.into, external.commits
             )));
         };
         if commit.checkpoint.status == Status::Running {
@@ -133,7 +133,7 @@ impl Store {
         let write = self.db.begin_write()?;
         advance(&write, record_in(&write, projection, record.generation)?, &commit)?;
         write.commit()?;
-        crash::point("home.followed");
+        crash::point("external.followed");
         Ok(commit.checkpoint.status)
     }
 }

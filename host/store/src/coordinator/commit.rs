@@ -37,7 +37,7 @@ impl Store {
         write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
         for commit in commits {
             let record = fenced_record(&write.open_table(REBUILDS)?, commit)?;
-            if record.home.is_none() {
+            if record.external.is_none() {
                 written.push(self.embedded.write(&write, &record, commit)?);
             }
             if advance(&write, record, commit)? {
@@ -60,13 +60,13 @@ impl Store {
     fn commit_outside(&self, commit: &Commit) -> Result<(), StoreError> {
         let read = self.db.begin_read()?;
         let record = fenced_record(&read.open_table(REBUILDS)?, commit)?;
-        let Some(home) = &record.home else { return Ok(()) };
+        let Some(external) = &record.external else { return Ok(()) };
         let mut after = record.clone();
         after.parked = parked_after(&read, commit, record.parked)?;
         drop(read);
         apply_to(&mut after, commit);
         let promote = after.is_ready() && !record.is_ready() && after.spec.options.promotes();
-        self.databases.open(&home.into)?.commit(&record, home, commit, promote)
+        self.databases.open(&external.into)?.commit(&record, external, commit, promote)
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) fn advance(
 ) -> Result<bool, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let was_ready = record.is_ready();
-    if let Some(home) = &mut record.home {
-        home.commits += 1;
+    if let Some(external) = &mut record.external {
+        external.commits += 1;
     }
     record.parked = change_parked(write, commit, record.parked)?;
     apply_to(&mut record, commit);
@@ -88,7 +88,7 @@ pub(super) fn advance(
     if !(record.is_ready() && !was_ready && record.spec.options.promotes()) {
         return Ok(false);
     }
-    match record.home {
+    match record.external {
         // Their database has switched them with the same commit.
         Some(_) => promote_in(write, projection, commit.generation).map(|()| false),
         None => switch_in(write, projection, commit.generation),

@@ -3,7 +3,7 @@
 use crate::{
     Store,
     catalog::{
-        Home, NewRebuild, Purpose, RebuildRecord, dead_letters,
+        External, NewRebuild, Purpose, RebuildRecord, dead_letters,
         generations::{is_unused, new_record},
         tables::{REBUILDS, owner_in, put_owner, put_record, rebuilds_in, record_in},
     },
@@ -22,7 +22,7 @@ impl Store {
     /// refuses or cannot be reached.
     pub fn create_generation(&self, projection: &str, new: NewRebuild, now: i64) -> Result<RebuildRecord, StoreError> {
         crash::point("create-generation.before");
-        let home = self.prepare_outside(projection, new.into.clone(), new.indexes.clone())?;
+        let external = self.prepare_outside(projection, new.into.clone(), new.indexes.clone())?;
         if new.spec.purpose == Purpose::Rebuild {
             self.drop_unused_outside(projection)?;
         }
@@ -30,7 +30,7 @@ impl Store {
         let write = self.db.begin_write()?;
         let mut owner = owner_in(&write, projection)?;
         owner.next_generation = owner.next_generation.max(free.unwrap_or_default());
-        let record = new_record(&owner, new.spec, home, now);
+        let record = new_record(&owner, new.spec, external, now);
         let mut dropped = Vec::new();
         if record.spec.purpose == Purpose::Rebuild {
             for old in rebuilds_in(&write, projection)? {
@@ -92,33 +92,33 @@ impl Store {
         projection: &str,
         into: Option<String>,
         indexes: Vec<String>,
-    ) -> Result<Option<Home>, StoreError> {
+    ) -> Result<Option<External>, StoreError> {
         let Some(into) = into else { return Ok(None) };
         self.refuse_copy()?;
         let owner = self.projection(projection)?;
-        self.refuse_another_home(projection, &into)?;
+        self.refuse_another_database(projection, &into)?;
         let tables: Vec<String> = owner.description.tables.iter().map(|table| table.name.clone()).collect();
         let id = match owner.owner {
             Some(id) => id,
             None => self.name_owner(projection)?,
         };
-        let home = Home { into, owner: id, id: random_id()?, commits: 0, indexes };
-        self.databases.open(&home.into)?.prepare(projection, &tables, &home)?;
-        Ok(Some(home))
+        let external = External { into, owner: id, id: random_id()?, commits: 0, indexes };
+        self.databases.open(&external.into)?.prepare(projection, &tables, &external)?;
+        Ok(Some(external))
     }
 
     /// Readers of one projection look into one database.
-    fn refuse_another_home(&self, projection: &str, into: &str) -> Result<(), StoreError> {
+    fn refuse_another_database(&self, projection: &str, into: &str) -> Result<(), StoreError> {
         let owner = self.projection(projection)?;
         for record in self.rebuilds(projection)? {
-            if let Some(home) = record.home.as_ref().filter(|home| home.into != into)
+            if let Some(external) = record.external.as_ref().filter(|external| external.into != into)
                 && !is_unused(&owner, &record)
             {
                 return Err(StoreError::Refused(format!(
                     "{} lives in {}, and readers of {projection} look into one database: build it once with --into store, \
                      unspool model drop what is in that database, then build it into the other one",
                     record.checkpoint_id(),
-                    home.into
+                    external.into
                 )));
             }
         }
@@ -151,7 +151,7 @@ impl Store {
     pub(crate) fn drop_unused_outside(&self, projection: &str) -> Result<(), StoreError> {
         self.finish_switch(projection)?;
         for record in self.rebuilds(projection)? {
-            if record.home.is_none() || !is_unused(&self.projection(projection)?, &record) {
+            if record.external.is_none() || !is_unused(&self.projection(projection)?, &record) {
                 continue;
             }
             let caught_up = self.catch_up(projection, record.generation);
@@ -168,10 +168,10 @@ impl Store {
     /// Drops the rows of a generation that lives in a database.
     pub(crate) fn drop_outside(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         let record = self.rebuild(projection, generation)?;
-        match &record.home {
-            Some(home) if record.status() != Status::Running => {
+        match &record.external {
+            Some(external) if record.status() != Status::Running => {
                 self.refuse_copy()?;
-                self.databases.open(&home.into)?.drop_generation(&record, home)
+                self.databases.open(&external.into)?.drop_generation(&record, external)
             }
             _ => Ok(()),
         }

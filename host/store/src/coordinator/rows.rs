@@ -45,8 +45,8 @@ impl Store {
         record: &RebuildRecord,
         rows: impl IntoIterator<Item = (usize, &'a Bytes, &'a mut Option<Bytes>)>,
     ) -> Result<(), StoreError> {
-        let Some(home) = &record.home else { return Ok(()) };
-        let database = self.databases.open(&home.into)?;
+        let Some(external) = &record.external else { return Ok(()) };
+        let database = self.databases.open(&external.into)?;
         for (table, key, document) in rows {
             let key = String::from_utf8_lossy(key);
             let normalized = database.normalize(&key, document.as_deref()).map_err(|problem| {
@@ -65,8 +65,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or a document in it is damaged.
     pub fn digest(&self, generation: &Generation) -> Result<RowDigest, StoreError> {
-        let sealed = self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.sealed);
-        work::begin("reading rows for their digest", "rows", sealed.map(|sealed| sealed.rows));
+        let recorded =
+            self.rebuild(&generation.projection, generation.number).ok().and_then(|record| record.row_digest);
+        work::begin("reading rows for their digest", "rows", recorded.map(|recorded| recorded.rows));
         digest(&self.rows(generation)?, generation)
     }
 
@@ -93,9 +94,9 @@ impl Store {
         if !self.embedded.flush(&write, &record, &mut flush)? {
             return Ok(());
         }
-        crash::point("settle.written");
+        crash::point("flush.written");
         write.commit()?;
-        crash::point("settle.after");
+        crash::point("flush.after");
         self.embedded.flushed(generation, flush);
         Ok(())
     }
@@ -106,7 +107,7 @@ impl Store {
             return Ok(());
         }
         let write = self.db.begin_write()?;
-        for record in self.all_rebuilds()?.iter().filter(|record| record.home.is_none()) {
+        for record in self.all_rebuilds()?.iter().filter(|record| record.external.is_none()) {
             self.embedded.recover(&write, record)?;
         }
         Ok(write.commit()?)

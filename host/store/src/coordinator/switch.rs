@@ -13,7 +13,7 @@ use crate::{
 use unspool_vocabulary::{Status, crash};
 
 impl Store {
-    /// Makes a generation that was built apart the one that readers see, and the latest rebuild, in place of `live`.
+    /// Makes a generation that was built as a shadow the one that readers see, and the latest rebuild, in place of `live`.
     ///
     /// # Errors
     /// [`StoreError::Refused`] where it is not complete, or readers see another one than `live` by now;
@@ -134,10 +134,12 @@ impl Store {
         self.refuse_copy()?;
         let record = self.rebuild(projection, target)?;
         let live = owner.live.map(|live| self.rebuild(projection, live)).transpose()?;
-        let switched = match (&record.home, live.as_ref().and_then(|live| live.home.as_ref())) {
-            (Some(home), _) => self.databases.open(&home.into).and_then(|database| database.switch(&record, home)),
-            (None, Some(home)) => {
-                self.databases.open(&home.into).and_then(|database| database.retire(projection, home))
+        let switched = match (&record.external, live.as_ref().and_then(|live| live.external.as_ref())) {
+            (Some(external), _) => {
+                self.databases.open(&external.into).and_then(|database| database.switch(&record, external))
+            }
+            (None, Some(external)) => {
+                self.databases.open(&external.into).and_then(|database| database.retire(projection, external))
             }
             (None, None) => Ok(()),
         };

@@ -6,7 +6,7 @@ use super::{
     switch,
 };
 use crate::{
-    catalog::{Home, RebuildRecord, tables::encode},
+    catalog::{External, RebuildRecord, tables::encode},
     changes::{RowChange, RowChanges},
     commit::Commit,
     error::StoreError,
@@ -55,33 +55,33 @@ impl Pool {
     pub(super) fn commit(
         &self,
         record: &RebuildRecord,
-        home: &Home,
+        external: &External,
         commit: &Commit,
         promote: bool,
     ) -> Result<(), StoreError> {
         let rows = self.encoded(record, commit)?;
         let newest = encode(commit)?;
-        crash::point("home.before");
+        crash::point("external.before");
         let mut connection = self.take_valid()?;
-        let done = write(&mut connection, record, home, commit, rows.as_ref(), &newest, promote);
+        let done = write(&mut connection, record, external, commit, rows.as_ref(), &newest, promote);
         match done {
             Ok(()) => {
                 connection.has_incoming = true;
                 self.give(connection);
-                crash::point("home.committed");
+                crash::point("external.committed");
                 Ok(())
             }
             Err(Refusal::Fenced) => {
                 let projection = commit.checkpoint.projection_name.clone();
                 let there = self.standing(&projection)?;
-                let found = there.generation(commit.generation).filter(|found| found.id == home.id);
-                if found.is_none_or(|found| found.commits < home.commits) {
+                let found = there.generation(commit.generation).filter(|found| found.id == external.id);
+                if found.is_none_or(|found| found.commits < external.commits) {
                     return Err(self.refused(format!(
                         "{} has taken {} commits there, and the store knows of {}: the database was restored from an older copy; \
                          unspool rebuild {projection} --restart builds a new generation",
                         record.checkpoint_id(),
                         found.map_or(0, |found| found.commits),
-                        home.commits
+                        external.commits
                     )));
                 }
                 Err(StoreError::Fenced { projection, generation: commit.generation })
@@ -122,7 +122,7 @@ impl Pool {
 fn write(
     connection: &mut Connection,
     record: &RebuildRecord,
-    home: &Home,
+    external: &External,
     commit: &Commit,
     rows: Option<&Incoming>,
     newest: &[u8],
@@ -138,9 +138,9 @@ fn write(
         &[
             &checkpoint.projection_name,
             &(commit.generation as i64),
-            &home.id,
+            &external.id,
             &(commit.attempt as i64),
-            &(home.commits as i64),
+            &(external.commits as i64),
             &checkpoint.status.to_string(),
             &checkpoint.position.to_string(),
             &(checkpoint.events_processed as i64),
@@ -157,9 +157,9 @@ fn write(
         write_rows(&mut transaction, record, commit, rows)?;
     }
     if promote {
-        switch::to(&mut transaction, record, home)?;
+        switch::to(&mut transaction, record, external)?;
     }
-    crash::point("home.written");
+    crash::point("external.written");
     transaction.commit()?;
     Ok(())
 }

@@ -8,27 +8,32 @@ use super::{
     pool::Pool,
 };
 use crate::{
-    catalog::{Home, RebuildRecord},
+    catalog::{External, RebuildRecord},
     error::StoreError,
 };
 use postgres::Transaction;
 
 impl Pool {
-    /// Tries the indexes of `home` on empty tables, of which nothing is left: what cannot be made at the end of a rebuild is
+    /// Tries the indexes of `external` on empty tables, of which nothing is left: what cannot be made at the end of a rebuild is
     /// known before it begins.
     ///
     /// # Errors
     /// When one is not the statement of an index, or the server refuses it.
-    pub(super) fn try_indexes(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
-        if home.indexes.is_empty() {
+    pub(super) fn try_indexes(
+        &self,
+        projection: &str,
+        tables: &[String],
+        external: &External,
+    ) -> Result<(), StoreError> {
+        if external.indexes.is_empty() {
             return Ok(());
         }
-        for index in &home.indexes {
+        for index in &external.indexes {
             check(index).map_err(|problem| self.refused(format!("the index \"{index}\" {problem}")))?;
         }
         // A number that no generation gets.
         let schema = quoted(&generation_schema(projection, 0));
-        for index in &home.indexes {
+        for index in &external.indexes {
             self.with(&format!("the index \"{index}\""), |connection| {
                 let mut transaction = connection.client.transaction()?;
                 transaction.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
@@ -47,9 +52,9 @@ impl Pool {
 pub(super) fn make(
     transaction: &mut Transaction<'_>,
     record: &RebuildRecord,
-    home: &Home,
+    external: &External,
 ) -> Result<(), postgres::Error> {
-    if home.indexes.is_empty() {
+    if external.indexes.is_empty() {
         return Ok(());
     }
     let schema = generation_schema(&record.checkpoint.projection_name, record.generation);
@@ -63,7 +68,7 @@ pub(super) fn make(
         return Ok(());
     }
     let schema = quoted(&schema);
-    home.indexes.iter().try_for_each(|index| run(transaction, &schema, index))
+    external.indexes.iter().try_for_each(|index| run(transaction, &schema, index))
 }
 
 fn run(transaction: &mut Transaction<'_>, schema: &str, index: &str) -> Result<(), postgres::Error> {

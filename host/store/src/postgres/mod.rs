@@ -30,7 +30,7 @@ mod switch;
 pub(super) use pool::Pool;
 
 use super::{
-    catalog::{Home, RebuildRecord},
+    catalog::{External, RebuildRecord},
     commit::Commit,
     error::StoreError,
     external::{Claimed, ExternalRows, Standing},
@@ -46,16 +46,22 @@ impl ExternalRows for Pool {
         self.reach()
     }
 
-    fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
-        self.prepare(projection, tables, home)
+    fn prepare(&self, projection: &str, tables: &[String], external: &External) -> Result<(), StoreError> {
+        self.prepare(projection, tables, external)
     }
 
-    fn claim(&self, record: &RebuildRecord, home: &Home, attempt: u64) -> Result<Claimed, StoreError> {
-        self.claim(record, home, attempt)
+    fn claim(&self, record: &RebuildRecord, external: &External, attempt: u64) -> Result<Claimed, StoreError> {
+        self.claim(record, external, attempt)
     }
 
-    fn commit(&self, record: &RebuildRecord, home: &Home, commit: &Commit, promote: bool) -> Result<(), StoreError> {
-        self.commit(record, home, commit, promote)
+    fn commit(
+        &self,
+        record: &RebuildRecord,
+        external: &External,
+        commit: &Commit,
+        promote: bool,
+    ) -> Result<(), StoreError> {
+        self.commit(record, external, commit, promote)
     }
 
     fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError> {
@@ -70,16 +76,16 @@ impl ExternalRows for Pool {
         commit::normalize(key, document)
     }
 
-    fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
-        self.switch(record, home)
+    fn switch(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError> {
+        self.switch(record, external)
     }
 
-    fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
-        self.retire(projection, home)
+    fn retire(&self, projection: &str, external: &External) -> Result<(), StoreError> {
+        self.retire(projection, external)
     }
 
-    fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
-        self.drop_generation(record, home)
+    fn drop_generation(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError> {
+        self.drop_generation(record, external)
     }
 
     fn hand_over(&self, projection: &str, old: &str, new: &str) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use super::{
     pool::Pool,
 };
 use crate::{
-    catalog::{Home, RebuildRecord, tables::decode},
+    catalog::{External, RebuildRecord, tables::decode},
     error::StoreError,
     external::Claimed,
 };
@@ -50,7 +50,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached, the role lacks a privilege, or something of the same name is somebody else's.
-    pub(super) fn prepare(&self, projection: &str, tables: &[String], home: &Home) -> Result<(), StoreError> {
+    pub(super) fn prepare(&self, projection: &str, tables: &[String], external: &External) -> Result<(), StoreError> {
         let facts = self.with("its settings", |connection| {
             connection.client.query_one(
                 "SELECT current_setting('server_encoding'), pg_is_in_recovery(), \
@@ -87,9 +87,9 @@ impl Pool {
                 transaction.commit()
             })?;
         }
-        self.take_projection(projection, &home.owner)?;
+        self.take_projection(projection, &external.owner)?;
         self.refuse_taken_names(projection, tables)?;
-        self.try_indexes(projection, tables, home)
+        self.try_indexes(projection, tables, external)
     }
 
     /// A projection of one database belongs to one data directory.
@@ -148,21 +148,26 @@ impl Pool {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses, or the generation is gone or another's.
-    pub(super) fn claim(&self, record: &RebuildRecord, home: &Home, attempt: u64) -> Result<Claimed, StoreError> {
+    pub(super) fn claim(
+        &self,
+        record: &RebuildRecord,
+        external: &External,
+        attempt: u64,
+    ) -> Result<Claimed, StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
-        self.take_projection(projection, &home.owner)?;
+        self.take_projection(projection, &external.owner)?;
         let claimed = self.with(&id, |connection| {
             let mut transaction = connection.client.transaction()?;
             let row = transaction.query_opt(
                 "UPDATE unspool.generations SET attempt = $4 WHERE projection = $1 AND generation = $2 AND id = $3 \
                  RETURNING commits, newest",
-                &[projection, &(generation as i64), &home.id, &(attempt as i64)],
+                &[projection, &(generation as i64), &external.id, &(attempt as i64)],
             )?;
             let found = match row {
                 Some(row) => Some((row.get::<_, i64>(0) as u64, row.get::<_, Vec<u8>>(1))),
-                None if home.commits == 0 => {
-                    create(&mut transaction, record, home, attempt)?;
+                None if external.commits == 0 => {
+                    create(&mut transaction, record, external, attempt)?;
                     Some((0, Vec::new()))
                 }
                 None => None,
@@ -170,7 +175,7 @@ impl Pool {
             transaction.commit()?;
             Ok(found)
         });
-        crash::point("home.claimed");
+        crash::point("external.claimed");
         match claimed? {
             None => Err(self.refused(format!(
                 "{id} is not there any more; unspool rebuild {projection} --restart builds a new generation"
@@ -184,25 +189,25 @@ impl Pool {
     ///
     /// # Errors
     /// When readers see it, something depends on it, or the server cannot be reached.
-    pub(super) fn drop_generation(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
+    pub(super) fn drop_generation(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
         let schema = quoted(&generation_schema(projection, generation));
         let tables: Vec<String> =
             record.tables.iter().map(|name| generation_table(projection, generation, name)).collect();
-        self.take_projection(projection, &home.owner)?;
+        self.take_projection(projection, &external.owner)?;
         let live = self.with(&format!("dropping {id}"), |connection| {
             let mut transaction = connection.client.transaction()?;
             let row = transaction.query_opt(
                 "SELECT live FROM unspool.projections WHERE projection = $1 AND owner = $2 FOR UPDATE",
-                &[projection, &home.owner],
+                &[projection, &external.owner],
             )?;
             if row.and_then(|row| row.get::<_, Option<i64>>(0)) == Some(generation as i64) {
                 return Ok(true);
             }
             let ours = transaction.execute(
                 "DELETE FROM unspool.generations WHERE projection = $1 AND generation = $2 AND id = $3",
-                &[projection, &(generation as i64), &home.id],
+                &[projection, &(generation as i64), &external.id],
             )?;
             if ours > 0 {
                 transaction
@@ -221,7 +226,7 @@ impl Pool {
 fn create(
     transaction: &mut Transaction<'_>,
     record: &RebuildRecord,
-    home: &Home,
+    external: &External,
     attempt: u64,
 ) -> Result<(), postgres::Error> {
     let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
@@ -237,7 +242,7 @@ fn create(
         &[
             projection,
             &(generation as i64),
-            &home.id,
+            &external.id,
             &(attempt as i64),
             &record.checkpoint.position.to_string(),
         ],

@@ -6,7 +6,7 @@ use super::{
     pool::Pool,
 };
 use crate::{
-    catalog::{Home, RebuildRecord},
+    catalog::{External, RebuildRecord},
     error::StoreError,
 };
 use postgres::{Transaction, error::SqlState};
@@ -22,11 +22,11 @@ impl Pool {
     ///
     /// # Errors
     /// When something depends on a view that goes, or the server cannot be reached or refuses.
-    pub(super) fn switch(&self, record: &RebuildRecord, home: &Home) -> Result<(), StoreError> {
-        self.take_projection(&record.checkpoint.projection_name, &home.owner)?;
+    pub(super) fn switch(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError> {
+        self.take_projection(&record.checkpoint.projection_name, &external.owner)?;
         self.with(&format!("showing {} to readers", record.checkpoint_id()), |connection| {
             let mut transaction = connection.client.transaction()?;
-            to(&mut transaction, record, home)?;
+            to(&mut transaction, record, external)?;
             transaction.commit()
         })
     }
@@ -35,11 +35,11 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::switch`].
-    pub(super) fn retire(&self, projection: &str, home: &Home) -> Result<(), StoreError> {
-        self.take_projection(projection, &home.owner)?;
+    pub(super) fn retire(&self, projection: &str, external: &External) -> Result<(), StoreError> {
+        self.take_projection(projection, &external.owner)?;
         self.with(&format!("taking the views of {projection} away"), |connection| {
             let mut transaction = connection.client.transaction()?;
-            note_live(&mut transaction, projection, home, None)?;
+            note_live(&mut transaction, projection, external, None)?;
             drop_views(&mut transaction, projection, &[])?;
             transaction.commit()
         })
@@ -50,15 +50,15 @@ impl Pool {
 pub(super) fn to(
     transaction: &mut Transaction<'_>,
     record: &RebuildRecord,
-    home: &Home,
+    external: &External,
 ) -> Result<(), postgres::Error> {
     let (projection, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
-    indexes::make(transaction, record, home)?;
+    indexes::make(transaction, record, external)?;
     // Plans for the new tables are made from what is in them.
     for name in &record.tables {
         transaction.batch_execute(&format!("ANALYZE {}", generation_table(projection, generation, name)))?;
     }
-    note_live(transaction, projection, home, Some(generation))?;
+    note_live(transaction, projection, external, Some(generation))?;
     let mut tries = 1;
     loop {
         let mut attempt = transaction.transaction()?;
@@ -74,12 +74,12 @@ pub(super) fn to(
 fn note_live(
     transaction: &mut Transaction<'_>,
     projection: &str,
-    home: &Home,
+    external: &External,
     live: Option<u64>,
 ) -> Result<(), postgres::Error> {
     transaction.execute(
         "UPDATE unspool.projections SET live = $3 WHERE projection = $1 AND owner = $2",
-        &[&projection, &home.owner, &live.map(|live| live as i64)],
+        &[&projection, &external.owner, &live.map(|live| live as i64)],
     )?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::fs;
 use unspool_tests::{data::Data, history, plugins::plugin, postgres::shared};
 
 /// Two generations of rows in a database.
-fn at_home(database: &str) -> Data {
+fn with_rows_in(database: &str) -> Data {
     let data = Data::new(BINARY);
     data.import(&data.file("events.ndjson", history::mixed(200, &[])));
     data.install(&plugin("faulty"));
@@ -23,7 +23,7 @@ fn live(data: &Data) -> Value {
 #[test]
 fn a_copy_changes_nothing_in_a_database_until_it_is_adopted() {
     let database = shared().database("copies");
-    let data = at_home(&database.url());
+    let data = with_rows_in(&database.url());
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));
     let copy = data.copy();
     let original = fs::canonicalize(data.path()).unwrap().display().to_string();
@@ -58,7 +58,7 @@ fn a_copy_changes_nothing_in_a_database_until_it_is_adopted() {
 #[test]
 fn a_directory_that_was_renamed_is_the_same() {
     let database = shared().database("copies_renamed");
-    let data = at_home(&database.url());
+    let data = with_rows_in(&database.url());
     let away = data.scratch("away");
     fs::rename(data.path(), &away).unwrap();
     let run = |args: &[&str]| {
@@ -73,7 +73,7 @@ fn a_directory_that_was_renamed_is_the_same() {
 #[test]
 fn a_backup_knows_of_which_directory_it_is_one() {
     let database = shared().database("copies_backup");
-    let data = at_home(&database.url());
+    let data = with_rows_in(&database.url());
     let backup = data.scratch("backup.redb");
     data.json(["store".as_ref(), "backup".as_ref(), backup.as_os_str()]);
     let other = Data::new(BINARY);

@@ -157,7 +157,7 @@ fn the_index_of_a_file_is_complete_or_made_again() {
         assert_eq!(data.rows("order-summary/orders"), orders.early, "{at}");
         data.ok(rebuild);
         assert_eq!(data.rows("order-summary/orders"), orders.all, "{at}");
-        sealed(&data, "order-summary", &orders.digest);
+        complete_with(&data, "order-summary", &orders.digest);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_backup_is_complete_or_not_there() {
         let restored = data.copy();
         std::fs::rename(&copy, restored.path().join("store.redb")).unwrap();
         assert_eq!(restored.rows("order-summary/orders"), orders.all, "{at}");
-        sealed(&restored, "order-summary", &orders.digest);
+        complete_with(&restored, "order-summary", &orders.digest);
     }
-    sealed(&data, "order-summary", &orders.digest);
+    complete_with(&data, "order-summary", &orders.digest);
 }

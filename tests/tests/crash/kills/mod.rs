@@ -128,7 +128,7 @@ fn live(data: &Data, name: &str) -> Option<u64> {
 
 /// The receipt of the live generation names the digest that its rows have.
 #[track_caller]
-fn sealed(data: &Data, name: &str, digest: &str) {
+fn complete_with(data: &Data, name: &str, digest: &str) {
     assert_eq!(data.digest(name), digest);
     assert_eq!(data.json(["model", "receipt", name])["digest"], digest);
     intact(data, "the end");

@@ -59,7 +59,7 @@ impl Orders {
             assert_eq!((&ended["status"], processed(&ended)), (&json!("completed"), ORDERS), "{at}: {ended:#}");
         }
         assert_eq!(data.rows("order-summary/orders"), self.all, "{at}");
-        sealed(data, "order-summary", &self.digest);
+        complete_with(data, "order-summary", &self.digest);
     }
 }
 

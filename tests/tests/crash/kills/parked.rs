@@ -62,7 +62,7 @@ fn an_event_is_parked_with_the_checkpoint_that_moves_over_it() {
     let events = trouble(1_000);
     let whole = with_trouble(&events);
     for at in
-        ["park.written", "park.written:3", "journal.written:2", "commit.written:2", "commit.after:2", "seal.before"]
+        ["park.written", "park.written:3", "journal.written:2", "commit.written:2", "commit.after:2", "digest.before"]
     {
         let data = whole.copy();
         kill(&data, at, PARK);
@@ -121,7 +121,7 @@ fn a_retry_takes_an_event_off_with_the_rows_it_changes() {
             data.ok(retry);
         }
         assert_eq!((data.rows("faulty/seen"), parked(&data)), (all.clone(), BTreeSet::new()), "{at}");
-        sealed(&data, "faulty", &digest);
+        complete_with(&data, "faulty", &digest);
     }
 
     let kept = parking(&events).0;
@@ -133,6 +133,6 @@ fn a_retry_takes_an_event_off_with_the_rows_it_changes() {
         assert_eq!(data.rows_of("faulty/seen", "1"), kept, "{at}");
         data.ok(["dead-letters", "discard", "faulty", "--all"]);
         assert_eq!((data.rows("faulty/seen"), parked(&data)), (kept.clone(), BTreeSet::new()), "{at}");
-        sealed(&data, "faulty", &data.digest("faulty"));
+        complete_with(&data, "faulty", &data.digest("faulty"));
     }
 }

@@ -49,7 +49,7 @@ fn a_swap_leaves_one_plugin_or_the_other_in_place_and_a_rebuild_that_goes_on() {
         assert_eq!(data.rows("faulty/seen").len(), events.len(), "{at}");
         assert!(data.rows("faulty/seen").values().all(|row| row["count"] == 1), "{at}");
         let digest = data.digest("faulty");
-        sealed(data, "faulty", &digest);
+        complete_with(data, "faulty", &digest);
     };
     let plugins = |data: &Data| data.ok(["plugin", "history", "faulty"]).lines().count();
     let steps = [

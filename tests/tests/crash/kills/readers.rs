@@ -1,4 +1,4 @@
-//! What readers see: promotion, rollback, repair, what is built apart, one stream.
+//! What readers see: promotion, rollback, repair, shadow builds, one stream.
 
 use super::orders::ORDERS_BUILT;
 use super::parked::{all_counted, parking, trouble, with_trouble};
@@ -26,16 +26,16 @@ fn readers_are_switched_by_one_transaction() {
         }
         assert_eq!(rows(&data), orders.early);
         data.ok(promote);
-        sealed(&data, "order-summary", &orders.digest);
+        complete_with(&data, "order-summary", &orders.digest);
     }
 }
 
 #[test]
-fn what_is_built_apart_is_complete_or_gone() {
+fn a_shadow_is_complete_or_gone() {
     let _count = Count;
     let orders = &*ORDERS_BUILT;
     let as_of = ["model", "as-of", "order-summary", "--to", "500", "--name", "early"];
-    for at in ["create-generation.after", "record.after:1", "commit.rows-written", "commit.after", "seal.before"] {
+    for at in ["create-generation.after", "record.after:1", "commit.rows-written", "commit.after", "digest.before"] {
         let data = orders.data.copy();
         die(&data, at, as_of);
         // Also before anything is recovered.
@@ -43,7 +43,7 @@ fn what_is_built_apart_is_complete_or_gone() {
         intact(&data, at);
         orders.fits(&data, at);
         let kept = data.run(["model", "digest", "order-summary", "--generation", "early"]).exit == Some(0);
-        assert!(!kept || matches!(at, "commit.after" | "seal.before"), "{at}");
+        assert!(!kept || matches!(at, "commit.after" | "digest.before"), "{at}");
         assert_eq!(whole, kept, "{at}");
         if !kept {
             data.ok(as_of);
@@ -61,7 +61,8 @@ fn a_repair_switches_readers_or_leaves_them() {
     whole.ok(["rebuild", "faulty", "--on-error", "park", "--allow-parked"]);
     whole.ok(with_file(&["plugin", "swap", "faulty"], &plugin_with("faulty", &["fixed"])));
     let (wrong, right) = (parking(&events).0, all_counted(&events));
-    for at in ["create-generation.after", "commit.after", "seal.before", "adopt.before", "adopt.written", "adopt.after"]
+    for at in
+        ["create-generation.after", "commit.after", "digest.before", "adopt.before", "adopt.written", "adopt.after"]
     {
         let data = whole.copy();
         assert_eq!(data.rows("faulty/seen"), wrong);
@@ -72,7 +73,7 @@ fn a_repair_switches_readers_or_leaves_them() {
         assert_eq!(again.exit, Some(i32::from(at != "adopt.after")), "{at}: {again:#?}");
         assert_eq!(data.rows("faulty/seen"), right, "{at}");
         let digest = data.digest("faulty");
-        sealed(&data, "faulty", &digest);
+        complete_with(&data, "faulty", &digest);
     }
 }
 
@@ -106,6 +107,6 @@ fn the_rows_of_one_stream_are_replaced_as_a_whole() {
         assert_eq!(data.rows("order-summary/orders"), orders.all, "{at}");
         data.ok(["rebuild", "order-summary", "--stream", stream]);
         assert_eq!(generations(&data), kept, "{at}");
-        sealed(&data, "order-summary", &orders.digest);
+        complete_with(&data, "order-summary", &orders.digest);
     }
 }

@@ -31,7 +31,7 @@ fn a_rebuild_goes_on_from_its_checkpoint_wherever_it_was_killed() {
         ("promote.written", &FAST, 0),
         ("promote.written", &SLOW, 1),
         // Right behind that transaction: all of it has.
-        ("seal.before", &FAST, ORDERS),
+        ("digest.before", &FAST, ORDERS),
     ];
     for (at, args, at_least) in cases {
         let data = orders.data.copy();
@@ -60,15 +60,14 @@ fn rows_of_a_journal_are_in_their_tables_once_wherever_the_host_was_killed() {
     let digest = unbroken.digest("order-summary");
     // Commits are far between where nothing slows the host down; each is large.
     let quick = ["rebuild", "order-summary"];
-    for at in ["settle.written", "settle.after", "settle.written:3", "settle.after:4", "journal.written", "seal.before"]
-    {
+    for at in ["flush.written", "flush.after", "flush.written:3", "flush.after:4", "journal.written", "digest.before"] {
         let data = whole.copy();
         kill(&data, at, quick);
-        if at != "seal.before" {
+        if at != "digest.before" {
             let ended = data.json(["rebuild", "order-summary"]);
             assert_eq!((&ended["status"], &ended["eventsProcessed"]), (&json!("completed"), &json!(events)), "{at}");
         }
-        sealed(&data, "order-summary", &digest);
+        complete_with(&data, "order-summary", &digest);
     }
 }
 
@@ -101,7 +100,7 @@ fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     let orders = &*ORDERS_BUILT;
     let killed = orders.data.copy();
     die(&killed, "commit.after:2", SLOW);
-    for at in ["journal.recovered", "record.written", "record.after", "recover.settled"] {
+    for at in ["journal.recovered", "record.written", "record.after", "recover.status"] {
         let data = killed.copy();
         kill(&data, at, RECOVER);
         let found = orders.fits(&data, at);

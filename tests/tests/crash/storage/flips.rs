@@ -36,10 +36,10 @@ fn flipped(image: &[u8], random: &mut Random) -> (usize, Vec<u8>) {
 
 /// What is on the disk once whoever had it open has closed it.
 fn image_of(disk: &Disk, random: &mut Random) -> Vec<u8> {
-    let until = std::time::Instant::now() + unspool_tests::machine::PATIENCE;
+    let until = std::time::Instant::now() + unspool_tests::machine::TIMEOUT;
     loop {
         let image = disk.after(Loss::Nothing, random);
-        // It says that it is settled, and redb's header in it, that it was closed.
+        // It says that it is synced, and redb's header in it, that it was closed.
         if image[12] == 1 && image[64 + 9] & 2 == 0 {
             return image;
         }

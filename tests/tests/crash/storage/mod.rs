@@ -260,7 +260,7 @@ fn an_attempt_that_was_replaced_or_goes_back_cannot_commit() {
     let new = store.begin_attempt(name, number, &attempt()).unwrap();
     fenced(work_of(&old, 6, Status::Running));
     store.commit(&[work_of(&new, 6, Status::Running)]).unwrap();
-    store.settle(name, number, Status::Paused, None, 0).unwrap();
+    store.set_status(name, number, Status::Paused, None, 0).unwrap();
     fenced(work_of(&new, 7, Status::Running));
 }
 

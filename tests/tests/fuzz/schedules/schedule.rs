@@ -4,7 +4,7 @@ use super::counts::{Counts, count};
 use super::model::{Ask, Heard, Model};
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use unspool::{
-    rebuild::{After, CancelAnswer, RebuildError, Trigger, TriggerAnswer},
+    rebuild::{CancelAnswer, RebuildError, Trigger, TriggerAnswer, UnfinishedRebuild},
     store::{Allow, Priority, RebuildOptions, StoreError},
     vocabulary::Status,
 };
@@ -30,7 +30,7 @@ pub struct Schedule<'a> {
     history: &'a History,
     counts: &'a Counts,
     random: Random,
-    places: usize,
+    permits: usize,
     machine: Option<Machine>,
     known: BTreeMap<&'static str, Known>,
     trace: String,
@@ -45,8 +45,8 @@ impl<'a> Schedule<'a> {
             (*name, Known { model: Model::new(fails), reported: (0, 0), chosen: false, fixed: !fails })
         };
         let known = history.projections().iter().map(known).collect();
-        let places = 1 + random.index(5);
-        Schedule { factory, history, counts, random, places, machine: None, known, trace: String::new() }
+        let permits = 1 + random.index(5);
+        Schedule { factory, history, counts, random, permits, machine: None, known, trace: String::new() }
     }
 
     /// What was done, and what was heard.
@@ -63,7 +63,7 @@ impl<'a> Schedule<'a> {
     }
 
     pub fn run(&mut self) {
-        self.note(format!("{} places, {:?}", self.places, self.history.projections()));
+        self.note(format!("{} permits, {:?}", self.permits, self.history.projections()));
         self.open(self.factory.disk());
         if self.random.chance(2, 3) {
             self.history.projections().into_iter().for_each(|name| self.trigger(name, Ask::Trigger));
@@ -211,11 +211,13 @@ impl<'a> Schedule<'a> {
         };
         let latest = self.machine().store.latest_rebuild(name).ok().flatten();
         let after = match (self.random.below(6), latest) {
-            (0, _) => After::Restart,
-            (1, Some(record)) => After::RewindTo(self.random.below(record.checkpoint.position.minor + 1).to_string()),
-            _ => After::Continue,
+            (0, _) => UnfinishedRebuild::Restart,
+            (1, Some(record)) => {
+                UnfinishedRebuild::RewindTo(self.random.below(record.checkpoint.position.minor + 1).to_string())
+            }
+            _ => UnfinishedRebuild::Continue,
         };
-        let ask = if after == After::Continue { Ask::Swap } else { Ask::SwapAnew };
+        let ask = if after == UnfinishedRebuild::Continue { Ask::Swap } else { Ask::SwapAnew };
         let heard = self.machine().supervisor.swap(name, &component, "swap", &after).map(|_| Heard::Done);
         // Whether it is in place is not known where it had no answer.
         let unknown = heard.is_err();
@@ -319,7 +321,7 @@ impl<'a> Schedule<'a> {
                 assert!(of_nothing || self.machine().disk.is_dead(), "{name}: {e}, and readers see rows: {live:?}");
             }
             // The plugin in place fails where its fixed build did not.
-            Err(RebuildError::Apart { .. }) if name == "faulty" && self.history.fails => {}
+            Err(RebuildError::NotBuilt { .. }) if name == "faulty" && self.history.fails => {}
             Err(e) => assert!(self.machine().disk.is_dead(), "{name}: {e}"),
         }
     }
@@ -342,7 +344,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn open(&mut self, disk: Disk) {
-        let machine = self.factory.open(disk, self.history.log.clone(), self.places);
+        let machine = self.factory.open(disk, self.history.log.clone(), self.permits);
         self.machine = Some(machine.unwrap_or_else(|e| panic!("what a crash leaves does not open: {e}")));
         self.machine().assert_sound();
         for name in self.history.projections() {
@@ -372,7 +374,7 @@ impl<'a> Schedule<'a> {
         for name in self.history.projections() {
             if !self.known(name).fixed {
                 let fixed = self.factory.fixed(name).to_vec();
-                let heard = self.machine().supervisor.swap(name, &fixed, "swap", &After::Continue);
+                let heard = self.machine().supervisor.swap(name, &fixed, "swap", &UnfinishedRebuild::Continue);
                 if self.hear(name, Ask::Swap, heard.map(|_| Heard::Done)).is_none() {
                     return false;
                 }

@@ -4,6 +4,6 @@
 mod counts;
 mod databases;
 mod files;
-mod homes;
 mod shop;
 mod sources;
+mod targets;

@@ -186,7 +186,7 @@ fn rows_live_behind_a_pooler_in_session_mode_only() {
 
 /// What is set for the role does not reach its rows.
 #[test]
-fn a_home_does_not_depend_on_what_is_set_for_its_role() {
+fn rows_do_not_depend_on_what_is_set_for_its_role() {
     let database = with_events("home_of_the_strict");
     shared().role("strict", None);
     database

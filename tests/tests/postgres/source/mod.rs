@@ -110,7 +110,7 @@ fn stores_filled_by_their_own_libraries_give_the_same_rows() {
     }
 }
 
-/// A home-made table whose only number is its id, through a query of the operator's.
+/// A hand-made table whose only number is its id, through a query of the operator's.
 #[test]
 fn one_column_may_be_position_and_id_and_a_query_may_choose() {
     let database = shared().database("one_column");

@@ -33,7 +33,7 @@ fn rows_without_a_position_are_left_out_and_counted() {
         "INSERT INTO events (position) SELECT generate_series(1, 100); INSERT INTO events (type) VALUES ('A'), ('B'), ('C')",
     );
     let outbox = source(&database, "generic", OPTIONS).unwrap();
-    assert_eq!((outbox.settled().unwrap(), outbox.ceiling().unwrap()), (Position::number(100), Position::number(100)));
+    assert_eq!((outbox.stable().unwrap(), outbox.ceiling().unwrap()), (Position::number(100), Position::number(100)));
     assert_eq!(events_of(&outbox, &Matcher::All).unwrap().len(), 100);
     let left_out = || json!(outbox.left_out(Position::START, outbox.ceiling().unwrap()).unwrap());
     assert_eq!(left_out(), json!({ "unnumbered": 3 }));
@@ -51,7 +51,7 @@ fn rows_without_a_position_are_left_out_and_counted() {
 
     // A relay gives one its number: a follower sees it.
     database.client().batch_execute("UPDATE events SET position = 101 WHERE type = 'A'").unwrap();
-    assert_eq!((outbox.settled().unwrap(), left_out()), (Position::number(101), json!({ "unnumbered": 2 })));
+    assert_eq!((outbox.stable().unwrap(), left_out()), (Position::number(101), json!({ "unnumbered": 2 })));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_query_ordered_by_transactions_is_read_to_its_own_end() {
                  query = 'SELECT number AS position, written AS tx, id, stream, type, data, at FROM events'";
     let source = named(&database, query).unwrap();
     assert_eq!(events_of(&source, &Matcher::All).unwrap().len(), 1000);
-    assert_eq!(source.settled().unwrap(), source.ceiling().unwrap());
+    assert_eq!(source.stable().unwrap(), source.ceiling().unwrap());
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_last_position_with_a_fraction_is_refused() {
     let database =
         table("fractions", "position numeric PRIMARY KEY", "INSERT INTO events (position) VALUES (1), (2), (2.4)");
     let source = source(&database, "generic", OPTIONS).unwrap();
-    for end in [source.ceiling(), source.settled()] {
+    for end in [source.ceiling(), source.stable()] {
         refused(end, &["position 2.4", "no whole number"]);
     }
     for other in ["2.6", "1e30", "'NaN'"] {

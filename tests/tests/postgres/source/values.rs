@@ -304,7 +304,7 @@ fn a_query_that_counts_in_its_own_way_is_read_to_its_end() {
         );
         let source = named(&database, &query).unwrap();
         assert_eq!(events_of(&source, &Matcher::All).unwrap().len(), positions, "{number}");
-        assert!(source.settled().unwrap() > Position::START, "{number}");
+        assert!(source.stable().unwrap() > Position::START, "{number}");
     }
     let renamed = "table = 'events'\nposition = 'number'\ntime = 'happened'\n\
                    query = 'SELECT position AS number, id, stream, type, data, at AS happened FROM events WHERE position > 90 -- new'";

@@ -84,13 +84,13 @@ impl Rounds<'_> {
         if !contested.is_empty() {
             // In the order of the file, in which ids are given.
             contested.sort_unstable_by_key(|(index, _)| *index);
-            self.settle(round, events, order, &contested, &mut judged)?;
+            self.resolve(round, events, order, &contested, &mut judged)?;
         }
         Ok(judged)
     }
 
     /// Decides about events whose id is taken by something else, as far as hashes tell.
-    fn settle(
+    fn resolve(
         &self,
         round: &Round,
         events: &[&Parsed],

@@ -4,12 +4,12 @@ use super::Host;
 use crate::{limits, rebuild::RebuildError};
 
 /// The turn of one command about a projection, until it is dropped.
-pub(in crate::rebuild) struct Turn<'a> {
+pub(in crate::rebuild) struct CommandLock<'a> {
     host: &'a Host,
     name: String,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CommandLock<'_> {
     fn drop(&mut self) {
         self.host.work().in_hand.remove(&self.name);
         self.host.ended.notify_all();
@@ -21,9 +21,9 @@ impl Host {
     /// no other projection, and others about this one not for long.
     ///
     /// # Errors
-    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::TURN`], [`RebuildError::UnderWay`] where
-    /// one that takes long has not within [`limits::LONG_TURN`].
-    pub(in crate::rebuild) fn command(&self, name: &str) -> Result<Turn<'_>, RebuildError> {
+    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::COMMAND_WAIT`], [`RebuildError::UnderWay`] where
+    /// one that takes long has not within [`limits::LONG_COMMAND_WAIT`].
+    pub(in crate::rebuild) fn command(&self, name: &str) -> Result<CommandLock<'_>, RebuildError> {
         self.turn(name, None)
     }
 
@@ -31,18 +31,22 @@ impl Host {
     ///
     /// # Errors
     /// As [`Host::command`].
-    pub(in crate::rebuild) fn long_command(&self, name: &str, what: &'static str) -> Result<Turn<'_>, RebuildError> {
+    pub(in crate::rebuild) fn long_command(
+        &self,
+        name: &str,
+        what: &'static str,
+    ) -> Result<CommandLock<'_>, RebuildError> {
         self.turn(name, Some(what))
     }
 
-    fn turn(&self, name: &str, what: Option<&'static str>) -> Result<Turn<'_>, RebuildError> {
-        drop(self.wait_while(limits::LONG_TURN, |work| work.in_hand.contains_key(name)));
-        let mut work = self.wait_while(limits::TURN, |work| work.in_hand.get(name) == Some(&None));
+    fn turn(&self, name: &str, what: Option<&'static str>) -> Result<CommandLock<'_>, RebuildError> {
+        drop(self.wait_while(limits::LONG_COMMAND_WAIT, |work| work.in_hand.contains_key(name)));
+        let mut work = self.wait_while(limits::COMMAND_WAIT, |work| work.in_hand.get(name) == Some(&None));
         match work.in_hand.get(name) {
             None => drop(work.in_hand.insert(name.to_owned(), what)),
             Some(None) => return Err(RebuildError::Busy(name.to_owned())),
             Some(Some(what)) => return Err(RebuildError::UnderWay { name: name.to_owned(), what }),
         }
-        Ok(Turn { host: self, name: name.to_owned() })
+        Ok(CommandLock { host: self, name: name.to_owned() })
     }
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// The work of one attempt on its way to the store.
-pub(super) struct Outgoing {
+pub(super) struct CommitQueue {
     overlay: Arc<Overlay>,
     store: Store,
     generation: Generation,
@@ -55,9 +55,9 @@ impl From<&StoreError> for Refused {
     }
 }
 
-impl Outgoing {
-    pub(super) fn new(attempt: &Attempt) -> Outgoing {
-        Outgoing {
+impl CommitQueue {
+    pub(super) fn new(attempt: &Attempt) -> CommitQueue {
+        CommitQueue {
             overlay: Arc::default(),
             store: attempt.store.clone(),
             generation: Generation::of(&attempt.record),
@@ -166,7 +166,7 @@ impl State {
 
 /// What one rebuild puts into a transaction.
 pub(super) struct Work<'a> {
-    outgoing: &'a Outgoing,
+    commit_queue: &'a CommitQueue,
     layer: Arc<Layer>,
     checkpoint: Checkpoint,
     taken: Instant,
@@ -175,11 +175,11 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn take(outgoing: &'a Arc<Outgoing>) -> Option<Work<'a>> {
-        outgoing.due()?;
-        let mut state = outgoing.state();
+    pub(super) fn take(commit_queue: &'a Arc<CommitQueue>) -> Option<Work<'a>> {
+        commit_queue.due()?;
+        let mut state = commit_queue.state();
         state.busy = true;
-        let layer = outgoing.overlay.take();
+        let layer = commit_queue.overlay.take();
         let mut checkpoint = state.checkpoint.clone();
         checkpoint.checkpointed_at = crate::vocabulary::now_ms();
         if let Some(reached) = &layer.reached {
@@ -200,7 +200,7 @@ impl<'a> Work<'a> {
         }
         let taken = Instant::now();
         Some(Work {
-            outgoing,
+            commit_queue,
             checkpoint,
             active_ms: (taken - state.since).as_millis() as u64,
             taken,
@@ -211,9 +211,9 @@ impl<'a> Work<'a> {
 
     pub(super) fn commit(&self) -> Commit {
         Commit {
-            generation: self.outgoing.record.generation,
-            attempt: self.outgoing.record.attempt,
-            plugin_digest: self.outgoing.plugin_digest.clone(),
+            generation: self.commit_queue.record.generation,
+            attempt: self.commit_queue.record.attempt,
+            plugin_digest: self.commit_queue.plugin_digest.clone(),
             checkpoint: self.checkpoint.clone(),
             retries: self.layer.retries,
             active_ms: self.active_ms,
@@ -222,22 +222,22 @@ impl<'a> Work<'a> {
             parked: self.layer.parked.clone(),
             unparked: self.layer.reached.as_ref().map_or_else(Vec::new, |reached| reached.retried.clone()),
             discarded: 0,
-            stages: self.outgoing.published.stages().report_with(self.layer.rows().len()),
+            stages: self.commit_queue.published.stages().report_with(self.layer.rows().len()),
         }
     }
 
     pub(super) fn succeeded(&self, took: Duration) {
-        if self.outgoing.retries {
+        if self.commit_queue.retries {
             crash::point("retry.page");
         }
         self.layer.mark_committed();
-        self.outgoing.published.stages().committed(took, self.layer.rows().len());
-        self.outgoing.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
-        let mut state = self.outgoing.state();
+        self.commit_queue.published.stages().committed(took, self.layer.rows().len());
+        self.commit_queue.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
+        let mut state = self.commit_queue.state();
         state.checkpoint = self.checkpoint.clone();
         // Handling went on while this was committed.
         state.since = self.taken;
-        let undurable = self.layer.work + self.outgoing.overlay.lock().open.work;
+        let undurable = self.layer.work + self.commit_queue.overlay.lock().open.work;
         let overshoot = undurable.saturating_sub(state.gather());
         // Quick to grow: what a kill may lose is a promise, how much is gathered is not.
         state.overshoot = overshoot.max((state.overshoot + overshoot) / 2);
@@ -246,6 +246,6 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn refused(&self, error: &StoreError) {
-        self.outgoing.refuse(Refused::from(error));
+        self.commit_queue.refuse(Refused::from(error));
     }
 }

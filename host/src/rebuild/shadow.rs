@@ -3,7 +3,7 @@
 use super::{
     RebuildError,
     compare::{Comparison, compare},
-    place,
+    locate,
     prepared::attempt_start,
     same_history::Accept,
     same_history::refuse_other_history,
@@ -61,8 +61,8 @@ pub struct TrialReport {
     pub comparison: Comparison,
 }
 
-/// How a generation is built apart.
-pub(super) struct Apart {
+/// How a generation is built shadow.
+pub(super) struct Shadow {
     pub(super) source: Arc<dyn Source>,
     pub(super) source_name: String,
     pub(super) plugin: Plugin,
@@ -133,9 +133,9 @@ impl Supervisor {
         refuse_other_history(source.as_ref(), &record, accept)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         let plugin_digest = plugin.digest().to_owned();
-        let shadow = self.build_apart(
+        let shadow = self.build_shadow(
             name,
-            Apart {
+            Shadow {
                 source,
                 source_name: record.spec.source.clone(),
                 plugin,
@@ -147,8 +147,8 @@ impl Supervisor {
                 purpose: Purpose::Scratch,
                 label: None,
                 // What readers may be switched to is where they look.
-                into: record.home.as_ref().filter(|_| repair).map(|home| home.into.clone()),
-                indexes: record.home.as_ref().map_or_else(Vec::new, |home| home.indexes.clone()),
+                into: record.external.as_ref().filter(|_| repair).map(|external| external.into.clone()),
+                indexes: record.external.as_ref().map_or_else(Vec::new, |external| external.indexes.clone()),
                 touched: None,
             },
         )?;
@@ -188,7 +188,7 @@ impl Supervisor {
         source: Option<&str>,
     ) -> Result<RebuildRecord, RebuildError> {
         let (source_name, source, _) = self.remembered_source(name, source, false)?;
-        let to = place::end(source.as_ref(), &source_name, to)?;
+        let to = locate::end(source.as_ref(), &source_name, to)?;
         let label = label.unwrap_or_else(|| format!("as-of-{to}"));
         // What `--generation` takes for a number, and what looks like one.
         if label.bytes().all(|byte| byte.is_ascii_digit()) || label.parse::<u64>().is_ok() {
@@ -205,9 +205,9 @@ impl Supervisor {
         // What may be set aside in the rows of today may be in those of yesterday.
         let on_error =
             self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.spec.options.on_error());
-        self.build_apart(
+        self.build_shadow(
             name,
-            Apart {
+            Shadow {
                 source,
                 source_name,
                 plugin,
@@ -255,7 +255,7 @@ impl Supervisor {
                  those that readers see, and change none"
             ))
         })?;
-        let apart = |plugin: &Plugin, segments: Vec<Segment>| Apart {
+        let shadow = |plugin: &Plugin, segments: Vec<Segment>| Shadow {
             source: source.clone(),
             source_name: source_name.clone(),
             chunk_size: None,
@@ -270,10 +270,10 @@ impl Supervisor {
             indexes: Vec::new(),
             touched: None,
         };
-        let base = self.build_apart(name, apart(&current, Vec::new()))?;
+        let base = self.build_shadow(name, shadow(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
         let segments = if after > Position::START { vec![segment] } else { Vec::new() };
-        let report = self.build_apart(name, apart(&candidate, segments)).and_then(|tried| {
+        let report = self.build_shadow(name, shadow(&candidate, segments)).and_then(|tried| {
             let compared = || {
                 if base.passed() + tried.passed() == 0 {
                     return Err(nothing_compared(name, &source_name));
@@ -313,31 +313,31 @@ impl Supervisor {
     }
 
     /// Builds a generation to its end, on a thread of its own, and waits for it. One that does not complete is dropped.
-    pub(super) fn build_apart(&self, name: &str, apart: Apart) -> Result<RebuildRecord, RebuildError> {
-        let description = apart.plugin.description().clone();
+    pub(super) fn build_shadow(&self, name: &str, shadow: Shadow) -> Result<RebuildRecord, RebuildError> {
+        let description = shadow.plugin.description().clone();
         let spec = RebuildSpec {
-            source: apart.source_name,
-            source_identity: apart.source.identity().to_owned(),
-            after: apart.after,
-            to: Some(apart.to),
-            purpose: apart.purpose,
-            label: apart.label,
-            segments: apart.segments,
+            source: shadow.source_name,
+            source_identity: shadow.source.identity().to_owned(),
+            after: shadow.after,
+            to: Some(shadow.to),
+            purpose: shadow.purpose,
+            label: shadow.label,
+            segments: shadow.segments,
             options: RebuildOptions {
-                chunk_size: apart.chunk_size,
+                chunk_size: shadow.chunk_size,
                 no_promote: true,
-                on_error: Some(apart.on_error),
+                on_error: Some(shadow.on_error),
                 allow_parked: true,
                 ..RebuildOptions::default()
             },
         };
-        let start = attempt_start(apart.source.as_ref(), &description, &spec, apart.after, 0)?;
-        let new = NewRebuild { spec, into: apart.into, indexes: apart.indexes };
+        let start = attempt_start(shadow.source.as_ref(), &description, &spec, shadow.after, 0)?;
+        let new = NewRebuild { spec, into: shadow.into, indexes: shadow.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
         let (key, total) = (record.checkpoint_id(), record.total_events);
-        if let Err(e) = self.host.begin(&key, record, apart.source, apart.plugin, apart.touched) {
-            self.host.store.settle(name, created.generation, Status::Cancelled, None, now_ms())?;
+        if let Err(e) = self.host.begin(&key, record, shadow.source, shadow.plugin, shadow.touched) {
+            self.host.store.set_status(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }
         work::begin(format!("building {name}"), "events", total);
@@ -354,7 +354,7 @@ impl Supervisor {
         if ended.status() != Status::Running {
             self.host.store.drop_generation(name, created.generation)?;
         }
-        Err(RebuildError::Apart {
+        Err(RebuildError::NotBuilt {
             message: format!("{name} could not be built for this: {why}"),
             failure: ended.checkpoint.error.map(Box::new),
         })

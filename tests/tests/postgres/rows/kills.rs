@@ -20,7 +20,14 @@ fn fits(data: &Data, client: &mut Client, at: &str) {
 #[test]
 fn a_killed_rebuild_goes_on_wherever_it_was_killed() {
     let orders = &*ORDERS_BUILT;
-    for point in ["home.claimed", "home.before", "home.written", "home.committed", "commit.written", "commit.after"] {
+    for point in [
+        "external.claimed",
+        "external.before",
+        "external.written",
+        "external.committed",
+        "commit.written",
+        "commit.after",
+    ] {
         let database = shared().database(&format!("killed_{point}"));
         let (early, mut client) = (with_early(&database), database.client());
         let owner: String = client.query_one("SELECT owner FROM unspool.projections", &[]).unwrap().get(0);
@@ -41,7 +48,7 @@ fn a_killed_rebuild_goes_on_wherever_it_was_killed() {
             // The next copy begins where this one began, and finds its database so.
             forget_generation(&mut client, 2, &owner);
         }
-        assert!(kills >= if point == "home.claimed" { 1 } else { 2 }, "{point}: {kills}");
+        assert!(kills >= if point == "external.claimed" { 1 } else { 2 }, "{point}: {kills}");
     }
 }
 
@@ -60,9 +67,9 @@ fn forget_generation(client: &mut Client, generation: u64, owner: &str) {
 fn a_kill_while_catching_up_is_made_good_by_the_next_one() {
     let database = shared().database("catching_up");
     let (data, mut client) = (with_early(&database), database.client());
-    assert!(dies(&data, "home.committed:2", &SLOW));
-    assert!(dies(&data, "home.followed", &["resume", "order-summary"]));
-    fits(&data, &mut client, "home.followed");
+    assert!(dies(&data, "external.committed:2", &SLOW));
+    assert!(dies(&data, "external.followed", &["resume", "order-summary"]));
+    fits(&data, &mut client, "external.followed");
     data.ok(["resume", "order-summary"]);
     fits(&data, &mut client, "the end");
     assert_eq!(data.digest("order-summary"), ORDERS_BUILT.digest("order-summary"));
@@ -85,7 +92,7 @@ fn parked_events_and_rows_move_together() {
     let mut kills = 0;
     loop {
         let data = base.copy();
-        let at = format!("home.committed:{}", kills + 1);
+        let at = format!("external.committed:{}", kills + 1);
         let output = data.command(&rebuild).env("UNSPOOL_CRASH_AT", &at).stdin(Stdio::null()).output().unwrap();
         if output.status.signal() != Some(9) {
             break;

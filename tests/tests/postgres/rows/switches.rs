@@ -26,7 +26,7 @@ fn a_kill_in_a_switch_is_made_good_by_the_next_command() {
 }
 
 #[test]
-fn generations_are_switched_and_dropped_in_both_homes() {
+fn generations_are_switched_and_dropped_in_store_and_database() {
     let (orders, database) = (&*ORDERS_BUILT, shared().database("generations"));
     let (data, mut client) = (orders.data.copy(), database.client());
     let views = |client: &mut Client| {
