@@ -235,6 +235,7 @@ fn commit(record: &RebuildRecord, position: u64, step: usize) -> Commit {
         (Position::number(position), position, Status::Running);
     Commit {
         generation: record.generation,
+        follows: false,
         attempt: record.attempt,
         plugin_digest: "a plugin".to_owned(),
         checkpoint,

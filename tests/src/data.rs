@@ -257,7 +257,7 @@ fn copy_all(from: &Path, to: &Path) {
 
 /// Asks again and again until there is an answer. What is waited for comes by itself; a minute means that it does not.
 #[track_caller]
-fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(answer) = ask() {

@@ -3,6 +3,7 @@
 mod args;
 pub mod demo;
 mod export;
+mod following;
 mod import;
 mod manual;
 mod output;
@@ -182,6 +183,11 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::List { all } => ask(cli, Request::List { all: *all }, output),
         Command::Pause { name } => ask(cli, Request::Pause { name: name.clone() }, output),
         Command::Resume(args) => rebuilds::resume(cli, args, output),
+        Command::Follow(args) => following::follow(cli, args, output),
+        Command::Unfollow { name } => following::unfollow(cli, name, output),
+        Command::CatchUp { name, accept } => {
+            ask(cli, Request::CatchUp { name: name.clone(), accept: accept.accept() }, output)
+        }
         Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Access::Change)?, name, output),
         Command::Model(ModelCommand::Export(args)) => {
             export::export(&Session::open(cli, Access::Examine)?, &cli.data, args, output)
@@ -334,7 +340,7 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
             Request::ModelAsOf { name, to, label, source }
         }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
-        ModelCommand::Rollback { name, allow_empty } => Request::ModelRollback { name, allow_empty },
+        ModelCommand::Rollback { name, now, allow_empty } => Request::ModelRollback { name, now, allow_empty },
     })
 }
 

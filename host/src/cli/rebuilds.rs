@@ -89,7 +89,7 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
 }
 
 /// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
-fn attached(cli: &Cli) -> Result<Session, ControlError> {
+pub(super) fn attached(cli: &Cli) -> Result<Session, ControlError> {
     let session = Session::open(cli, Access::Change)?;
     match cli.of_host.first().filter(|_| session.is_remote()) {
         None => Ok(session),
@@ -342,7 +342,7 @@ fn listen(host: &Host) -> Result<Server, ControlError> {
 }
 
 /// The host that runs, or a new one in the background that ends once nothing runs any more.
-fn detached(cli: &Cli) -> Result<Session, ControlError> {
+pub(super) fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let session = attached(cli)?;
     let Session::Local(host) = session else { return Ok(session) };
     let (log, socket) = (host.dir().host_log(), host.dir().socket());

@@ -69,6 +69,9 @@ impl Host {
             Request::Resume { name, accept } => {
                 Ok(Response::Triggered(self.supervisor()?.resume_accepting(&name, &accept)?))
             }
+            Request::Follow { name, accept } => Ok(Response::Followed(self.supervisor()?.follow(&name, &accept)?)),
+            Request::Unfollow { name } => Ok(Response::Followed(self.supervisor()?.unfollow(&name)?)),
+            Request::CatchUp { name, accept } => Ok(Response::Followed(self.supervisor()?.catch_up(&name, &accept)?)),
             Request::Cancel { name } => Ok(Response::Cancelled(self.supervisor()?.cancel(&name)?)),
             Request::ModelGet { name, table, key, generation } => {
                 self.model_get(&name, &table, &key, generation.as_deref())
@@ -91,7 +94,7 @@ impl Host {
                 let allow = Allow { parked: allow_parked, empty: allow_empty };
                 self.model_promote(&name, generation.as_deref(), allow)
             }
-            Request::ModelRollback { name, allow_empty } => self.model_rollback(&name, allow_empty),
+            Request::ModelRollback { name, now, allow_empty } => self.model_rollback(&name, now, allow_empty),
             Request::DeadLettersList { name, stream } => self.dead_letters(&name, stream.as_deref(), sink),
             Request::DeadLettersShow { name, id } => self.dead_letter(&name, &id),
             Request::DeadLettersRetry { name, stream, out_of_order } => {

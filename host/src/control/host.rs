@@ -248,5 +248,5 @@ fn remove_copies(dir: &DataDir) {
 /// before anything is said of them, as by whoever changes something.
 fn is_known_elsewhere(store: &Store) -> Result<bool, ControlError> {
     let mut records = store.all_rebuilds()?.into_iter();
-    Ok(records.any(|record| record.status() == Status::Running && record.external.is_some()))
+    Ok(records.any(|record| (record.status() == Status::Running || record.is_followed()) && record.external.is_some()))
 }

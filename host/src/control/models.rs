@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     limits,
+    rebuild::Switch,
     source::{Recognised, Source},
-    store::{Allow, Generation, ParkedEvent, ProjectionRecord, Purpose, RebuildRecord, StoreError},
+    store::{Allow, Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
     vocabulary::{Matcher, Position, Status, to_json},
 };
 use serde_json::Value;
@@ -104,15 +105,11 @@ impl Host {
             (None, Some(latest)) => latest,
             (None, None) => return Err(never_built(name).into()),
         };
-        self.store().refuse_misfit(name, Some(generation), None)?;
-        let record = self.store().promote(name, generation, allow)?;
-        Ok(switched(name, &record))
+        Ok(switched(name, self.supervisor()?.promote(name, generation, allow)?))
     }
 
-    pub(super) fn model_rollback(&self, name: &str, allow_empty: bool) -> Answer {
-        self.store().refuse_misfit(name, self.store().projection(name)?.previous, None)?;
-        let record = self.store().rollback(name, allow_empty)?;
-        Ok(switched(name, &record))
+    pub(super) fn model_rollback(&self, name: &str, now: bool, allow_empty: bool) -> Answer {
+        Ok(switched(name, self.supervisor()?.rollback(name, now, allow_empty)?))
     }
 
     pub(super) fn model_as_of(&self, name: &str, to: &str, label: Option<String>, source: Option<&str>) -> Answer {
@@ -250,11 +247,14 @@ fn filtered(source: &dyn Source, record: &RebuildRecord) -> Option<u64> {
     Some(all.saturating_sub(record.passed()))
 }
 
-fn switched(name: &str, record: &ProjectionRecord) -> Response {
+fn switched(name: &str, switch: Switch) -> Response {
+    let (from, to) = switch.taken_back.unzip();
     Response::Switched(Switched {
         projection_name: name.to_owned(),
-        live_generation: record.live,
-        previous_generation: record.previous,
+        live_generation: switch.projection.live,
+        previous_generation: switch.projection.previous,
+        taken_back_from: from,
+        taken_back_to: to,
     })
 }
 

@@ -31,6 +31,9 @@ pub enum Request {
     Pause { name: String },
     Resume { name: String, accept: Accept },
     Cancel { name: String },
+    Follow { name: String, accept: Accept },
+    Unfollow { name: String },
+    CatchUp { name: String, accept: Accept },
     ModelGet { name: String, table: String, key: String, generation: Option<String> },
     ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<String> },
     ModelExport { name: String, table: Option<String>, generation: Option<String>, columns: bool },
@@ -41,7 +44,7 @@ pub enum Request {
     ModelAsOf { name: String, to: String, label: Option<String>, source: Option<String> },
     ModelDrop { name: String, generation: String },
     ModelPromote { name: String, generation: Option<String>, allow_parked: bool, allow_empty: bool },
-    ModelRollback { name: String, allow_empty: bool },
+    ModelRollback { name: String, now: bool, allow_empty: bool },
     DeadLettersList { name: String, stream: Option<String> },
     DeadLettersShow { name: String, id: String },
     DeadLettersRetry { name: String, stream: Option<String>, out_of_order: bool },
@@ -137,14 +140,19 @@ impl Request {
             Request::Pause { .. }
             | Request::Resume { .. }
             | Request::Cancel { .. }
-            | Request::ModelPromote { .. }
+            | Request::Follow { .. }
+            | Request::Unfollow { .. }
             | Request::StoreAdopt => Conduct::of(Change),
+            Request::ModelPromote { .. } | Request::CatchUp { .. } => {
+                Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
+            }
             Request::PluginTry { .. } | Request::PluginVerify { .. } | Request::RebuildStream { .. } => {
                 Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
             // Back and forth.
-            Request::ModelRollback { .. } | Request::PluginRollback { .. } => {
-                Conduct { repeatable: false, ..Conduct::of(Change) }
+            Request::PluginRollback { .. } => Conduct { repeatable: false, ..Conduct::of(Change) },
+            Request::ModelRollback { .. } => {
+                Conduct { repeatable: false, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
             // The second time it would be another change, or tell another story.
             Request::PluginSwap { .. } | Request::ModelDrop { .. } => {

@@ -6,8 +6,8 @@ use super::answers::{
 };
 use crate::{
     rebuild::{
-        CancelAnswer, DeterminismReport, Plan, RetryReport, StreamReport, SwapReport, TrialReport, TriggerAnswer,
-        VerifyReport,
+        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, StreamReport, SwapReport, TrialReport,
+        TriggerAnswer, VerifyReport,
     },
     source::log::{ImportProgress, ImportSummary, LogStats},
     store::{Adopted, CheckReport, Install},
@@ -37,6 +37,7 @@ pub enum Response {
     Ended(Vec<Progress>),
     Status(Box<Progress>),
     Cancelled(CancelAnswer),
+    Followed(FollowReport),
     /// The document of a row.
     Document(Value),
     Exported(Exported),

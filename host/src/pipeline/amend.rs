@@ -50,6 +50,7 @@ fn standing(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> Resul
     let mut checkpoint = now.checkpoint;
     checkpoint.checkpointed_at = now_ms();
     Ok(Commit {
+        follows: false,
         generation: record.generation,
         attempt: record.attempt,
         plugin_digest: plugin_digest.to_owned(),

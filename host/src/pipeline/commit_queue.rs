@@ -24,6 +24,8 @@ pub(super) struct CommitQueue {
     plugin_digest: String,
     /// It takes dead letters off a generation that may be read.
     retries: bool,
+    /// See [`Attempt::follows`].
+    follows: bool,
     published: Arc<Published>,
     state: Mutex<State>,
 }
@@ -64,6 +66,7 @@ impl CommitQueue {
             record: attempt.record.clone(),
             plugin_digest: attempt.plugin.digest().to_owned(),
             retries: attempt.retry.is_some(),
+            follows: attempt.follows,
             published: attempt.published.clone(),
             state: Mutex::new(State {
                 checkpoint: attempt.record.checkpoint.clone(),
@@ -213,6 +216,7 @@ impl<'a> Work<'a> {
         Commit {
             generation: self.commit_queue.record.generation,
             attempt: self.commit_queue.record.attempt,
+            follows: self.commit_queue.follows,
             plugin_digest: self.commit_queue.plugin_digest.clone(),
             checkpoint: self.checkpoint.clone(),
             retries: self.layer.retries,

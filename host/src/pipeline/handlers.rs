@@ -351,6 +351,8 @@ impl<'a> Handlers<'a> {
             _ if self.attempt.retry.is_some() => (record.status(), record.checkpoint.error.clone()),
             Halt::EndOfRange if self.attempt.completes => (Status::Completed, None),
             Halt::EndOfRange => (Status::Running, None),
+            // Whether it is to be followed again is for who stops it to say.
+            Halt::Stopped if self.attempt.follows => (Status::Running, None),
             Halt::Stopped => (self.attempt.stop.status(), None),
             Halt::Failed(failure) => (Status::Failed, Some(failure.clone())),
             Halt::Source { transient: true, .. } => (Status::Running, None),

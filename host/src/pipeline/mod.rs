@@ -79,6 +79,8 @@ pub struct Attempt {
     pub published: Arc<Published>,
     /// Whether the rebuild is complete when this attempt reaches its target; otherwise another one goes on from there.
     pub completes: bool,
+    /// It brings a complete generation forward, whose rebuild stays completed.
+    pub follows: bool,
     /// The event at its target, where one stands there.
     pub end: Option<Mark>,
     /// Where it handles dead letters of a generation that has been built.

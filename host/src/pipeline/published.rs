@@ -48,7 +48,7 @@ impl Published {
                 checkpoint: record.checkpoint.clone(),
                 retries: record.retries,
                 parked: record.parked,
-                follows: record.spec.options.follow,
+                follows: record.is_followed(),
                 moved: Instant::now(),
                 waiting: None,
                 contact: now_ms(),

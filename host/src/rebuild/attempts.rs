@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Input, State,
-    host::Host,
+    host::{Held, Host},
     same_history::{self, Accept},
     step,
 };
@@ -11,30 +11,50 @@ use crate::{
     pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally, Touched},
     plugin::Plugin,
     source::{Source, SourceError},
-    store::{AttemptStart, Purpose, RebuildRecord, StoreError},
-    vocabulary::{EventFailure, FailureKind, Matcher, Status, now_ms},
+    store::{AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
+    vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// How waiting for the history to go on ended.
-enum Following {
-    /// It has: this is claimed for the next attempt.
+/// What becomes of a rebuild that has reached its target and follows its history.
+enum Arrived {
+    /// It is complete, and followed from now on.
+    Complete,
+    /// There is more to do first: this is claimed for the next attempt.
     Further(Box<RebuildRecord>),
-    Stopped,
-    Failed(EventFailure),
 }
 
 /// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
-/// for as long as a server takes to start again; a follower waits for it as long as it takes.
-fn max_retries(record: &RebuildRecord, failure: &EventFailure) -> u32 {
+/// for as long as a server takes to start again.
+fn max_retries(failure: &EventFailure) -> u32 {
     match failure.kind {
-        FailureKind::Source | FailureKind::Store if record.spec.options.follow => u32::MAX,
         FailureKind::Source => limits::SOURCE_TRIES,
         FailureKind::Store => limits::DATABASE_TRIES,
         _ => limits::TRANSIENT_TRIES,
+    }
+}
+
+/// The laps in which a rebuild catches up with a live generation that moves on.
+#[derive(Default)]
+struct Laps {
+    begun: Option<Instant>,
+    done: u32,
+    /// The live generation stands still for the last lap.
+    held: Option<Held>,
+}
+
+impl Laps {
+    fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+        self.done += 1;
+    }
+
+    /// Whether readers would have to wait for another one as long as this: then it is done while the live generation moves on.
+    fn is_long(&self) -> bool {
+        self.done < limits::LAPS && self.begun.is_some_and(|begun| begun.elapsed() > limits::LAP)
     }
 }
 
@@ -54,9 +74,10 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Works on `record`, claimed already, until the rebuild ends; the store then says how.
     pub(super) fn run(&self, mut record: RebuildRecord) {
-        let mut tries = 1;
+        let (mut tries, mut laps) = (1, Laps::default());
         loop {
             let reached = self.published.position();
+            laps.begin();
             let (completes, ended) = match self.attempt(record.clone()) {
                 Ok((attempt, completes)) => (completes, pipeline::run(attempt)),
                 // Its source is away.
@@ -65,13 +86,22 @@ impl Attempts {
             };
             match ended {
                 Ended::Completed if completes && !record.spec.options.follow => return self.completed(&record),
-                Ended::Completed if completes => match self.follow(&record) {
-                    Following::Further(further) => {
+                Ended::Completed if completes => match self.arrive(&record, &mut laps) {
+                    Ok(Arrived::Complete) => return self.followed(&record, laps),
+                    Ok(Arrived::Further(further)) => {
                         (record, tries) = (*further, 1);
                         continue;
                     }
-                    Following::Stopped => return self.set_status(&record, self.stop.status(), None),
-                    Following::Failed(failure) => return self.give_up(&record, failure),
+                    Err(failure) if failure.transient => {
+                        tries += 1;
+                        if tries > max_retries(&failure) {
+                            return self.give_up(&record, failure.given_up(tries - 1));
+                        }
+                        if !self.wait_to_try(&record, tries - 1, &failure) {
+                            return self.set_status(&record, self.stop.status(), None);
+                        }
+                    }
+                    Err(failure) => return self.give_up(&record, failure),
                 },
                 // A part is done; the next one goes on.
                 Ended::Completed => {}
@@ -80,7 +110,7 @@ impl Attempts {
                 Ended::Lost(failure) => return self.lost(&record, failure),
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
-                    if tries > max_retries(&record, &failure) {
+                    if tries > max_retries(&failure) {
                         return self.give_up(&record, failure.given_up(tries - 1));
                     }
                     if !self.wait_to_try(&record, tries - 1, &failure) {
@@ -91,7 +121,7 @@ impl Attempts {
             record = loop {
                 match self.begin_again(&record) {
                     Ok(record) => break record,
-                    Err(failure) if failure.transient && tries < max_retries(&record, &failure) => {
+                    Err(failure) if failure.transient && tries < max_retries(&failure) => {
                         tries += 1;
                         if !self.wait_to_try(&record, tries - 1, &failure) {
                             return self.set_status(&record, self.stop.status(), None);
@@ -138,6 +168,7 @@ impl Attempts {
             stop: self.stop.clone(),
             published: self.published.clone(),
             completes: completes && !record_follows,
+            follows: false,
             retry: None,
             touched: self.touched.clone(),
         };
@@ -147,9 +178,6 @@ impl Attempts {
     /// What must add up at the target of `record`: where readers are given it there, all of it is counted again.
     fn tally(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
         let mut tally = Tally { parts: Vec::new(), accepted: record.spec.options.accept_missing() };
-        if record.spec.options.follow && record.caught_up {
-            return Ok(tally);
-        }
         for range in &record.ranges {
             let matcher = if range.plugin_digest == self.plugin.digest() {
                 Matcher::new(&self.plugin.description().event_types)
@@ -174,50 +202,36 @@ impl Attempts {
         claimed.map_err(refused)
     }
 
-    /// Readers get what was built, and the history is waited for: until it has gone on.
-    fn follow(&self, record: &RebuildRecord) -> Following {
-        let (mut tries, mut caught_up) = (0, record.caught_up);
-        let mut looked = Instant::now();
-        while !self.stop.is_raised() {
-            match self.is_the_same(record, &mut looked).and_then(|()| self.go_on(record, &mut caught_up)) {
-                Ok(Some(record)) => return Following::Further(Box::new(record)),
-                Ok(None) => {
-                    tries = 0;
-                    self.published.in_contact();
-                    self.source.wait(limits::FOLLOW_POLL);
-                }
-                // A follower waits for its source as long as it takes.
-                Err(failure) if failure.transient => {
-                    tries += 1;
-                    self.wait_to_try(record, tries, &failure);
-                }
-                Err(failure) => return Following::Failed(failure),
+    /// The target is reached, and new events are to be followed. While the live generation moves on, that is caught up with in
+    /// laps that become shorter and shorter; the last one is done while it stands still, so that the promotion takes nobody back.
+    fn arrive(&self, record: &RebuildRecord, laps: &mut Laps) -> Result<Arrived, EventFailure> {
+        let (name, store) = (self.name(record), &self.host.store);
+        let live = store.live_rebuild(name).map_err(refused)?;
+        let moves = live.is_some_and(|live| live.generation != record.generation && live.is_followed());
+        if moves
+            && laps.held.is_none()
+            && laps.is_long()
+            && let Some(start) = self.further(record)?
+        {
+            return Ok(Arrived::Further(Box::new(self.claim(record, &start)?)));
+        }
+        if moves && laps.held.is_none() {
+            laps.held = Some(self.host.hold_followers(name));
+        }
+        match store.caught_up(name, record.generation, self.plugin.digest(), now_ms()).map_err(refused)? {
+            CaughtUp::Yes => Ok(Arrived::Complete),
+            CaughtUp::Behind(position) => {
+                let start = self.start_to(record, position)?;
+                Ok(Arrived::Further(Box::new(self.claim(record, &start)?)))
             }
         }
-        Following::Stopped
     }
 
-    /// Looks every now and then whether the history that is waited for is still the same.
-    fn is_the_same(&self, record: &RebuildRecord, looked: &mut Instant) -> Result<(), EventFailure> {
-        if looked.elapsed() < limits::FOLLOW_LOOK {
-            return Ok(());
-        }
-        *looked = Instant::now();
-        let (checkpoint, ..) = self.published.checkpoint();
-        let now = RebuildRecord { checkpoint, ..record.clone() };
-        Ok(same_history::check(self.source.as_ref(), &now, None, &Accept::default()).map(drop)?)
-    }
-
-    /// Claims the next attempt, where the history has gone on.
-    fn go_on(&self, record: &RebuildRecord, caught_up: &mut bool) -> Result<Option<RebuildRecord>, EventFailure> {
-        if !*caught_up {
-            self.host.store.caught_up(self.name(record), record.generation).map_err(refused)?;
-            *caught_up = true;
-        }
-        match self.further(record)? {
-            Some(start) => self.claim(record, &start).map(Some),
-            None => Ok(None),
-        }
+    /// It is complete; following goes on with it.
+    fn followed(&self, record: &RebuildRecord, laps: Laps) {
+        self.perform(record, Input::TargetReached, None);
+        drop(laps);
+        self.host.begin_followers(self.name(record));
     }
 
     /// What the next attempt starts with, where the history has gone on.
@@ -226,14 +240,19 @@ impl Attempts {
         if stable <= record.target {
             return Ok(None);
         }
+        self.start_to(record, stable).map(Some)
+    }
+
+    /// What an attempt starts with that goes on to `target`.
+    fn start_to(&self, record: &RebuildRecord, target: Position) -> Result<AttemptStart, EventFailure> {
         let matcher = Matcher::new(&self.plugin.description().event_types);
-        let new = self.source.count(&matcher, record.target, stable).map_err(unreadable)?;
+        let new = self.source.count(&matcher, record.target, target).map_err(unreadable)?;
         let now = self.host.store.rebuild(self.name(record), record.generation).map_err(refused)?;
-        Ok(Some(AttemptStart {
-            target: stable,
+        Ok(AttemptStart {
+            target,
             total_events: new.map(|new| now.passed() + now.checkpoint.missing + new),
             ..AttemptStart::again(&now)
-        }))
+        })
     }
 
     /// Takes the digest of what was built, for its receipt. The rows are complete and durable already.
@@ -248,6 +267,7 @@ impl Attempts {
         if let Err(e) = recorded {
             tracing::error!(projection = name, "the digest for its receipt cannot be taken: {e}");
         }
+        self.host.begin_followers(name);
     }
 
     /// Whoever asked for something built as a shadow waits for it, and is told.

@@ -69,14 +69,25 @@ impl Comparison {
 
 /// Compares `found` with `expected`. Both are read as they are now, while others read and write.
 pub(super) fn compare(store: &Store, expected: &Generation, found: &Generation) -> Result<Comparison, StoreError> {
+    let found_rows = store.rows(found)?;
+    compare_with(store, expected, found, &found_rows)
+}
+
+/// Compares the rows of `found`, as they were when `found_rows` was taken, with `expected`.
+pub(super) fn compare_with(
+    store: &Store,
+    expected: &Generation,
+    found: &Generation,
+    found_rows: &RowSnapshot,
+) -> Result<Comparison, StoreError> {
     let mut comparison = Comparison::default();
     let rows = store.rebuild(&found.projection, found.number)?.row_digest.map(|recorded| recorded.rows);
     work::begin("comparing", "rows", rows);
     let tables: BTreeSet<&String> = expected.tables.iter().chain(&found.tables).collect();
-    let (expected_rows, found_rows) = (store.rows(expected)?, store.rows(found)?);
+    let expected_rows = store.rows(expected)?;
     for table in tables {
         let mut one = Rows::new(&expected_rows, expected.tables.iter().position(|name| name == table));
-        let mut other = Rows::new(&found_rows, found.tables.iter().position(|name| name == table));
+        let mut other = Rows::new(found_rows, found.tables.iter().position(|name| name == table));
         compare_table(&mut comparison, table, &mut one, &mut other)?;
     }
     Ok(comparison)

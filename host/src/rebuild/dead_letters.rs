@@ -44,6 +44,7 @@ impl Supervisor {
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
         self.host.compile(name);
         let _lock = self.host.long_command(name, "a retry of dead letters")?;
+        let _held = self.host.hold_followers(name);
         let record = self.parked_in(name, stream)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
         if !same_shape(&record, plugin.description()) {
@@ -81,6 +82,7 @@ impl Supervisor {
     /// When it is running or has none parked.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
         let _lock = self.host.long_command(name, "a discard of dead letters")?;
+        let _held = self.host.hold_followers(name);
         let record = self.parked_in(name, stream)?;
         let installed = self.host.store.projection(name)?;
         let generation = self.host.store.generation(name, record.generation)?;
@@ -146,7 +148,7 @@ impl Supervisor {
     ) -> Result<(), RebuildError> {
         let record = self.host.store.rebuild(name, number)?;
         report.parked = record.parked;
-        if record.status() == Status::Completed {
+        if record.status() == Status::Completed && !record.is_followed() {
             self.host.store.record_digest(name, number, self.host.store.digest(generation)?)?;
         }
         Ok(())
@@ -199,6 +201,7 @@ impl Supervisor {
                 stop,
                 published,
                 completes: false,
+                follows: false,
                 end: None,
                 retry: Some(retry.clone()),
                 touched: None,

@@ -1,6 +1,9 @@
 //! What all rebuilds of a host share, and the threads on which they run.
 
 mod command_lock;
+mod followers;
+
+pub(super) use followers::Held;
 
 use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
 use crate::{
@@ -46,6 +49,8 @@ pub(super) struct Host {
     lost: Mutex<HashMap<String, EventFailure>>,
     /// The host ends: nothing begins any more.
     closing: Arc<AtomicBool>,
+    /// It stays, so that followers may work in it: it serves, or a command waits for them.
+    follows: AtomicBool,
 }
 
 /// What goes on in a host.
@@ -58,6 +63,8 @@ struct Work {
     in_hand: HashMap<String, Option<&'static str>>,
     /// Rebuilds that are to go on and cannot yet, since what they need is away.
     wanted: HashMap<String, Waiting>,
+    /// Projections whose generations are not brought forward for a moment, and how many ask for that.
+    held: HashMap<String, usize>,
 }
 
 struct Running {
@@ -89,6 +96,7 @@ impl Host {
             runs: Mutex::default(),
             lost: Mutex::default(),
             closing: options.closing,
+            follows: AtomicBool::new(false),
         })
     }
 
@@ -240,6 +248,20 @@ impl Host {
             self.wait_while(limits::HOST_STOP, |work| !work.running.is_empty()).running.keys().cloned().collect();
         for key in left {
             self.leave_behind(&key, Status::Paused);
+        }
+        for name in paused {
+            self.leave_unfollowed(name);
+        }
+    }
+
+    /// Lets no generation of `name` be followed when the next host serves.
+    fn leave_unfollowed(&self, name: &str) {
+        let left = self.store.rebuilds(name).and_then(|records| {
+            let mut followed = records.iter().filter(|record| record.is_followed());
+            followed.try_for_each(|record| self.store.set_following(name, record.generation, None).map(drop))
+        });
+        if let Err(e) = left {
+            tracing::error!(projection = name, "it may be followed when the next host serves: {e}");
         }
     }
 

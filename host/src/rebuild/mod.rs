@@ -11,9 +11,11 @@
 //! | `determinism` | whether a plugin's rows depend on its events alone; `bench` is the store in which that is tried |
 //! | `dead_letters` | retrying and discarding parked events |
 //! | `perform` | the effects of what the state machine decides |
+//! | `promote` | switching readers to another generation |
 //! | `stream` | rebuilding one stream |
 //! | `progress` | what operators see; `orphaned`: of what a host that was killed has left |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
+//! | `following` | keeping the live generation up to date, beside whatever is rebuilt |
 //! | `wanted` | lets what the last host was ended in the middle of go on |
 //! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed or waits |
 
@@ -24,12 +26,14 @@ mod compare;
 mod dead_letters;
 mod determinism;
 mod error;
+mod following;
 mod host;
 mod locate;
 mod orphaned;
 mod perform;
 mod prepared;
 mod progress;
+mod promote;
 mod same_history;
 mod shadow;
 mod state;
@@ -45,7 +49,9 @@ pub use compare::{Comparison, FieldDifference, RowDifference};
 pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
+pub use following::{FollowAnswer, FollowEffect, FollowInput, FollowReport, FollowStatus, follow_step};
 pub use progress::Overview;
+pub use promote::Switch;
 pub use same_history::Accept;
 pub(crate) use same_history::departure;
 pub use shadow::{TrialReport, VerifyReport};

@@ -51,12 +51,18 @@ impl Supervisor {
             None => self.remembered_source(name, trigger.source.as_deref(), trigger.restart)?,
         };
         let range = Range::find(source, &source_name, trigger.from.as_deref(), trigger.to.as_deref())?;
+        let mut trigger = trigger.clone();
+        // What is promoted in place of a generation that is followed, is followed.
+        let whole = range.to.is_none() && goes_on.is_none_or(|record| record.spec.to.is_none());
+        let promotes = !trigger.options.no_promote && goes_on.is_none_or(|record| record.spec.options.promotes());
+        trigger.options.follow |=
+            whole && promotes && self.host.store.live_rebuild(name)?.is_some_and(|live| live.is_followed());
         Ok(Prepared {
             name: name.to_owned(),
             source: range.source,
             owner,
             latest,
-            trigger: trigger.clone(),
+            trigger,
             source_name,
             source_was,
             after: range.after,

@@ -2,6 +2,7 @@
 
 use super::{
     RebuildError,
+    following::key,
     host::Host,
     orphaned::{as_left, is_orphan},
     supervisor::Supervisor,
@@ -10,7 +11,9 @@ use super::{
 use crate::{
     limits,
     store::{ProjectionRecord, RebuildRecord, Store},
-    vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, ms_since, percent},
+    vocabulary::{
+        Checkpoint, EventFailure, FollowState, Lag, LiveGeneration, Progress, Status, Waiting, ms_since, percent,
+    },
 };
 
 /// Rebuilds as operators see them. To look at them starts nothing and writes nothing.
@@ -111,9 +114,15 @@ fn progress_of(
 ) -> Progress {
     let name = owner.description.name.as_str();
     let running = host.and_then(|host| host.published(name)).filter(|_| record.status() == Status::Running);
-    let (mut checkpoint, retries, parked) = match &running {
-        Some(published) => published.checkpoint(),
-        None => (record.checkpoint.clone(), record.retries, record.parked),
+    let following = Following::of(host, live.as_ref().unwrap_or(&record)).or_else(|| Following::of(host, &record));
+    // What is followed has gone on since it was complete.
+    let own = following.as_ref().filter(|following| following.generation == record.generation);
+    let (mut checkpoint, retries, parked) = match (&running, own) {
+        (Some(published), _) => published.checkpoint(),
+        (None, Some(own)) => {
+            (Checkpoint { status: record.status(), ..own.checkpoint.clone() }, own.retries, own.parked)
+        }
+        (None, None) => (record.checkpoint.clone(), record.retries, record.parked),
     };
     let lost = || host.and_then(|host| host.lost(name));
     if running.is_none()
@@ -129,32 +138,25 @@ fn progress_of(
         // Left by the last host, it goes on as soon as what it needs is there.
         None => host.and_then(|host| host.waiting(name)).filter(|_| record.is_wanted()),
     };
+    let waiting = waiting.or_else(|| following.as_ref()?.waiting.clone());
     let stalled = running.as_ref().is_some_and(|published| {
         let lost = waiting.as_ref().is_some_and(|waiting| u128::from(waiting.ms) > limits::STALL.as_millis());
         lost || is_stalled(&record, published)
-    });
+    }) || following.as_ref().is_some_and(|following| following.stalled);
     let stands_still = stalled || waiting.is_some();
-    let rate = match &running {
-        Some(_) if stands_still => 0.0,
-        Some(published) => published.rate(),
-        None if record.active_ms > 0 => checkpoint.events_processed as f64 * 1000.0 / record.active_ms as f64,
-        None => 0.0,
+    let rate = match (&running, own.and_then(|own| own.rate)) {
+        (Some(_), _) | (None, Some(_)) if stands_still => 0.0,
+        (Some(published), _) => published.rate(),
+        (None, Some(rate)) => rate,
+        (None, None) if record.active_ms > 0 => checkpoint.events_processed as f64 * 1000.0 / record.active_ms as f64,
+        (None, None) => 0.0,
     };
     let done = checkpoint.events_processed + parked + record.discarded;
-    // Where nobody has counted, no event is known to be left; whether it has come to its target is.
+    // Where nobody has counted, no event is known to be left.
     let left = record.total_events.map(|total| total.saturating_sub(done));
-    let arrived = left.map_or(checkpoint.position >= record.target, |left| left == 0);
     let last_run = host.and_then(|host| host.last_run(name)).filter(|run| run.generation() == record.generation);
-    let contact = record.spec.options.follow.then(|| match &running {
-        Some(published) => published.contact(),
-        None => checkpoint.checkpointed_at,
-    });
-    let contact_ms = contact.map(ms_since);
-    // What may have come since it last heard from its history, nobody knows.
-    let hears = running.is_some()
-        && waiting.is_none()
-        && (!arrived || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
-    let is_final = status == Status::Completed || (record.spec.options.follow && record.caught_up && hears);
+    let failed = following.as_ref().and_then(|following| following.error.clone());
+    let failure = checkpoint.error.clone().or_else(|| failed.clone());
     Progress {
         projection_name: name.to_owned(),
         status,
@@ -162,11 +164,11 @@ fn progress_of(
         checkpoint_id: record.checkpoint_id(),
         generation: record.generation,
         live_generation: owner.live,
-        live: live.as_ref().map(seen),
+        live: live.as_ref().map(|live| seen(live, following.as_ref())),
         source: record.spec.source.clone(),
         events_processed: checkpoint.events_processed,
         total_events: record.total_events,
-        percent_complete: record.total_events.map(|total| percent(done, total, is_final)),
+        percent_complete: record.total_events.map(|total| percent(done, total, status == Status::Completed)),
         estimated_remaining_ms: match status {
             Status::Completed => Some(0),
             Status::Running if rate > 0.0 => left.map(|left| (left as f64 * 1000.0 / rate) as u64),
@@ -179,43 +181,118 @@ fn progress_of(
         retries,
         parked,
         allow_parked: record.spec.options.allow_parked,
-        follow: record.spec.options.follow.then(|| Lag {
-            events: left.or(arrived.then_some(0)).filter(|_| hears),
-            ms: match arrived {
-                true => hears.then_some(0),
-                false => checkpoint.last_event_timestamp.filter(|_| hears).map(ms_since),
-            },
-        }),
-        last_contact_at: contact,
-        last_contact_ms: contact_ms,
+        following: following.as_ref().map(|following| following.state),
+        stale_since: following.as_ref().and_then(|following| following.stale_since),
+        follow: following.as_ref().map(|following| following.lag),
+        last_contact_at: following.as_ref().map(|following| following.contact),
+        last_contact_ms: following.as_ref().map(|following| ms_since(following.contact)),
         stalled,
         stages: last_run.map_or_else(|| record.stages.clone(), |run| run.stages().report()),
-        error: match &checkpoint.error {
+        error: match &failure {
             Some(failure) => Some(failure.to_string()),
             None => waiting.as_ref().map(|waiting| waiting.error.clone()),
         },
-        next: next(&record, &checkpoint, parked, waiting.as_ref()),
+        next: next(&record, &checkpoint, parked, waiting.as_ref(), failed.as_ref()),
         waiting,
-        failure: checkpoint.error,
+        failure,
     }
 }
 
-fn seen(live: &RebuildRecord) -> LiveGeneration {
+/// The generation that is kept up to date, as it stands.
+struct Following {
+    generation: u64,
+    state: FollowState,
+    checkpoint: Checkpoint,
+    retries: u64,
+    parked: u64,
+    lag: Lag,
+    /// When it last heard from its history, in milliseconds since 1970.
+    contact: i64,
+    /// Events per second lately; absent while nobody works on it.
+    rate: Option<f64>,
+    /// See `Progress::stale_since`.
+    stale_since: Option<i64>,
+    waiting: Option<Waiting>,
+    stalled: bool,
+    error: Option<EventFailure>,
+}
+
+impl Following {
+    fn of(host: Option<&Host>, record: &RebuildRecord) -> Option<Following> {
+        let stored = record.following.as_ref()?;
+        let key = key(&record.checkpoint.projection_name, record.generation);
+        let running = host.and_then(|host| host.published(&key));
+        let (checkpoint, retries, parked) = match &running {
+            Some(published) => published.checkpoint(),
+            None => (record.checkpoint.clone(), record.retries, record.parked),
+        };
+        let waiting = running.as_ref().and_then(|published| published.waiting());
+        let contact = running.as_ref().map_or(checkpoint.checkpointed_at, |published| published.contact());
+        let done = checkpoint.events_processed + parked + record.discarded;
+        let left = record.total_events.map(|total| total.saturating_sub(done));
+        // Where nobody has counted, it is known whether it has come to its target.
+        let arrived = left.map_or(checkpoint.position >= record.target, |left| left == 0);
+        // What may have come since it last heard from its history, nobody knows.
+        let hears = running.is_some()
+            && waiting.is_none()
+            && (!arrived || u128::from(ms_since(contact)) <= limits::CONTACT.as_millis());
+        let failed = stored.state == FollowState::Failed;
+        let stalled = running.as_ref().is_some_and(|published| is_stalled(record, published));
+        Some(Following {
+            generation: record.generation,
+            state: stored.state,
+            lag: Lag {
+                events: left.or(arrived.then_some(0)).filter(|_| hears),
+                ms: match arrived {
+                    true => hears.then_some(0),
+                    false => checkpoint.last_event_timestamp.filter(|_| hears).map(ms_since),
+                },
+            },
+            contact,
+            rate: running.as_ref().map(|published| published.rate()),
+            stale_since: match (&waiting, &running) {
+                _ if failed => Some(stored.since),
+                (Some(waiting), _) => Some(waiting.since),
+                (None, Some(_)) => None,
+                (None, None) => Some(checkpoint.checkpointed_at),
+            },
+            checkpoint,
+            retries,
+            parked,
+            waiting,
+            stalled,
+            error: stored.error.clone(),
+        })
+    }
+}
+
+fn seen(live: &RebuildRecord, following: Option<&Following>) -> LiveGeneration {
+    let checkpoint = following.filter(|following| following.generation == live.generation).map(|now| &now.checkpoint);
+    let checkpoint = checkpoint.unwrap_or(&live.checkpoint);
     LiveGeneration {
         generation: live.generation,
         status: live.status(),
-        position: live.checkpoint.position,
-        events: live.checkpoint.events_processed,
+        position: checkpoint.position,
+        events: checkpoint.events_processed,
         parked: live.parked,
-        follows: live.spec.options.follow,
+        follows: live.is_followed(),
         source: live.spec.source.clone(),
     }
 }
 
 /// What an operator does so that the rebuild goes on, or is read; `None` where there is nothing to do.
-fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: Option<&Waiting>) -> Option<String> {
+fn next(
+    record: &RebuildRecord,
+    checkpoint: &Checkpoint,
+    parked: u64,
+    waiting: Option<&Waiting>,
+    failed: Option<&EventFailure>,
+) -> Option<String> {
     let name = &checkpoint.projection_name;
     let resume = format!("`unspool resume {name}`");
+    if let (Status::Completed, Some(failure)) = (checkpoint.status, failed) {
+        return Some(failure.advice_to_follow(name, record.external.is_some()));
+    }
     Some(match (checkpoint.status, &checkpoint.error) {
         (Status::Failed, Some(failure)) => failure.advice(name, record.external.is_some()),
         (Status::Failed | Status::Paused, _) if !record.interrupted => format!("{resume} goes on from its checkpoint"),

@@ -212,17 +212,19 @@ enum Remedy<'a> {
 
 fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure {
     let (id, source, name) = (record.checkpoint_id(), &record.spec.source, &record.checkpoint.projection_name);
-    let goes_on = matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
+    let follows = record.following.is_some();
+    let goes_on = follows || matches!(record.status(), Status::Running | Status::Paused | Status::Failed);
+    let again = if follows { "follow" } else { "resume" };
     let or = match remedy {
         Remedy::Identity if goes_on => format!(
-            "; where it is the same all the same (after pg_upgrade, or a move), `unspool resume {name} --accept-history` goes on"
+            "; where it is the same all the same (after pg_upgrade, or a move), `unspool {again} {name} --accept-history` goes on"
         ),
         Remedy::Identity => format!(
             "; where it is the same all the same (after pg_upgrade, a move, or in a file that has only grown), `unspool model \
              verify {name} --accept-history` compares with it"
         ),
         Remedy::Event(event) if goes_on => {
-            format!("; where that was on purpose, `unspool resume {name} --accept-changed {event}` goes on")
+            format!("; where that was on purpose, `unspool {again} {name} --accept-changed {event}` goes on")
         }
         _ => String::new(),
     };

@@ -2,7 +2,7 @@
 
 use super::{
     RebuildError,
-    compare::{Comparison, compare},
+    compare::{Comparison, compare, compare_with},
     locate,
     prepared::attempt_start,
     same_history::Accept,
@@ -81,15 +81,14 @@ pub(super) struct Shadow {
     pub(super) touched: Option<Touched>,
 }
 
-/// What readers see must stand still while it is compared or changed.
-pub(super) fn refuse_moving(record: &RebuildRecord) -> Result<(), RebuildError> {
-    if record.status() != Status::Running {
-        return Ok(());
-    }
-    let name = &record.checkpoint.projection_name;
-    Err(RebuildError::NotPossible(format!(
-        "what readers of {name} see follows its history and moves on: unspool pause {name} first, and resume it afterwards"
-    )))
+/// What comparing the live generation with a shadow came to.
+struct Verified {
+    /// Where both stood.
+    position: Position,
+    /// Events that the shadow was built from.
+    events: u64,
+    comparison: Comparison,
+    repaired_by: Option<u64>,
 }
 
 /// No event on either side says nothing about rows.
@@ -128,7 +127,6 @@ impl Supervisor {
         let live = self.host.store.live(name)?;
         self.host.store.refuse_misfit(name, None, None)?;
         let record = self.host.store.rebuild(name, live.number)?;
-        refuse_moving(&record)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, accept)?;
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
@@ -152,28 +150,60 @@ impl Supervisor {
                 touched: None,
             },
         )?;
-        if let Err(e) = refuse_fewer(&record, &shadow) {
-            return self.dropping(&shadow, Err(e));
-        }
-        let comparison = self
-            .generation_of(&shadow)
-            .and_then(|expected| Ok(compare(&self.host.store, &expected, &live)?))
-            .or_else(|e| self.dropping(&shadow, Err(e)))?;
-        let repairs = repair && comparison.differs();
-        if !repairs {
-            self.host.store.drop_generation(name, shadow.generation)?;
-        } else if let Err(e) = self.host.store.adopt(name, shadow.generation, live.number) {
-            return self.dropping(&shadow, Err(e.into()));
-        }
+        let verified = self.compare_with_live(&live, &record, &shadow, repair);
+        let verified = match verified {
+            Ok(verified) if verified.repaired_by.is_some() => verified,
+            other => self.dropping(&shadow, other)?,
+        };
         Ok(VerifyReport {
             projection_name: name.to_owned(),
             generation: live.number,
-            position: record.checkpoint.position,
+            position: verified.position,
             plugin_digest,
-            events: shadow.passed(),
-            comparison,
-            repaired_by: repairs.then_some(shadow.generation),
+            events: verified.events,
+            comparison: verified.comparison,
+            repaired_by: verified.repaired_by,
         })
+    }
+
+    /// Compares `live` with what was built up to where it stood, at one position: while it is followed, the shadow catches up with it,
+    /// and its rows are compared as they were then. With `repair`, what differs is replaced.
+    fn compare_with_live(
+        &self,
+        live: &Generation,
+        record: &RebuildRecord,
+        shadow: &RebuildRecord,
+        repair: bool,
+    ) -> Result<Verified, RebuildError> {
+        let (name, store) = (live.projection.as_str(), &self.host.store);
+        let plugin = self.host.store.projection(name)?.digest().to_owned();
+        let shadow = match record.is_followed() {
+            true => self.catch_up_with(name, live.number, shadow.clone(), &plugin)?,
+            false => shadow.clone(),
+        };
+        // It stands still while its rows are taken, and no longer.
+        let (record, rows) = {
+            let _held = self.host.hold_followers(name);
+            (store.rebuild(name, live.number)?, store.rows(live)?)
+        };
+        let shadow = self.host.bring_forward(&shadow, record.checkpoint.position, &plugin)?;
+        refuse_fewer(&record, &shadow)?;
+        let comparison = compare_with(store, &self.generation_of(&shadow)?, live, &rows)?;
+        drop(rows);
+        let (position, events) = (record.checkpoint.position, shadow.passed());
+        let verified = |comparison, repaired_by| Verified { position, events, comparison, repaired_by };
+        if !(repair && comparison.differs()) {
+            return Ok(verified(comparison, None));
+        }
+        let shadow = match record.is_followed() {
+            true => self.catch_up_with(name, live.number, shadow, &plugin)?,
+            false => shadow,
+        };
+        let _held = self.host.hold_followers(name);
+        let shadow =
+            self.host.bring_forward(&shadow, store.rebuild(name, live.number)?.checkpoint.position, &plugin)?;
+        store.adopt(name, shadow.generation, live.number)?;
+        Ok(verified(comparison, Some(shadow.generation)))
     }
 
     /// Builds the state of `name` as it was at `to`: an event's id, a position or a time. It is kept until it is dropped.

@@ -4,7 +4,7 @@ use super::{
     RebuildError, Refusal,
     prepared::same_shape,
     same_history::{Accept, refuse_other_history},
-    shadow::{Shadow, refuse_moving},
+    shadow::Shadow,
     supervisor::Supervisor,
 };
 use crate::{
@@ -54,6 +54,8 @@ impl Supervisor {
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         self.host.compile(name);
         let _lock = self.host.long_command(name, "a rebuild of one stream")?;
+        // Its rows are built up to where the live generation stands, and that stands still until they are replaced.
+        let _held = self.host.hold_followers(name);
         let (plugin, live, record) = self.stands_alone(name, stream)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;
@@ -92,7 +94,9 @@ impl Supervisor {
         let claimed = self.host.store.claim(name, live.number)?;
         amend::replace_rows(&self.host.store, &claimed, plugin.digest(), all)?;
         crash::point("stream.replaced");
-        self.host.store.record_digest(name, live.number, self.host.store.digest(&live)?)?;
+        if !record.is_followed() {
+            self.host.store.record_digest(name, live.number, self.host.store.digest(&live)?)?;
+        }
         Ok(StreamReport {
             projection_name: name.to_owned(),
             stream: stream.to_owned(),
@@ -120,7 +124,6 @@ impl Supervisor {
         if !same_shape(&record, plugin.description()) {
             return Err(RebuildError::Refused { name: name.to_owned(), refusal: Refusal::OtherShape });
         }
-        refuse_moving(&record)?;
         if self.host.store.parked_streams(&live)?.contains(stream) {
             return Err(RebuildError::NotPossible(format!(
                 "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"

@@ -107,6 +107,12 @@ impl Supervisor {
                 elsewhere.push(record);
             }
         }
+        for record in store.followed()? {
+            recover_follower(&store, &record, &alerts)?;
+            if record.external.is_some() {
+                elsewhere.push(record);
+            }
+        }
         let host = Arc::new(Host::new(store, sources, engine, alerts, options)?);
         super::watchdog::start(&host)?;
         recover_elsewhere(&host, elsewhere)?;
@@ -170,11 +176,15 @@ impl Supervisor {
     /// # Errors
     /// When the store cannot be read, or the system gives no thread; what cannot be resumed is logged.
     pub fn resume_interrupted(&self) -> Result<(), RebuildError> {
+        self.host.follows();
         let (tried, all_tried) = std::sync::mpsc::channel::<()>();
         for record in self.host.store.interrupted()? {
             super::wanted::go_on(&self.host, record, tried.clone())?;
         }
         drop(tried);
+        for record in self.host.store.followed()? {
+            self.host.begin_follower(&record.checkpoint.projection_name, record.generation)?;
+        }
         // Nothing is sent: what is waited for is that the other ends go.
         let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);
         Ok(())
@@ -243,6 +253,18 @@ fn recover_orphan(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Res
     let recovered = store.recover_interrupted(record, now_ms())?;
     if let Some(failure) = crash_loop(&recovered) {
         store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
+        alerts.failed(name, &record.checkpoint_id(), recovered.checkpoint.position, &failure);
+    }
+    Ok(())
+}
+
+/// A host crashed while it brought this generation forward: it goes on with the next one that serves, unless that happens again and
+/// again at the same event.
+fn recover_follower(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
+    let name = &record.checkpoint.projection_name;
+    let recovered = store.recover_following(record)?;
+    if let Some(failure) = crash_loop(&recovered).filter(|_| recovered.is_followed()) {
+        store.fail_following(name, record.generation, failure.clone(), now_ms())?;
         alerts.failed(name, &record.checkpoint_id(), recovered.checkpoint.position, &failure);
     }
     Ok(())

@@ -113,6 +113,7 @@ impl Supervisor {
         let new = NewPlugin { plugin: &plugin, component, how };
         let means = Means { plugin: Some(new), prepared, segments };
         let begun = self.perform(name, input, means)?.begun;
+        self.swap_follower(name)?;
         let status = self.host.store.latest_rebuild(name)?.as_ref().map(RebuildRecord::status);
         let rebuild = begun.map(|record| TriggerAnswer::begun(&record, !anew, came_from));
         let only_in =

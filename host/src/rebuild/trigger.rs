@@ -133,6 +133,9 @@ impl Supervisor {
     /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
     pub fn trigger(&self, trigger: &Trigger) -> Result<TriggerAnswer, RebuildError> {
         self.host.compile(&trigger.name);
+        if trigger.options.follow {
+            self.host.follows();
+        }
         let _lock = self.host.command(&trigger.name)?;
         let prepared = self.prepare(trigger)?;
         let input = Input::Trigger { restart: trigger.restart, same_shape: prepared.same_shape() };
@@ -180,6 +183,9 @@ impl Supervisor {
         let options = RebuildOptions { accept_missing: accept.missing, ..RebuildOptions::default() };
         let asked = Trigger { name: name.to_owned(), accept: accept.clone(), options, ..Trigger::default() };
         let prepared = self.prepare(&asked)?;
+        if prepared.latest.as_ref().is_some_and(|record| record.spec.options.follow) {
+            self.host.follows();
+        }
         self.carry_out(Input::Resume { same_shape: prepared.same_shape() }, prepared)
     }
 
@@ -219,6 +225,17 @@ impl Supervisor {
         let name = &prepared.name;
         let live = self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0 && start.options.promotes());
         let Some(live) = live else { return Ok(()) };
+        if let Some(to) = prepared.to.filter(|to| *to < live.checkpoint.position)
+            && live.is_followed()
+            && live.spec.source_identity == prepared.source.identity()
+        {
+            return Err(RebuildError::NotPossible(format!(
+                "readers of {name} see {}, which is followed and has come to {}: a rebuild that ends at {to} would take them back; \
+                 leave out --to, add --no-promote, or stop following it first (unspool unfollow {name})",
+                live.checkpoint_id(),
+                live.checkpoint.position
+            )));
+        }
         if start.total_events == Some(0) {
             return match start.options.allow_empty {
                 true => Ok(()),

@@ -8,7 +8,7 @@ use super::{
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use unspool_vocabulary::{Checkpoint, Position, StageReport, Status};
+use unspool_vocabulary::{Checkpoint, FollowState, Position, StageReport, Status};
 
 /// Everything that one rebuild has finished since its last commit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Commit {
     pub generation: u64,
     /// The attempt that did the work.
     pub attempt: u64,
+    /// It brings a complete generation forward: the status in its checkpoint is that of the follower, and the rebuild stays completed.
+    #[serde(default)]
+    pub follows: bool,
     /// The plugin that did it.
     pub plugin_digest: String,
     /// Where it stands now, and what it is doing.
@@ -47,9 +50,18 @@ pub(super) fn apply_to(record: &mut RebuildRecord, commit: &Commit) {
     record.row_digest = None;
     record.discarded += commit.discarded;
     extend_ranges(record, commit);
-    record.stages = commit.stages.clone();
-    record.checkpoint = commit.checkpoint.clone();
     record.retries += commit.retries;
+    record.checkpoint = commit.checkpoint.clone();
+    if commit.follows {
+        let error = record.checkpoint.error.take();
+        record.checkpoint.status = Status::Completed;
+        if let Some(following) = record.following.as_mut().filter(|_| commit.checkpoint.status == Status::Failed) {
+            (following.state, following.error) = (FollowState::Failed, error);
+            following.since = commit.checkpoint.checkpointed_at;
+        }
+        return;
+    }
+    record.stages = commit.stages.clone();
     record.active_ms += commit.active_ms;
     if record.status() != Status::Running {
         record.ended_at = Some(commit.checkpoint.checkpointed_at);
@@ -66,7 +78,10 @@ pub(super) fn fenced_record(
     let fenced = || StoreError::fenced(projection, commit.generation);
     let stored = rebuilds.get((projection, commit.generation))?.ok_or_else(fenced)?;
     let record: RebuildRecord = decode(projection, stored.value())?;
-    let open = record.status() == Status::Running || record.status() == commit.checkpoint.status;
+    let open = match commit.follows {
+        true => record.status() == Status::Completed && record.is_followed(),
+        false => record.status() == Status::Running || record.status() == commit.checkpoint.status,
+    };
     let held = record.attempt == commit.attempt && open;
     if held && record.checkpoint.position <= commit.checkpoint.position { Ok(record) } else { Err(fenced()) }
 }

@@ -51,11 +51,12 @@ mod rows;
 mod testing;
 
 pub use catalog::{
-    Allow, AttemptStart, BuiltRange, External, Install, NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord,
-    Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
+    Allow, AttemptStart, BuiltRange, External, Following, Install, NewRebuild, OnError, ParkedEvent, Priority,
+    ProjectionRecord, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
 };
 pub use changes::{RowChange, RowChanges};
 pub use commit::Commit;
+pub use coordinator::CaughtUp;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use location::Adopted;
@@ -73,7 +74,7 @@ use std::{path::Path, sync::Arc};
 use unspool_disk::{self as disk, Checked, DiskError, Layout};
 
 /// The layout above. A store of an earlier one is migrated, of a newer one refused.
-const LAYOUT: Layout = Layout { format: 2, create: create_tables, migrate: migrate::migrate };
+const LAYOUT: Layout = Layout { format: 3, create: create_tables, migrate: migrate::migrate };
 
 /// A handle to the store. Clones share the file.
 #[derive(Clone)]

@@ -169,7 +169,7 @@ fn check_projection(
             None => report.problems.push(format!("{name}: its {role} generation {generation} has no record")),
             Some(stored) => {
                 let record: RebuildRecord = decode(name, stored.value())?;
-                if role == "live" && !record.is_whole() {
+                if role == "live" && record.status() != Status::Completed {
                     report.problems.push(format!(
                         "{}: readers see it, and it is {}",
                         record.checkpoint_id(),

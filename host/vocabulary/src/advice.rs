@@ -5,10 +5,20 @@ use super::{EventFailure, FailureKind};
 impl EventFailure {
     /// What to do so that the rebuild of `projection` goes on; `in_database`: its rows live in one, not in the store.
     pub fn advice(&self, projection: &str, in_database: bool) -> String {
+        self.advice_before("resume", projection, in_database)
+    }
+
+    /// What to do so that the live generation of `projection` is kept up to date again; `in_database` as for [`EventFailure::advice`].
+    pub fn advice_to_follow(&self, projection: &str, in_database: bool) -> String {
+        self.advice_before("follow", projection, in_database)
+    }
+
+    /// What to do, and then the command with which it goes on.
+    fn advice_before(&self, command: &str, projection: &str, in_database: bool) -> String {
         if let Some(remedy) = &self.remedy {
             return remedy.clone();
         }
-        let resume = format!("`unspool resume {projection}`");
+        let resume = format!("`unspool {command} {projection}`");
         let swap = format!("`unspool plugin swap {projection} FILE`");
         let park = format!("`unspool rebuild {projection} --on-error park` sets such events aside and goes on");
         let given_up = self.tries.is_some();
@@ -30,7 +40,7 @@ impl EventFailure {
                  smaller chunks; where the handler loops, fix it and {swap}, then {resume}"
             ),
             FailureKind::Memory => format!(
-                "`unspool --memory MIB resume {projection}` gives an instance more memory (a host that runs is ended and \
+                "`unspool --memory MIB {command} {projection}` gives an instance more memory (a host that runs is ended and \
                  started with --memory); where the handler wastes it, fix it and {swap}, then {resume}"
             ),
             FailureKind::Source if given_up => {

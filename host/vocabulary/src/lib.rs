@@ -6,6 +6,7 @@ pub mod crash;
 mod document;
 mod event;
 mod failure;
+mod following;
 pub mod limits;
 mod position;
 pub mod private;
@@ -23,6 +24,7 @@ pub use document::{
 };
 pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};
+pub use following::FollowState;
 pub use position::Position;
 pub use progress::{Lag, LiveGeneration, Progress, StageReport, Waiting, percent};
 pub use projection::{InvalidDescription, Matcher, validate};

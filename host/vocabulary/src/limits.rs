@@ -236,6 +236,13 @@ pub const ALERT_TIME: Duration = Duration::from_secs(30);
 /// Alerts that wait for the command before; more are only logged.
 pub const ALERTS: usize = 64;
 
+/// A rebuild that took longer than this for the events that came during its lap before catches up with another lap, while the live
+/// generation moves on; otherwise that stands still until the rebuild is promoted. What readers see is not behind for longer.
+pub const LAP: Duration = Duration::from_millis(50);
+
+/// After so many laps it stands still all the same: events come faster than they are handled.
+pub const LAPS: u32 = 20;
+
 /// How often a follower that waits looks whether the event at its checkpoint is still there; before it goes on it always does.
 pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! What an operator sees of a rebuild.
 
-use super::{EventFailure, FailureKind, Position, Status};
+use super::{EventFailure, FailureKind, FollowState, Position, Status};
 use serde::{Deserialize, Serialize};
 
 /// The progress of one rebuild. What it counts is committed.
@@ -51,7 +51,15 @@ pub struct Progress {
     pub parked: u64,
     /// Whether it counts as done with parked events.
     pub allow_parked: bool,
-    /// How far a rebuild that follows its history is behind it; absent for others.
+    /// Whether the live generation is kept up to date with new events: `following`, or `failed` at one of them; absent while it is
+    /// not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<FollowState>,
+    /// Since when new events are not handled although the live generation is to be kept up to date, in milliseconds since 1970: it has
+    /// failed, waits for something that is away, or no host serves. Absent while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<i64>,
+    /// How far the live generation is behind its history; absent while it is not kept up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<Lag>,
     /// When a follower last heard from its history, in milliseconds since 1970; absent for others.

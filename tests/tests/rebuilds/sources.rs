@@ -357,7 +357,7 @@ fn who_follows_it_knows_when_there_is_nothing_to_do() {
         let followed = until(&host, |progress| {
             progress.events_processed == events && progress.follow.is_some_and(|lag| lag.events == Some(0))
         });
-        assert_eq!((followed.status, followed.live_generation), (Status::Running, Some(1)), "{followed:#?}");
+        assert_eq!((followed.status, followed.live_generation), (Status::Completed, Some(1)), "{followed:#?}");
         nothing_counted(&json!(followed));
         broker.append(&["Fine"; 10]);
     }

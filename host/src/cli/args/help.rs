@@ -4,7 +4,7 @@ use super::Cli;
 use clap::{Command, CommandFactory};
 
 /// An example for each command, by its path.
-const EXAMPLES: [(&str, &str); 42] = [
+const EXAMPLES: [(&str, &str); 45] = [
     ("demo", "unspool --data ./trial demo --events 1000000"),
     ("events import", "unspool events import orders.ndjson.zst"),
     ("events stats", "unspool events stats"),
@@ -24,6 +24,9 @@ const EXAMPLES: [(&str, &str); 42] = [
     ("pause", "unspool pause order-summary"),
     ("resume", "unspool resume --all --detach"),
     ("cancel", "unspool cancel order-summary"),
+    ("follow", "unspool follow order-summary --detach"),
+    ("unfollow", "unspool unfollow order-summary"),
+    ("catch-up", "unspool catch-up order-summary"),
     ("model get", "unspool model get order-summary/orders 3f2a91c04d"),
     ("model scan", "unspool model scan inventory-levels/stock --prefix SKU-0004 --limit 10"),
     ("model export", "unspool model export order-summary --format parquet --out ./orders"),

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod events;
+mod follow;
 mod help;
 mod model;
 mod plugin;
@@ -10,6 +11,7 @@ mod store;
 
 pub use dead_letters::DeadLettersCommand;
 pub use events::{EventsCommand, FileArgs, ImportArgs};
+pub use follow::{AcceptArgs, FollowArgs};
 pub use help::{command, manual};
 pub use model::{ExportArgs, ModelCommand};
 pub use plugin::PluginCommand;
@@ -105,6 +107,21 @@ pub enum Command {
     Cancel {
         /// The projection.
         name: String,
+    },
+    /// Keep live generations up to date with new events, from their checkpoints on, until they are unfollowed.
+    Follow(FollowArgs),
+    /// Leave a live generation as it is: new events are not handled any more.
+    Unfollow {
+        /// The projection.
+        name: String,
+    },
+    /// Bring a live generation to the present end of its history, once.
+    CatchUp {
+        /// The projection.
+        name: String,
+        /// What is known of its history.
+        #[command(flatten)]
+        accept: AcceptArgs,
     },
     /// Read, check and manage what was built.
     #[command(subcommand)]

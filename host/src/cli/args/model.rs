@@ -104,10 +104,13 @@ pub enum ModelCommand {
         /// Which one, by number or name.
         generation: String,
     },
-    /// Switch readers back to the generation they saw before.
+    /// Switch readers back to the generation they saw before, brought up to date first.
     Rollback {
         /// The projection.
         name: String,
+        /// Switch at once, even where that takes readers back in time; it is brought up to date afterwards.
+        #[arg(long)]
+        now: bool,
         /// Although it was built from no event.
         #[arg(long)]
         allow_empty: bool,

@@ -77,7 +77,6 @@ fn notes(progress: &Progress) -> Vec<String> {
         return vec![format!("{counted}, {waits}: {}", waiting.error), format!("{waits}: {}", waiting.error), waits];
     }
     let rest = match (progress.status, progress.estimated_remaining_ms) {
-        (Status::Running, _) if progress.follow.is_some_and(|lag| lag.events == Some(0)) => "follows".to_owned(),
         (Status::Running, Some(left)) => format!("{} left", duration(left)),
         (Status::Running, None) => return vec![format!("{counted}, {rate}"), rate],
         (status, _) => status.to_string(),

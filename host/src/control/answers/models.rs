@@ -19,6 +19,12 @@ pub struct Switched {
     pub live_generation: Option<u64>,
     /// What they saw before.
     pub previous_generation: Option<u64>,
+    /// Where they stood, where they were taken back in time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken_back_from: Option<Position>,
+    /// Where they stand then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken_back_to: Option<Position>,
 }
 
 /// The digest of a generation's rows.

@@ -41,6 +41,7 @@ fn begun() -> (Store, RebuildRecord) {
 fn commit_of(record: &RebuildRecord, layer: &Layer) -> Commit {
     Commit {
         generation: record.generation,
+        follows: false,
         attempt: record.attempt,
         plugin_digest: "digest".to_owned(),
         checkpoint: record.checkpoint.clone(),

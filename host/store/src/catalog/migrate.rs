@@ -11,13 +11,18 @@ use unspool_disk::DiskError;
 /// Brings a store of layout `from` into the one that is written now; `false` where that layout is not known.
 pub(crate) fn migrate(write: &WriteTransaction, from: u32) -> Result<bool, DiskError> {
     match from {
-        1 => specs(write).map(|()| true),
-        _ => Ok(false),
+        1 => rewrite(write, |record| completed(nested(record)))?,
+        2 => rewrite(write, completed)?,
+        _ => return Ok(false),
     }
+    Ok(true)
 }
 
-/// Layout 1 had what a rebuild was asked for among everything else of its record.
-fn specs(write: &WriteTransaction) -> Result<(), DiskError> {
+/// Rewrites every record of a rebuild.
+fn rewrite(
+    write: &WriteTransaction,
+    change: impl Fn(Map<String, Value>) -> Map<String, Value>,
+) -> Result<(), DiskError> {
     let mut table = write.open_table(REBUILDS)?;
     let mut records = Vec::new();
     for entry in table.iter()? {
@@ -27,7 +32,7 @@ fn specs(write: &WriteTransaction) -> Result<(), DiskError> {
             DiskError::Damaged(format!("the record of {projection}/{generation} does not decode: {e}"))
         };
         let old: Map<String, Value> = rmp_serde::from_slice(record.value()).map_err(|e| damaged(&e))?;
-        let new = rmp_serde::to_vec_named(&nested(old)).map_err(|e| damaged(&e))?;
+        let new = rmp_serde::to_vec_named(&change(old)).map_err(|e| damaged(&e))?;
         let record: RebuildRecord = decode(projection, &new).map_err(|e| damaged(&e))?;
         records.push((projection.to_owned(), generation, encode(&record).map_err(|e| damaged(&e))?));
     }
@@ -37,6 +42,37 @@ fn specs(write: &WriteTransaction) -> Result<(), DiskError> {
     Ok(())
 }
 
+/// In layout 2 a rebuild that had reached the end of its history and followed it stayed `running`. It is complete since, and
+/// followed; where an operator had paused it, it is not followed.
+fn completed(mut record: Map<String, Value>) -> Map<String, Value> {
+    if record.remove("caughtUp") != Some(json!(true)) {
+        return record;
+    }
+    let status = record["checkpoint"]["status"].clone();
+    let was_to_go_on =
+        status == json!("running") || (status == json!("paused") && record["interrupted"] == json!(true));
+    let error = record["checkpoint"]["error"].take();
+    let plugin = record["ranges"].as_array().and_then(|ranges| ranges.last()?.get("pluginDigest").cloned());
+    let state = match status.as_str() {
+        Some("failed") => Some("failed"),
+        _ => was_to_go_on.then_some("following"),
+    };
+    if let Some((state, plugin)) = state.zip(plugin) {
+        let since = record["checkpoint"]["checkpointedAt"].clone();
+        let error = if state == "failed" { error } else { Value::Null };
+        record.insert(
+            "following".to_owned(),
+            json!({ "state": state, "pluginDigest": plugin, "since": since, "once": false, "error": error }),
+        );
+    }
+    record.insert("interrupted".to_owned(), json!(false));
+    if status != json!("cancelled") {
+        record["checkpoint"]["status"] = json!("completed");
+    }
+    record
+}
+
+/// Layout 1 had what a rebuild was asked for among everything else of its record.
 fn nested(mut record: Map<String, Value>) -> Map<String, Value> {
     let mut take = |name: &str| record.remove(name).unwrap_or_default();
     // Where an operator asked for a chunk size, it was that of a call.

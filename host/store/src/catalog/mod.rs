@@ -25,4 +25,4 @@ pub(super) mod tables;
 pub use generations::{AttemptStart, NewRebuild};
 pub use options::{OnError, Priority, Purpose, RebuildOptions, RebuildSpec, Segment};
 pub use promotion::Allow;
-pub use records::{BuiltRange, External, Install, ParkedEvent, ProjectionRecord, RebuildRecord, RowDigest};
+pub use records::{BuiltRange, External, Following, Install, ParkedEvent, ProjectionRecord, RebuildRecord, RowDigest};

@@ -2,12 +2,12 @@
 //! switches its own readers, and this only notes that it is to (see `coordinator/switch.rs`).
 
 use super::{
-    records::RebuildRecord,
-    tables::{owner_in, put_owner, record_in},
+    records::{Following, RebuildRecord},
+    tables::{owner_in, put_owner, put_record, record_in},
 };
 use crate::error::StoreError;
 use redb::WriteTransaction;
-use unspool_vocabulary::crash;
+use unspool_vocabulary::{Position, crash};
 
 /// What readers may be given all the same.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,15 +46,44 @@ pub(crate) fn not_complete(record: &RebuildRecord) -> StoreError {
     ))
 }
 
-/// Switches readers of `projection` to `generation`; the one they saw stays for rollback.
+/// Switches readers of `projection` to `generation`; the one they saw stays for rollback. Following goes on with the live one.
 pub(crate) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
     let mut owner = owner_in(write, projection)?;
     if owner.live != Some(generation) {
         owner.previous = owner.live.replace(generation);
         put_owner(write, &owner)?;
+        if let Some(previous) = owner.previous {
+            hand_over_following(write, record_in(write, projection, previous)?, projection, generation)?;
+        }
         crash::point("promote.written");
     }
     Ok(())
+}
+
+/// Lets the generation that is live from now on be followed, where `previous` was.
+fn hand_over_following(
+    write: &WriteTransaction,
+    mut previous: RebuildRecord,
+    projection: &str,
+    generation: u64,
+) -> Result<(), StoreError> {
+    let Some(following) = previous.following.take() else { return Ok(()) };
+    put_record(write, &previous)?;
+    let mut live = record_in(write, projection, generation)?;
+    if live.following.is_none() && !following.once {
+        let plugin = live.last_plugin().unwrap_or(&following.plugin_digest).to_owned();
+        live.following = Some(Following::with(&plugin, following.since));
+        put_record(write, &live)?;
+    }
+    Ok(())
+}
+
+/// Where the live generation of `projection` is followed and stands after `record`, over the same history: readers would be taken
+/// back in time. That position.
+pub(crate) fn behind_live(record: &RebuildRecord, live: Option<&RebuildRecord>) -> Option<Position> {
+    let live = live.filter(|live| live.generation != record.generation && live.following.is_some())?;
+    let same = live.spec.source_identity == record.spec.source_identity;
+    (same && live.checkpoint.position > record.checkpoint.position).then_some(live.checkpoint.position)
 }
 
 /// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes

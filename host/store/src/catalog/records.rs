@@ -2,7 +2,7 @@
 
 use super::options::RebuildSpec;
 use serde::{Deserialize, Serialize};
-use unspool_vocabulary::{Checkpoint, Description, EventFailure, Position, StageReport, Status};
+use unspool_vocabulary::{Checkpoint, Description, EventFailure, FollowState, Position, StageReport, Status};
 
 /// A projection of the registry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,9 +66,9 @@ pub struct RebuildRecord {
     pub total_events: Option<u64>,
     /// Events per chunk.
     pub chunk_size: u32,
-    /// Whether it has reached the end of its history once, and readers have been given it.
+    /// Whether and how it is kept up to date with new events, once it is complete; it is not where absent.
     #[serde(default)]
-    pub caught_up: bool,
+    pub following: Option<Following>,
     /// Events that are parked.
     pub parked: u64,
     /// Events that were parked and then forgotten: they are never applied.
@@ -118,6 +118,15 @@ impl RebuildRecord {
     /// What becomes of one that runs when its host ends in the middle of it, at `now` in milliseconds since 1970: it is paused, and
     /// wanted.
     pub fn interrupt(&mut self, now: i64) {
+        self.count_crash();
+        self.attempt += 1;
+        self.ended_at = Some(now);
+        self.interrupted = true;
+        self.checkpoint.status = Status::Paused;
+    }
+
+    /// Counts a host's end in the middle of it.
+    pub(crate) fn count_crash(&mut self) {
         let position = self.checkpoint.position;
         // At the end of its history there is nothing to do that could end a host.
         self.crashes = match position > self.crashed_at {
@@ -126,10 +135,6 @@ impl RebuildRecord {
             false => self.crashes + 1,
         };
         self.crashed_at = position;
-        self.attempt += 1;
-        self.ended_at = Some(now);
-        self.interrupted = true;
-        self.checkpoint.status = Status::Paused;
     }
 
     /// Matching events that its checkpoint is behind, whatever became of them.
@@ -142,14 +147,48 @@ impl RebuildRecord {
         self.status() == Status::Completed && (self.parked == 0 || self.spec.options.allow_parked)
     }
 
-    /// Whether it holds a whole history: up to its target, or to where it follows it from.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.status() == Status::Completed || self.caught_up
+    /// Whether new events are to be handled as they come.
+    pub fn is_followed(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.state == FollowState::Following)
+    }
+
+    /// The plugin that handled the last event; none before the first.
+    pub fn last_plugin(&self) -> Option<&str> {
+        self.ranges.last().map(|range| range.plugin_digest.as_str())
     }
 
     /// The name of its checkpoint: projection and generation.
     pub fn checkpoint_id(&self) -> String {
         format!("{}/{}", self.checkpoint.projection_name, self.generation)
+    }
+}
+
+/// How a complete generation is kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Following {
+    /// Whether it is at work.
+    pub state: FollowState,
+    /// The plugin that handles new events: that which built the generation, or one of the same shape.
+    pub plugin_digest: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: i64,
+    /// It is brought to the end that its history had when this began, and not further.
+    pub once: bool,
+    /// Why it failed; present exactly then.
+    pub error: Option<EventFailure>,
+}
+
+impl Following {
+    /// New events are to be handled by the plugin with this digest, from `now` on, in milliseconds since 1970.
+    pub fn with(plugin_digest: &str, now: i64) -> Following {
+        Following {
+            state: FollowState::Following,
+            plugin_digest: plugin_digest.to_owned(),
+            since: now,
+            once: false,
+            error: None,
+        }
     }
 }
 

@@ -125,7 +125,7 @@ impl Store {
                 claimed.commits, external.into, external.commits
             )));
         };
-        if commit.checkpoint.status == Status::Running {
+        if commit.checkpoint.status == Status::Running && !commit.follows {
             // How it ended is what the store has noted since.
             commit.checkpoint.status = record.status();
             commit.checkpoint.error = record.checkpoint.error.clone();
@@ -134,6 +134,6 @@ impl Store {
         advance(&write, record_in(&write, projection, record.generation)?, &commit)?;
         write.commit()?;
         crash::point("external.followed");
-        Ok(commit.checkpoint.status)
+        Ok(if commit.follows { Status::Completed } else { commit.checkpoint.status })
     }
 }

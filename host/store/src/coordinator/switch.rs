@@ -4,13 +4,22 @@
 use crate::{
     Store,
     catalog::{
-        Allow, ProjectionRecord, Purpose,
-        promotion::{not_complete, promote_in, refuse_empty, refuse_empty_in, switch_in},
+        Allow, Following, ProjectionRecord, Purpose,
+        promotion::{behind_live, not_complete, promote_in, refuse_empty, refuse_empty_in, switch_in},
         tables::{owner_in, put_owner, put_record, record_in},
     },
     error::StoreError,
 };
-use unspool_vocabulary::{Status, crash};
+use unspool_vocabulary::{Position, Status, crash};
+
+/// What completing a rebuild that follows its history has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaughtUp {
+    /// It is complete, and followed.
+    Yes,
+    /// The live generation has been brought to this position meanwhile: nothing was changed.
+    Behind(Position),
+}
 
 impl Store {
     /// Makes a generation that was built as a shadow the one that readers see, and the latest rebuild, in place of `live`.
@@ -31,8 +40,18 @@ impl Store {
                 "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
             )));
         }
+        // From here on it is what the one before was: kept up to date where that was.
+        let before = record_in(&write, projection, live)?;
+        if before.spec.to.is_none() {
+            record.spec.to = None;
+        }
         record.spec.purpose = Purpose::Rebuild;
         put_record(&write, &record)?;
+        if let Some(position) = behind_live(&record, Some(&before)) {
+            return Err(StoreError::Refused(format!(
+                "the live generation of {projection} has come to {position} meanwhile; nothing was changed: verify again"
+            )));
+        }
         let switching = switch_in(&write, projection, generation)?;
         let mut owner = owner_in(&write, projection)?;
         owner.latest = Some(generation);
@@ -58,7 +77,7 @@ impl Store {
         self.catch_up(projection, generation)?;
         let write = self.db.begin_write()?;
         let record = record_in(&write, projection, generation)?;
-        if !record.is_whole() {
+        if record.status() != Status::Completed {
             return Err(not_complete(&record));
         }
         if !allow.empty {
@@ -85,24 +104,43 @@ impl Store {
         self.projection(projection)
     }
 
-    /// Notes that a generation has reached the end of its history, which it follows from now on, and switches readers to
-    /// it, where it is to be promoted and lacks no event that it may not lack. Once: whoever switches readers elsewhere
-    /// afterwards means it.
+    /// Completes a rebuild that has reached the end of its history and follows it from now on, and promotes it, where it is to be
+    /// promoted and lacks no event that it may not lack: in one transaction, and only where it is not behind the live generation.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
-    pub fn caught_up(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
+    pub fn caught_up(
+        &self,
+        projection: &str,
+        generation: u64,
+        plugin_digest: &str,
+        now: i64,
+    ) -> Result<CaughtUp, StoreError> {
         crash::point("caught-up.before");
         let write = self.db.begin_write()?;
         let mut record = record_in(&write, projection, generation)?;
-        record.caught_up = true;
-        put_record(&write, &record)?;
-        let ready = record.spec.options.promotes() && (record.parked == 0 || record.spec.options.allow_parked);
-        let switching = ready && switch_in(&write, projection, generation)?;
+        record.checkpoint.status = Status::Completed;
+        let promotes = record.spec.options.promotes() && record.is_ready();
+        let live = owner_in(&write, projection)?.live.map(|live| record_in(&write, projection, live)).transpose()?;
+        if let Some(position) = behind_live(&record, live.as_ref()).filter(|_| promotes) {
+            return Ok(CaughtUp::Behind(position));
+        }
+        if record.following.is_none() {
+            record.following = Some(Following::with(plugin_digest, now));
+            record.ended_at = Some(now);
+            record.interrupted = false;
+            // Nothing of the attempts that built it is accepted from here on.
+            record.attempt += 1;
+            put_record(&write, &record)?;
+        }
+        let switching = promotes && switch_in(&write, projection, generation)?;
         crash::point("caught-up.written");
         write.commit()?;
         crash::point("caught-up.after");
-        if switching { self.finish_switch(projection) } else { Ok(()) }
+        if switching {
+            self.finish_switch(projection)?;
+        }
+        Ok(CaughtUp::Yes)
     }
 
     /// Refuses to give readers a generation that was built from no event in place of one that was built from some.

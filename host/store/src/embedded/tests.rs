@@ -44,6 +44,7 @@ impl Built {
         assert_eq!(checkpoint.status, Status::Running);
         let commit = Commit {
             generation: self.record.generation,
+            follows: false,
             attempt: self.record.attempt,
             plugin_digest: "digest".to_owned(),
             checkpoint,

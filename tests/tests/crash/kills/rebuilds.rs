@@ -133,6 +133,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
         checkpoint.status = status;
         let late = Commit {
             generation: 2,
+            follows: false,
             attempt: dead.attempt,
             plugin_digest: String::new(),
             checkpoint,

@@ -227,6 +227,7 @@ fn work_of(record: &unspool::store::RebuildRecord, position: u64, status: Status
     let row = RowChange { key: format!("{}", record.attempt).into(), document: Some(vec![position as u8].into()) };
     Commit {
         generation: record.generation,
+        follows: false,
         attempt: record.attempt,
         plugin_digest: "a plugin".to_owned(),
         checkpoint,

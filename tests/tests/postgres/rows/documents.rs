@@ -77,6 +77,7 @@ fn open(data: &Data) -> Store {
 fn commit_of(record: &RebuildRecord, rows: Vec<RowChange>) -> Commit {
     Commit {
         generation: record.generation,
+        follows: false,
         attempt: record.attempt,
         plugin_digest: String::new(),
         checkpoint: record.checkpoint.clone(),

@@ -1,0 +1,40 @@
+//! `follow` and `unfollow`.
+
+use super::{
+    INTERRUPTED, NOT_POSSIBLE,
+    args::{Cli, FollowArgs},
+    output::Output,
+    rebuilds::{Hosting, attached, detached, wait_for_others},
+    session::{Session, unknown_answer},
+};
+use crate::{
+    control::{Access, ControlError, Request, Response},
+    rebuild::FollowStatus,
+};
+
+/// Keeps live generations up to date: in the host that runs, or in this process until it is asked to end.
+pub(super) fn follow(cli: &Cli, args: &FollowArgs, output: &Output) -> Result<u8, ControlError> {
+    let session = if args.detach { detached(cli)? } else { attached(cli)? };
+    let hosting = Hosting::begin(&session, INTERRUPTED, true)?;
+    for name in &args.names {
+        let request = Request::Follow { name: name.clone(), accept: args.accept.accept() };
+        let answer = session.ask(request, &mut |_| true)?;
+        if !session.is_remote() {
+            hosting.owns(name);
+        }
+        output.answer(&answer.json());
+    }
+    wait_for_others(&session, Some(&hosting));
+    Ok(0)
+}
+
+/// Leaves a live generation as it is; exit code 3 where it was not followed.
+pub(super) fn unfollow(cli: &Cli, name: &str, output: &Output) -> Result<u8, ControlError> {
+    let answer = Session::open(cli, Access::Change)?.ask(Request::Unfollow { name: name.to_owned() }, &mut |_| true)?;
+    output.answer(&answer.json());
+    match answer {
+        Response::Followed(report) if report.status == FollowStatus::NotFollowing => Ok(NOT_POSSIBLE),
+        Response::Followed(_) => Ok(0),
+        _ => Err(unknown_answer()),
+    }
+}

@@ -1,0 +1,167 @@
+//! The followers of a host: each keeps one generation up to date, on a thread of its own.
+
+use super::{Host, Leave, Running};
+use crate::{
+    limits,
+    pipeline::{Published, Stop},
+    rebuild::{
+        RebuildError,
+        following::{Follower, key},
+    },
+    store::{Following, Purpose, RebuildRecord},
+    vocabulary::{Position, Status, now_ms, work},
+};
+use std::sync::{Arc, atomic::Ordering};
+
+/// While it lives, no generation of the projection is brought forward; afterwards those are which the store says.
+pub(in crate::rebuild) struct Held {
+    host: Arc<Host>,
+    projection: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut work = self.host.work();
+        if let Some(held) = work.held.get_mut(&self.projection) {
+            *held -= 1;
+            if *held == 0 {
+                work.held.remove(&self.projection);
+            }
+        }
+        drop(work);
+        self.host.begin_followers(&self.projection);
+    }
+}
+
+impl Host {
+    /// Lets followers work in this host from here on: it stays.
+    pub(in crate::rebuild) fn follows(&self) {
+        self.follows.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets a follower of a generation work, unless one does, or this host does not stay: then the next one that serves does.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the system gives no thread.
+    pub(in crate::rebuild) fn begin_follower(
+        self: &Arc<Host>,
+        projection: &str,
+        generation: u64,
+    ) -> Result<(), RebuildError> {
+        let record = self.store.rebuild(projection, generation)?;
+        let key = key(projection, generation);
+        let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
+        {
+            let mut work = self.work();
+            let stays = self.follows.load(Ordering::SeqCst) && !self.is_closing();
+            if !stays || work.running.contains_key(&key) || work.held.contains_key(projection) {
+                return Ok(());
+            }
+            let running = Running {
+                stop: stop.clone(),
+                published: published.clone(),
+                projection: projection.to_owned(),
+                purpose: Purpose::Scratch,
+            };
+            work.running.insert(key.clone(), running);
+        }
+        let leave = Leave { host: self.clone(), key: key.clone(), published: published.clone() };
+        let follower = self.follower(&record, None, stop, published)?;
+        std::thread::Builder::new()
+            .name(format!("follower {projection}"))
+            .stack_size(limits::HANDLER_THREAD_STACK_BYTES)
+            .spawn(move || {
+                let _leave = leave;
+                if let Err(failure) = follower.run() {
+                    tracing::debug!(projection = follower.projection, "not followed any more: {failure}");
+                }
+                drop(follower);
+            })?;
+        Ok(())
+    }
+
+    /// Lets followers work of all generations of `projection` that the store says are followed.
+    pub(in crate::rebuild) fn begin_followers(self: &Arc<Host>, projection: &str) {
+        let begun = self.store.rebuilds(projection).map_err(RebuildError::from).and_then(|records| {
+            let once = |record: &RebuildRecord| record.following.as_ref().is_some_and(|following| following.once);
+            let mut followed = records.iter().filter(|record| record.is_followed() && !once(record));
+            followed.try_for_each(|record| self.begin_follower(projection, record.generation))
+        });
+        if let Err(e) = begun {
+            tracing::error!(projection, "not followed: {e}");
+        }
+    }
+
+    /// Stops the followers of a projection until what this returns is dropped. What they have handled is durable then.
+    pub(in crate::rebuild) fn hold_followers(self: &Arc<Host>, projection: &str) -> Held {
+        *self.work().held.entry(projection.to_owned()).or_default() += 1;
+        let held = Held { host: self.clone(), projection: projection.to_owned() };
+        let prefix = key(projection, 0).replace("0, followed", "");
+        let followers: Vec<String> = self.running_keys();
+        for follower in followers.iter().filter(|key| key.starts_with(&prefix) && key.ends_with(", followed")) {
+            self.stop(follower, Status::Paused);
+        }
+        held
+    }
+
+    /// Stops the follower of a generation.
+    pub(in crate::rebuild) fn stop_follower(&self, projection: &str, generation: u64) {
+        self.stop(&key(projection, generation), Status::Paused);
+    }
+
+    /// Brings a complete generation, which nobody follows now, forward to `to`, on this thread.
+    ///
+    /// # Errors
+    /// When an event cannot be handled, or the host ends. It is at the event before then.
+    pub(in crate::rebuild) fn bring_forward(
+        self: &Arc<Host>,
+        record: &RebuildRecord,
+        to: Position,
+        plugin_digest: &str,
+    ) -> Result<RebuildRecord, RebuildError> {
+        if record.checkpoint.position >= to {
+            return Ok(record.clone());
+        }
+        let (name, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
+        let following = Following { once: true, ..Following::with(plugin_digest, now_ms()) };
+        let claimed = self.store.set_following(name, generation, Some(following))?;
+        work::begin(format!("bringing {} up to date", record.checkpoint_id()), "events", None);
+        let ended = self.work_on(key(name, generation), &claimed, |stop, published| {
+            Ok::<_, RebuildError>(self.follower(&claimed, Some(to), stop, published)?.run())
+        })??;
+        let now = self.store.set_following(name, generation, None)?;
+        let position = now.checkpoint.position;
+        match ended {
+            Err(failure) => Err(RebuildError::NotBuilt {
+                message: format!(
+                    "{} could not be brought forward beyond {position}: {failure}",
+                    record.checkpoint_id()
+                ),
+                failure: Some(Box::new(failure)),
+            }),
+            Ok(()) if position < to => Err(RebuildError::NotPossible(format!(
+                "{} was brought forward to {position} of {to} only: the host ends",
+                record.checkpoint_id()
+            ))),
+            Ok(()) => Ok(now),
+        }
+    }
+
+    fn follower(
+        self: &Arc<Host>,
+        record: &RebuildRecord,
+        to: Option<Position>,
+        stop: Stop,
+        published: Arc<Published>,
+    ) -> Result<Follower, RebuildError> {
+        Ok(Follower {
+            host: self.clone(),
+            projection: record.checkpoint.projection_name.clone(),
+            generation: record.generation,
+            to,
+            stop,
+            published,
+            committer: self.committer_for(record)?,
+        })
+    }
+}
