@@ -11,6 +11,7 @@ mod paths;
 mod plugins;
 mod progress;
 mod rebuilds;
+mod service;
 mod session;
 mod signals;
 
@@ -141,13 +142,22 @@ fn start_logging(cli: &Cli) {
     let usual = if told { format!("info,{FAILURES}=off") } else { "info".to_owned() };
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNSPOOL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .fmt_fields(format::debug_fn(log_field).delimited(" "))
-        .with_writer(progress::LogWriter::default)
-        .with_ansi(output::is_coloured(&io::stderr()))
-        .with_target(false)
-        .try_init();
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress::LogWriter::default).with_target(false);
+    let started = match std::env::var("UNSPOOL_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().flatten_event(true).with_target(true).try_init(),
+        format => {
+            if let Some(unknown) = format.ok().filter(|format| !["", "text"].contains(format)) {
+                output::say_aside(&format!(
+                    "UNSPOOL_LOG_FORMAT is {unknown:?}; it may be text or json: text is written"
+                ));
+            }
+            lines
+                .fmt_fields(format::debug_fn(log_field).delimited(" "))
+                .with_ansi(output::is_coloured(&io::stderr()))
+                .try_init()
+        }
+    };
     if let Err(e) = started {
         output::say_aside(&format!("logging does not start: {e}"));
     }
@@ -228,7 +238,7 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
     listing.end();
     if let Ok(answer) = &answer {
         match answer {
-            Response::Document(document) => output.document(document),
+            Response::Found(row) if !output.is_json() => output.document(&row.value),
             answer => output.answer(&answer.json()),
         }
         if let (Some(hosting), Response::Swapped(report)) = (&hosting, answer)
@@ -318,12 +328,17 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
 
 fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
     Ok(match command.clone() {
-        ModelCommand::Get { table, key, generation } => {
-            Request::ModelGet { name: table.name, table: table.table, key, generation }
+        ModelCommand::Get { table, key, generation, fresh } => {
+            Request::ModelGet { name: table.name, table: table.table, key, generation, fresh: fresh.fresh() }
         }
-        ModelCommand::Scan { table, prefix, limit, generation } => {
-            Request::ModelScan { name: table.name, table: table.table, prefix, limit: Some(limit), generation }
-        }
+        ModelCommand::Scan { table, prefix, limit, generation, fresh } => Request::ModelScan {
+            name: table.name,
+            table: table.table,
+            prefix,
+            limit: Some(limit),
+            generation,
+            fresh: fresh.fresh(),
+        },
         ModelCommand::Export(args) => export::request(&args),
         ModelCommand::Digest { name, generation } => Request::ModelDigest { name, generation },
         ModelCommand::Generations { name } => Request::ModelGenerations { name },

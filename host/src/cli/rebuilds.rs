@@ -5,6 +5,7 @@ use super::{
     args::{Cli, RebuildArgs, ResumeArgs},
     output::Output,
     progress::{Rebuilds, Steps},
+    service,
     session::{Session, json, unknown_answer},
     signals,
 };
@@ -77,13 +78,17 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
     host.resume_interrupted()?;
     let supervisor = host.supervisor()?.clone();
     tracing::info!("serving {}", cli.data.display());
-    let started = Instant::now();
+    let (started, mut heartbeat) = (Instant::now(), service::ready());
     while !hosting.ending.is_asked() {
         std::thread::sleep(POLL_INTERVAL);
+        // Whoever holds up everything else holds up this, too.
+        supervisor.wait_idle(None, Duration::ZERO);
+        heartbeat.beat();
         if until_idle && started.elapsed() > HOST_START && supervisor.wait_idle(None, Duration::ZERO) {
             return Ok(0);
         }
     }
+    service::stopping();
     hosting.ending.wait_until_stopped();
     Ok(0)
 }

@@ -73,10 +73,12 @@ impl Host {
             Request::Unfollow { name } => Ok(Response::Followed(self.supervisor()?.unfollow(&name)?)),
             Request::CatchUp { name, accept } => Ok(Response::Followed(self.supervisor()?.catch_up(&name, &accept)?)),
             Request::Cancel { name } => Ok(Response::Cancelled(self.supervisor()?.cancel(&name)?)),
-            Request::ModelGet { name, table, key, generation } => {
+            Request::ModelGet { name, table, key, generation, fresh } => {
+                self.wait_for_events(&name, generation.as_deref(), &fresh)?;
                 self.model_get(&name, &table, &key, generation.as_deref())
             }
-            Request::ModelScan { name, table, prefix, limit, generation } => {
+            Request::ModelScan { name, table, prefix, limit, generation, fresh } => {
+                self.wait_for_events(&name, generation.as_deref(), &fresh)?;
                 self.model_scan(&name, &table, &prefix, limit, generation.as_deref(), sink)
             }
             Request::ModelExport { name, table, generation, columns } => {

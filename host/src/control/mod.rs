@@ -17,6 +17,7 @@ mod answers;
 mod check;
 mod error;
 mod execute;
+mod fresh;
 mod host;
 mod models;
 mod process;
@@ -27,12 +28,12 @@ mod socket;
 
 pub use answers::{
     BackedUp, BuiltPlugin, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
-    DropStatus, Dropped, Exported, ExportedTable, InstallStatus, Installed, ListedGeneration, ListedProjection,
-    LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
+    DropStatus, Dropped, Exported, ExportedTable, FoundRow, InstallStatus, Installed, ListedGeneration,
+    ListedProjection, LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
 };
 pub use error::{ControlError, ErrorKind};
 pub use host::{Host, HostOptions, IMPORT_COPY};
 pub use process::Process;
-pub use request::{Access, Import, Request, Sink, compact};
+pub use request::{Access, Fresh, Import, Request, Sink, compact};
 pub use response::{Response, Row};
 pub use socket::{Client, Server};

@@ -1,8 +1,8 @@
 //! Requests about read models and parked events.
 
 use super::{
-    ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, Host, ListedGeneration,
-    Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
+    ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
+    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
 };
 use crate::{
     limits,
@@ -17,8 +17,16 @@ use std::sync::Arc;
 impl Host {
     pub(super) fn model_get(&self, name: &str, table: &str, key: &str, generation: Option<&str>) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
-        match self.store().rows(&generation)?.get(index, key)? {
-            Some(document) => shown(name, table, key, &document).map(Response::Document),
+        let (position, rows) = self.store().rows_at(&generation)?;
+        match rows.get(index, key)? {
+            Some(document) => Ok(Response::Found(Box::new(FoundRow {
+                projection_name: name.to_owned(),
+                table: table.to_owned(),
+                key: key.to_owned(),
+                value: shown(name, table, key, &document)?,
+                generation: generation.number,
+                position,
+            }))),
             None => Err(ControlError::not_possible(format!("{name}/{table} has no row with the key {key}"))),
         }
     }

@@ -4,6 +4,7 @@ use super::{ControlError, Row};
 use crate::{
     rebuild::{Accept, Trigger, UnfinishedRebuild},
     source::event_file::FileOptions,
+    vocabulary::Position,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,42 +15,148 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     EventsImport(Import),
     EventsStats,
-    EventsShow { id: String },
-    PluginInstall { file: String },
+    EventsShow {
+        id: String,
+    },
+    PluginInstall {
+        file: String,
+    },
     PluginList,
-    PluginHistory { name: String },
-    PluginSwap { name: String, file: String, after: UnfinishedRebuild },
-    PluginTry { name: String, file: String, last: u64, source: Option<String> },
-    PluginVerify { file: String, source: String },
-    PluginRollback { name: String },
+    PluginHistory {
+        name: String,
+    },
+    PluginSwap {
+        name: String,
+        file: String,
+        after: UnfinishedRebuild,
+    },
+    PluginTry {
+        name: String,
+        file: String,
+        last: u64,
+        source: Option<String>,
+    },
+    PluginVerify {
+        file: String,
+        source: String,
+    },
+    PluginRollback {
+        name: String,
+    },
     Rebuild(Trigger),
     Plan(Trigger),
-    RebuildStream { name: String, stream: String },
-    Watch { names: Vec<String> },
-    Status { name: String },
-    List { all: bool },
-    Pause { name: String },
-    Resume { name: String, accept: Accept },
-    Cancel { name: String },
-    Follow { name: String, accept: Accept },
-    Unfollow { name: String },
-    CatchUp { name: String, accept: Accept },
-    ModelGet { name: String, table: String, key: String, generation: Option<String> },
-    ModelScan { name: String, table: String, prefix: String, limit: Option<u64>, generation: Option<String> },
-    ModelExport { name: String, table: Option<String>, generation: Option<String>, columns: bool },
-    ModelDigest { name: String, generation: Option<String> },
-    ModelGenerations { name: String },
-    ModelReceipt { name: String, generation: Option<String> },
-    ModelVerify { name: String, repair: bool, accept: Accept },
-    ModelAsOf { name: String, to: String, label: Option<String>, source: Option<String> },
-    ModelDrop { name: String, generation: String },
-    ModelPromote { name: String, generation: Option<String>, allow_parked: bool, allow_empty: bool },
-    ModelRollback { name: String, now: bool, allow_empty: bool },
-    DeadLettersList { name: String, stream: Option<String> },
-    DeadLettersShow { name: String, id: String },
-    DeadLettersRetry { name: String, stream: Option<String>, out_of_order: bool },
-    DeadLettersDiscard { name: String, stream: Option<String> },
-    StoreBackup { file: String },
+    RebuildStream {
+        name: String,
+        stream: String,
+    },
+    Watch {
+        names: Vec<String>,
+    },
+    Status {
+        name: String,
+    },
+    List {
+        all: bool,
+    },
+    Pause {
+        name: String,
+    },
+    Resume {
+        name: String,
+        accept: Accept,
+    },
+    Cancel {
+        name: String,
+    },
+    Follow {
+        name: String,
+        accept: Accept,
+    },
+    Unfollow {
+        name: String,
+    },
+    CatchUp {
+        name: String,
+        accept: Accept,
+    },
+    ModelGet {
+        name: String,
+        table: String,
+        key: String,
+        generation: Option<String>,
+        fresh: Fresh,
+    },
+    ModelScan {
+        name: String,
+        table: String,
+        prefix: String,
+        limit: Option<u64>,
+        generation: Option<String>,
+        fresh: Fresh,
+    },
+    ModelExport {
+        name: String,
+        table: Option<String>,
+        generation: Option<String>,
+        columns: bool,
+    },
+    ModelDigest {
+        name: String,
+        generation: Option<String>,
+    },
+    ModelGenerations {
+        name: String,
+    },
+    ModelReceipt {
+        name: String,
+        generation: Option<String>,
+    },
+    ModelVerify {
+        name: String,
+        repair: bool,
+        accept: Accept,
+    },
+    ModelAsOf {
+        name: String,
+        to: String,
+        label: Option<String>,
+        source: Option<String>,
+    },
+    ModelDrop {
+        name: String,
+        generation: String,
+    },
+    ModelPromote {
+        name: String,
+        generation: Option<String>,
+        allow_parked: bool,
+        allow_empty: bool,
+    },
+    ModelRollback {
+        name: String,
+        now: bool,
+        allow_empty: bool,
+    },
+    DeadLettersList {
+        name: String,
+        stream: Option<String>,
+    },
+    DeadLettersShow {
+        name: String,
+        id: String,
+    },
+    DeadLettersRetry {
+        name: String,
+        stream: Option<String>,
+        out_of_order: bool,
+    },
+    DeadLettersDiscard {
+        name: String,
+        stream: Option<String>,
+    },
+    StoreBackup {
+        file: String,
+    },
     StoreCheck,
     StoreAdopt,
 }
@@ -169,6 +276,17 @@ impl Request {
             }
         }
     }
+}
+
+/// How much of its history must be in what is read.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Fresh {
+    /// The history up to here.
+    pub at_least: Option<Position>,
+    /// The history up to the event with this id.
+    pub at_least_event: Option<String>,
+    /// How long that is waited for, in milliseconds.
+    pub wait_ms: u64,
 }
 
 /// An event file to be imported.

@@ -1,8 +1,8 @@
 //! What is answered.
 
 use super::answers::{
-    BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, Installed, ListedGeneration, ListedProjection,
-    LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+    BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed, ListedGeneration,
+    ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
 };
 use crate::{
     rebuild::{
@@ -38,8 +38,7 @@ pub enum Response {
     Status(Box<Progress>),
     Cancelled(CancelAnswer),
     Followed(FollowReport),
-    /// The document of a row.
-    Document(Value),
+    Found(Box<FoundRow>),
     Exported(Exported),
     Digest(Digest),
     Receipt(Box<Receipt>),

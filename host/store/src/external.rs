@@ -10,6 +10,7 @@ use super::{
     rows::{Generation, RowSnapshot},
 };
 use std::sync::Arc;
+use unspool_vocabulary::Position;
 
 /// A database with rows of generations.
 pub(super) trait ExternalRows: Send + Sync {
@@ -36,6 +37,9 @@ pub(super) trait ExternalRows: Send + Sync {
 
     /// The committed rows as they are now, in one state.
     fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError>;
+
+    /// The committed rows as they are now, in one state, and the position up to which the history is in them.
+    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Position, RowSnapshot), StoreError>;
 
     /// The committed rows as they are at each read; nothing is held between two.
     fn current(self: Arc<Self>, generation: &Generation) -> RowSnapshot;

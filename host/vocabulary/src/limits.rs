@@ -243,6 +243,9 @@ pub const LAP: Duration = Duration::from_millis(50);
 /// After so many laps it stands still all the same: events come faster than they are handled.
 pub const LAPS: u32 = 20;
 
+/// How often who waits for an event to be in a read model looks whether it is.
+pub const FRESH_POLL: Duration = Duration::from_millis(5);
+
 /// How often a follower that waits looks whether the event at its checkpoint is still there; before it goes on it always does.
 pub const FOLLOW_LOOK: Duration = Duration::from_secs(1);
 

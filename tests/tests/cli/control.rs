@@ -175,7 +175,7 @@ fn rows_are_read_by_key_by_prefix_and_in_order() {
     data.ok(["rebuild", "order-summary"]);
     let rows = oracle::orders(&events).0;
     let (key, row) = rows.iter().nth(3).unwrap();
-    assert_eq!(&data.json(["model", "get", "order-summary/orders", key]), row);
+    assert_eq!(&data.json(["model", "get", "order-summary/orders", key])["value"], row);
     data.run(["model", "get", "order-summary/orders", "nobody"]).refused(3, &["nobody"]);
     let prefix = &key[..1];
     let scanned = data.ok(["model", "scan", "order-summary/orders", "--prefix", prefix, "--limit", "5"]);

@@ -7,5 +7,6 @@ mod documents;
 mod golden;
 mod layering;
 mod refusals;
+mod service;
 mod status;
 mod terminal;

@@ -282,3 +282,36 @@ fn a_kill_when_it_has_caught_up_is_recovered_by_the_next_host() {
         assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events[..2_000]).0, "after a kill at {at}");
     }
 }
+
+/// Who reads what they wrote: an answer has the events that are asked for, or says how far it is.
+#[test]
+fn reads_wait_for_the_events_that_they_ask_for() {
+    let (data, parts, events) = with_parts();
+    data.import(&parts[0]);
+    data.ok(["rebuild", "order-summary"]);
+    let expected = oracle::orders(&events[..2_000]).0;
+    let (key, row) =
+        expected.iter().find(|(key, row)| oracle::orders(&events[..1_000]).0.get(*key) != Some(row)).unwrap();
+    let get = |more: &[&str]| data.run([&["--json", "model", "get", "order-summary/orders", key], more].concat());
+    assert_eq!(get(&["--at-least", "1000"]).exit.is_some_and(|exit| exit == 0 || exit == 3), true);
+    get(&["--at-least", "2000"]).refused(3, &["up to position 1000", "not up to 2000", "unspool status order-summary"]);
+    let last = events[1_999]["id"].as_str().unwrap();
+    get(&["--at-least-event", last]).refused(3, &["no event with the id"]);
+    get(&["--at-least", "2000", "--at-least-event", last]).refused(2, &["cannot be used with"]);
+    get(&["--at-least", "2000", "--wait", "soon"]).refused(2, &["no time"]);
+
+    let _host = data.serve();
+    data.ok(["follow", "order-summary"]);
+    std::thread::scope(|scope| {
+        // It is asked for before it is there.
+        let asked = scope.spawn(|| get(&["--at-least", "2000", "--wait", "1m"]));
+        data.import(&parts[1]);
+        let answer = asked.join().unwrap();
+        assert_eq!(answer.exit, Some(0), "{answer:#?}");
+        let found = answer.json();
+        assert_eq!((&found["value"], &found["position"], &found["generation"]), (row, &json!(2_000), &json!(1)));
+    });
+    assert_eq!(get(&["--at-least-event", last, "--wait", "1m"]).json()["value"], *row);
+    let scanned = data.list(["model", "scan", "order-summary/orders", "--at-least", "2000", "--limit", "100000"]);
+    assert_eq!(scanned.len(), expected.len());
+}

@@ -179,7 +179,7 @@ fn a_retry_stops_at_the_next_event_of_a_stream_that_fails() {
     assert_eq!((&left[0]["id"], &left[1]["id"]), (&json!("e3"), &json!("e4")));
     assert!(left[0]["error"].as_str().unwrap().contains("asked to panic"));
     let row = data.json(["model", "get", "faulty/seen", "a", "--generation", "1"]);
-    assert_eq!(row, json!({ "count": 2 }), "what the panic's chunk had done before it is kept");
+    assert_eq!(row["value"], json!({ "count": 2 }), "what the panic's chunk had done before it is kept");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! `model ...`
 
 use super::FileArgs;
-use crate::export::Format;
+use crate::{control::Fresh, export::Format, vocabulary::Position};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// `model ...`
 #[derive(Debug, Clone, Subcommand)]
@@ -17,6 +17,9 @@ pub enum ModelCommand {
         /// Another generation than the live one, by number or name.
         #[arg(long)]
         generation: Option<String>,
+        /// How fresh it must be.
+        #[command(flatten)]
+        fresh: FreshArgs,
     },
     /// Rows in key order.
     Scan {
@@ -31,6 +34,9 @@ pub enum ModelCommand {
         /// Another generation than the live one, by number or name.
         #[arg(long)]
         generation: Option<String>,
+        /// How fresh it must be.
+        #[command(flatten)]
+        fresh: FreshArgs,
     },
     /// All rows in key order, for other engines.
     Export(ExportArgs),
@@ -115,6 +121,42 @@ pub enum ModelCommand {
         #[arg(long)]
         allow_empty: bool,
     },
+}
+
+/// How much of the history must be in what is read.
+#[derive(Debug, Clone, Args)]
+pub struct FreshArgs {
+    /// Only with the history up to this position in it; exit code 3 otherwise.
+    #[arg(long, value_name = "POSITION", conflicts_with = "at_least_event")]
+    pub at_least: Option<Position>,
+    /// Only with the history up to the event with this id in it; exit code 3 otherwise.
+    #[arg(long, value_name = "ID")]
+    pub at_least_event: Option<String>,
+    /// How long to wait for that: `500ms`, `5s`, `2m` [default: 0s].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub wait: Option<Duration>,
+}
+
+impl FreshArgs {
+    /// The same for a request.
+    pub fn fresh(&self) -> Fresh {
+        let wait_ms = self.wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Fresh { at_least: self.at_least, at_least_event: self.at_least_event.clone(), wait_ms }
+    }
+}
+
+/// A time as people write it: a number and its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u32 = number.parse().map_err(|_| format!("{text:?} is no time: 500ms, 5s or 2m"))?;
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        _ => return Err(format!("{text:?} has no unit of time: 500ms, 5s or 2m")),
+    };
+    Ok(unit * number)
 }
 
 /// `model export ...`

@@ -126,6 +126,7 @@ fn show(session: &Session, output: &Output) -> Result<(), ControlError> {
             prefix: String::new(),
             limit: Some(SHOWN_ROWS),
             generation: None,
+            fresh: Default::default(),
         };
         session.ask(scan, &mut |row| output.row(&row.json()))?;
     }

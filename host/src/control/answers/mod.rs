@@ -7,8 +7,8 @@ mod store;
 
 pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, LoggedEvent};
 pub use models::{
-    Digest, DropStatus, Dropped, Exported, ExportedTable, ListedGeneration, ModelRow, Receipt, ReceiptEvents, Role,
-    Switched, TableHead,
+    Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, ListedGeneration, ModelRow, Receipt, ReceiptEvents,
+    Role, Switched, TableHead,
 };
 pub use plugins::{BuiltPlugin, CheckedPlugin, InstallStatus, Installed, ListedProjection};
 pub use store::{BackedUp, Compacted};

@@ -27,6 +27,24 @@ pub struct Switched {
     pub taken_back_to: Option<Position>,
 }
 
+/// A row, and of what it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundRow {
+    /// The projection.
+    pub projection_name: String,
+    /// The table.
+    pub table: String,
+    /// The row's key.
+    pub key: String,
+    /// Its document.
+    pub value: Value,
+    /// The generation that it was read from.
+    pub generation: u64,
+    /// The history up to here is in it, and nothing after it.
+    pub position: Position,
+}
+
 /// The digest of a generation's rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 
 use super::records::{ProjectionRecord, RebuildRecord};
 use crate::error::StoreError;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Digest to the bytes of a component.
@@ -39,6 +39,18 @@ pub(crate) fn record_in(
     generation: u64,
 ) -> Result<RebuildRecord, StoreError> {
     match write.open_table(REBUILDS)?.get((projection, generation))? {
+        Some(stored) => decode(projection, stored.value()),
+        None => Err(no_generation(projection, generation)),
+    }
+}
+
+/// The record as `read` sees it.
+pub(crate) fn record_at(
+    read: &ReadTransaction,
+    projection: &str,
+    generation: u64,
+) -> Result<RebuildRecord, StoreError> {
+    match read.open_table(REBUILDS)?.get((projection, generation))? {
         Some(stored) => decode(projection, stored.value()),
         None => Err(no_generation(projection, generation)),
     }

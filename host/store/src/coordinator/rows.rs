@@ -2,7 +2,10 @@
 
 use crate::{
     Store,
-    catalog::{RebuildRecord, RowDigest, tables::record_in},
+    catalog::{
+        RebuildRecord, RowDigest,
+        tables::{record_at, record_in},
+    },
     embedded::journal::is_journal,
     error::StoreError,
     rows::{Generation, RowSnapshot, digest},
@@ -10,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, TableHandle};
 use unspool_disk::DiskError;
-use unspool_vocabulary::{crash, work};
+use unspool_vocabulary::{Position, crash, work};
 
 impl Store {
     /// The committed rows of `generation` as they are now.
@@ -21,6 +24,21 @@ impl Store {
         match &generation.into {
             None => self.embedded.snapshot(&self.db.begin_read()?, generation),
             Some(into) => self.databases.open(into)?.snapshot(generation),
+        }
+    }
+
+    /// The committed rows of `generation` as they are now, and the position up to which its history is in them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn rows_at(&self, generation: &Generation) -> Result<(Position, RowSnapshot), StoreError> {
+        match &generation.into {
+            None => {
+                let read = self.db.begin_read()?;
+                let record = record_at(&read, &generation.projection, generation.number)?;
+                Ok((record.checkpoint.position, self.embedded.snapshot(&read, generation)?))
+            }
+            Some(into) => self.databases.open(into)?.snapshot_at(generation),
         }
     }
 

@@ -37,6 +37,7 @@ use super::{
     rows::{Generation, RowSnapshot},
 };
 use std::sync::Arc;
+use unspool_vocabulary::Position;
 
 /// What a database of this kind is named by; a connection string follows.
 pub(super) const KIND: &str = "postgres";
@@ -66,6 +67,11 @@ impl ExternalRows for Pool {
 
     fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError> {
         Ok(Arc::new(rows::Rows::snapshot(self, generation)?))
+    }
+
+    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Position, RowSnapshot), StoreError> {
+        let rows = rows::Rows::snapshot(self, generation)?;
+        Ok((rows.position(generation)?, Arc::new(rows)))
     }
 
     fn current(self: Arc<Self>, generation: &Generation) -> RowSnapshot {

@@ -11,7 +11,7 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
-use unspool_vocabulary::{Page, ReadRows, Scan, from_json};
+use unspool_vocabulary::{Page, Position, ReadRows, Scan, from_json};
 
 /// Rows that one statement of a scan asks for at most.
 const PAGE_ROWS: usize = 4096;
@@ -60,6 +60,22 @@ impl Rows {
             .map_err(|e| pool.failed("reading", &e))?;
         let snapshot = Some(Snapshot { pool: pool.clone(), connection: Mutex::new(Some(connection)) });
         Ok(Rows { snapshot, ..Rows::current(pool, generation) })
+    }
+
+    /// The position up to which the history is in these rows.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or does not know the generation.
+    pub(super) fn position(&self, generation: &Generation) -> Result<Position, StoreError> {
+        let statement = "SELECT position FROM unspool.generations WHERE projection = $1 AND generation = $2";
+        let number = generation.number as i64;
+        let found = self.read(|connection| {
+            connection.client.query_typed(statement, &[(&generation.projection, Type::TEXT), (&number, Type::INT8)])
+        })?;
+        let text: Option<String> = found.first().map(|row| row.get(0));
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            self.pool.refused(format!("generation {number} of {} has no position there", generation.projection))
+        })
     }
 
     fn read<T>(&self, work: impl Fn(&mut Connection) -> Result<T, postgres::Error>) -> Result<T, StoreError> {
