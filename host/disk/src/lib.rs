@@ -1,7 +1,7 @@
 //! The redb files of a data directory: how they are opened, and what can be wrong with them.
 //!
-//! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
-//! newer version is refused, not guessed at.
+//! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under
+//! `format`. A file without it is not ours; one of a newer version is refused, not guessed at.
 
 mod front;
 mod geometry;
@@ -25,7 +25,7 @@ use std::{
 };
 use unspool_vocabulary::{crash, private};
 
-/// What a file of ours may stand on instead of a file of the system: reads, writes and syncs of bytes at offsets.
+/// What a file of ours may be stored on instead of a file of the system: reads, writes and syncs of bytes at offsets.
 pub use redb::StorageBackend;
 
 /// Facts about a file: name -> bytes.
@@ -36,7 +36,7 @@ const FORMAT: &str = "format";
 /// The file of a data directory that names what is kept there.
 pub const KEPT: &str = "kept";
 
-/// A file that cannot do what it was asked for.
+/// A file that cannot do what was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Another process has it open.
@@ -149,10 +149,10 @@ struct Failed {
 }
 
 /// What has failed first of each file. redb reads and writes nothing more of a file of which anything could not be read or
-/// written, and does not say again why, nor which file it was.
+/// written, and does not repeat why, nor which file it was.
 static FAILED: Mutex<Vec<Failed>> = Mutex::new(Vec::new());
 
-/// Notes what redb is told once, until the file is closed.
+/// Records what redb gets to know only once, until the file is closed.
 fn note_failure(opening: u64, file: &Path, error: &io::Error) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     if error.get_ref().is_some_and(|e| e.is::<LookAgain>()) || failed.iter().any(|failed| failed.opening == opening) {
@@ -231,8 +231,8 @@ pub struct Layout {
     pub migrate: fn(&WriteTransaction, u32) -> Result<bool, DiskError>,
 }
 
-/// Opens the file at `path`, or creates it. A file that was written without checksums is written anew with them, one of an
-/// earlier layout is brought into this one. Where `known` says that something was in it, it is not made anew.
+/// Opens the file at `path`, or creates it. A file that was written without checksums is rewritten with them, one of an
+/// earlier layout is migrated to this one. Where `known` says that something was in it, it is not recreated.
 pub fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let boot = front::boot();
@@ -255,8 +255,8 @@ pub fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Re
     Err(DiskError::InUse(path.to_owned()))
 }
 
-/// Opens the file at `path` to read it. Nothing is written to it: what redb notes and repairs in a file that it opens is kept in
-/// memory. Others may read it at the same time. Only a file that was written without checksums is written anew first.
+/// Opens the file at `path` to read it. Nothing is written to it: what redb records and repairs in a file that it opens is
+/// kept in memory. Others may read it at the same time. Only a file that was written without checksums is rewritten first.
 pub fn open_to_read(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let file = match private::options().read(true).open(path) {

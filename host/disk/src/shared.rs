@@ -1,4 +1,4 @@
-//! What redb has of a file: its pages, whose failures are noted on the way.
+//! What redb has of a file: its pages, whose failures are recorded on the way.
 
 use super::pages::Pages;
 use redb::{BackendError, StorageBackend};
@@ -9,13 +9,13 @@ use std::{io, ops::Bound, sync::Arc};
 pub(super) struct Shared(pub(super) Arc<Pages>);
 
 impl Shared {
-    /// What fails is noted: redb passes it on once.
+    /// What fails is recorded: redb passes it on once.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         done.inspect_err(|e| super::note_failure(self.0.opening, &self.0.name, e))
     }
 }
 
-/// Both kinds of methods: those whose failures are noted, and those about locks.
+/// Both kinds of methods: those whose failures are recorded, and those about locks.
 macro_rules! through {
     (
         $(noted $noted:ident($($given:ident: $kind:ty),*) -> $value:ty;)*

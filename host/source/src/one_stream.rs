@@ -4,7 +4,7 @@ use super::{Lookup, Reader, Recognised, Source, SourceError};
 use std::{sync::Arc, time::Duration};
 use unspool_vocabulary::{EventBlock, Mark, Matcher, Position};
 
-/// The events of one stream, where they stand in their history. It is the same history, read in part: a checkpoint of the one
+/// The events of one stream, at their positions in the history. It is the same history, read in part: a checkpoint of the one
 /// holds for the other. How many events the stream has is not known before they are read.
 pub struct OneStream {
     history: Arc<dyn Source>,
