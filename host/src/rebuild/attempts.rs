@@ -44,7 +44,7 @@ pub(super) struct Attempts {
     pub(super) source: Arc<dyn Source>,
     /// The current plugin; parts of the rebuild may belong to earlier ones.
     pub(super) plugin: Plugin,
-    /// Told which rows they touch, where somebody asks.
+    /// Notes which rows they touch, where a caller wants to know.
     pub(super) touched: Option<Touched>,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
@@ -144,7 +144,7 @@ impl Attempts {
         Ok((attempt, completes))
     }
 
-    /// What must add up at the target of `record`: where readers are given it there, all of it is counted again.
+    /// What must add up at the target of `record`: where it is promoted there, all of it is counted again.
     fn tally(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
         let mut tally = Tally { parts: Vec::new(), accepted: record.spec.options.accept_missing() };
         if record.spec.options.follow && record.caught_up {
@@ -174,7 +174,7 @@ impl Attempts {
         claimed.map_err(refused)
     }
 
-    /// Readers get what was built, and the history is waited for: until it has gone on.
+    /// Promotes what was built, and waits until the history has gone on.
     fn follow(&self, record: &RebuildRecord) -> Following {
         let (mut tries, mut caught_up) = (0, record.caught_up);
         let mut looked = Instant::now();
@@ -197,7 +197,7 @@ impl Attempts {
         Following::Stopped
     }
 
-    /// Looks every now and then whether the history that is waited for is still the same.
+    /// Checks every now and then whether the history it waits for is still the same.
     fn is_the_same(&self, record: &RebuildRecord, looked: &mut Instant) -> Result<(), EventFailure> {
         if looked.elapsed() < limits::FOLLOW_LOOK {
             return Ok(());
@@ -250,7 +250,7 @@ impl Attempts {
         }
     }
 
-    /// Whoever asked for something built as a shadow waits for it, and is told.
+    /// The caller that requested a shadow build waits for it and gets the failure.
     fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
         if record.spec.purpose != Purpose::Rebuild {
             return;
@@ -276,7 +276,7 @@ impl Attempts {
         }
     }
 
-    /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may
+    /// The store refused a commit. What it holds is right, only older; it is asked to record the failure, which it may
     /// refuse too (a full disk): then it still says `running`, and the next host to open it leaves the rebuild paused.
     fn lost(&self, record: &RebuildRecord, failure: EventFailure) {
         if record.spec.purpose == Purpose::Rebuild {

@@ -1,4 +1,4 @@
-//! Retrying parked events, in the order of their history: each stream until one of its events fails again.
+//! Retrying dead letters, in the order of their history: each stream until one of its events fails again.
 
 use super::{
     RebuildError, Refusal, prepared::same_shape, same_history::Accept, same_history::refuse_other_history,
@@ -15,30 +15,30 @@ use crate::{
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What retrying parked events came to.
+/// The outcome of retrying dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
     /// The projection.
     pub projection_name: String,
-    /// The generation they were parked in.
+    /// The generation that they belong to.
     pub generation: u64,
     /// Events that have been handled now.
     pub handled: u64,
-    /// Events that have been forgotten now.
+    /// Events that have been discarded now.
     pub discarded: u64,
-    /// Events that are still parked.
+    /// Dead letters that are left.
     pub parked: u64,
     /// Why, for the first streams that stopped again.
     pub failures: Vec<EventFailure>,
 }
 
 impl Supervisor {
-    /// Handles the parked events of the latest rebuild of `name` with the plugin in place; of one `stream` alone, where
-    /// that is given.
+    /// Handles the dead letters of the latest rebuild of `name` with the installed plugin; of one `stream` alone, where that
+    /// is given.
     ///
     /// # Errors
-    /// When it is running or has none parked, or the plugin in place has another shape; and where the projection is not
+    /// When it is running or has no dead letters, or the installed plugin has another shape; and where the projection is not
     /// partitioned by stream: then later events of other streams have been applied already, and only `out_of_order` makes
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
@@ -75,10 +75,10 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Forgets parked events of the latest rebuild of `name`: of one `stream`, or all. They are then never applied.
+    /// Discards dead letters of the latest rebuild of `name`: of one `stream`, or all. They are then never applied.
     ///
     /// # Errors
-    /// When it is running or has none parked.
+    /// When it is running or has no dead letters.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
         let _lock = self.host.long_command(name, "a discard of dead letters")?;
         let record = self.parked_in(name, stream)?;
@@ -88,7 +88,7 @@ impl Supervisor {
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
         let wanted = |event: &ParkedEvent| stream.is_none_or(|stream| event.stream == stream);
-        work::begin("discarding parked events", "events", Some(record.parked).filter(|_| stream.is_none()));
+        work::begin("discarding dead letters", "events", Some(record.parked).filter(|_| stream.is_none()));
         loop {
             let page = self.host.store.parked(
                 &generation,
@@ -110,7 +110,7 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// The latest rebuild of `name`, which has parked events (of `stream`, where that is given).
+    /// The latest rebuild of `name`, which has dead letters (of `stream`, where that is given).
     fn parked_in(&self, name: &str, stream: Option<&str>) -> Result<RebuildRecord, RebuildError> {
         let Some(record) = self.host.store.latest_rebuild(name)? else {
             return Err(RebuildError::NotFound(format!(
@@ -122,14 +122,14 @@ impl Supervisor {
         }
         self.host.store.refuse_misfit(name, Some(record.generation), None)?;
         if record.parked == 0 {
-            return Err(RebuildError::NotFound(format!("{} has no parked events", record.checkpoint_id())));
+            return Err(RebuildError::NotFound(format!("{} has no dead letters", record.checkpoint_id())));
         }
         if let Some(stream) = stream {
             let generation = self.host.store.generation(name, record.generation)?;
             let first = self.host.store.parked(&generation, Some((stream, Position::START)), 1, 1)?;
             if first.first().is_none_or(|event| event.stream != stream) {
                 return Err(RebuildError::NotFound(format!(
-                    "stream {stream} has no parked events in {}; see unspool dead-letters list {name}",
+                    "stream {stream} has no dead letters in {}; see unspool dead-letters list {name}",
                     record.checkpoint_id()
                 )));
             }
@@ -154,7 +154,7 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    /// Retries everything that `record`, built from `source`, has parked, in whatever order.
+    /// Retries all dead letters of `record`, built from `source`, in whatever order.
     pub(super) fn retry_all(
         &self,
         plugin: &Plugin,
@@ -186,7 +186,7 @@ impl Supervisor {
         let retry = Retry::default();
         let key = format!("{}, its dead letters", claimed.checkpoint_id());
         let committer = self.host.committer_for(claimed)?;
-        work::begin("handling parked events", "events", Some(claimed.parked).filter(|_| only.is_none()));
+        work::begin("handling dead letters", "events", Some(claimed.parked).filter(|_| only.is_none()));
         let ended = self.host.work_on(key, claimed, |stop, published| {
             pipeline::run(Attempt {
                 record: claimed.clone(),
@@ -211,7 +211,7 @@ impl Supervisor {
         let name = &generation.projection;
         let stopped = |failure: Option<EventFailure>| RebuildError::NotBuilt {
             message: format!(
-                "not all dead letters of {name} were tried: {}; {} were handled before, and are none any more",
+                "not all dead letters of {name} were tried: {}; {} were handled before, and are dead letters no more",
                 failure.as_ref().map_or_else(|| "the host ends".to_owned(), ToString::to_string),
                 report.handled
             ),

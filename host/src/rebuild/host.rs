@@ -22,10 +22,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often who waits for the end of a rebuild looks how far it is.
+/// How often a caller that waits for the end of a rebuild polls its progress.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to look away while the operator's command has an alert in hand.
+/// How often to poll while the operator's command works on an alert.
 const ALERT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What all rebuilds of a host share.
@@ -38,7 +38,7 @@ pub(super) struct Host {
     pub(super) sources: Sources,
     pub(super) engine: Engine,
     work: Mutex<Work>,
-    /// Told of every end: of an attempt, of a command.
+    /// Notified of every end: of an attempt, of a command.
     ended: Condvar,
     /// The newest run of each rebuild, kept after its end for what only the host knows of it.
     runs: Mutex<HashMap<String, Arc<Published>>>,
@@ -48,13 +48,13 @@ pub(super) struct Host {
     closing: Arc<AtomicBool>,
 }
 
-/// What goes on in a host.
+/// What runs in a host.
 #[derive(Default)]
 struct Work {
-    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built as a shadow.
+    /// Attempts by key: the projection for a rebuild, the checkpoint for a shadow build.
     running: HashMap<String, Running>,
-    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of one that
-    /// takes long, what it is.
+    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of a
+    /// long one, what it is.
     in_hand: HashMap<String, Option<&'static str>>,
     /// Rebuilds that are to go on and cannot yet, since what they need is away.
     wanted: HashMap<String, Waiting>,
@@ -162,7 +162,7 @@ impl Host {
         Ok(self.sources.open(name)?)
     }
 
-    /// What `unspool.toml` says of a projection now.
+    /// What `unspool.toml` says about a projection now.
     pub(super) fn settings(&self, description: &Description) -> Result<settings::Projection, RebuildError> {
         let Some(dir) = &self.settings else { return Ok(settings::Projection::default()) };
         let tables: Vec<&str> = description.tables.iter().map(|table| table.name.as_str()).collect();
@@ -175,8 +175,8 @@ impl Host {
         Ok(self.engine.load(&self.store.component(digest)?)?)
     }
 
-    /// Compiles the plugin of `name` where that has to be done again, before a command about it takes its turn: others do not wait
-    /// for that. What is wrong with it shows when it is loaded.
+    /// Compiles the plugin of `name` where that has to be done again, before a command about it takes the command lock:
+    /// others do not wait for that. What is wrong with it shows when it is loaded.
     pub(super) fn compile(&self, name: &str) {
         let plugin = self.store.projection(name).map_err(RebuildError::from);
         if let Err(e) = plugin.and_then(|projection| self.plugin(projection.digest())) {
@@ -191,7 +191,7 @@ impl Host {
         latest: &Option<RebuildRecord>,
         input: Input,
     ) -> Result<(Answer, &'static [Effect]), RebuildError> {
-        // The store says `running` a moment longer than the thread runs, or longer still where it refused the end.
+        // The store says `running` a little longer than the thread runs, or longer still where it refused the end.
         let state = match latest {
             None => State::Absent,
             Some(record) if record.status() == Status::Running && !self.is_running(name) => {
@@ -204,8 +204,8 @@ impl Host {
         decided.map(|(_, answer, effects)| (answer, effects))
     }
 
-    /// Ends the running attempt, and waits until its end is durable. One that does not come to its end within
-    /// [`limits::STOP_WAIT`], because it waits for something that does not answer, is ended without it.
+    /// Ends the running attempt, and waits until its end is durable. One that does not finish within [`limits::STOP_WAIT`],
+    /// because it waits for something that does not answer, is ended in the store alone.
     pub(super) fn stop(&self, key: &str, status: Status) {
         match self.work().running.get(key) {
             None => return,
@@ -217,7 +217,7 @@ impl Host {
         }
     }
 
-    /// Ends everything that runs, within [`limits::HOST_STOP`] and a moment. The rebuilds of `paused` are left as an
+    /// Ends everything that runs, within little more than [`limits::HOST_STOP`]. The rebuilds of `paused` are left as an
     /// operator's pause leaves them; all others are wanted: they go on when the next host serves, as after a kill.
     pub(super) fn close(&self, paused: &[String]) {
         let running: Vec<(String, u64, Purpose)> = {
@@ -243,18 +243,18 @@ impl Host {
         }
     }
 
-    /// Ends an attempt in the store whose thread does not come to its end: whatever that still commits is refused.
+    /// Ends an attempt in the store whose thread does not finish: whatever that still commits is refused.
     fn leave_behind(&self, key: &str, status: Status) {
         let about = self.work().running.get(key).map(|left| (left.projection.clone(), left.published.generation()));
         let Some((projection, generation)) = about else { return };
-        tracing::warn!(projection, "it does not come to its end, and is left {status} without it");
+        tracing::warn!(projection, "its thread does not finish, and it is left {status} without it");
         if let Err(e) = self.store.set_status_of_stuck(&projection, generation, status, now_ms()) {
             tracing::error!(projection, "its end could not be noted: {e}");
         }
         self.abandon(key);
     }
 
-    /// Ends an attempt that does not come to its end by itself. Its thread may be stuck: it is not waited for, and
+    /// Ends an attempt that does not finish by itself. Its thread may be stuck: nothing waits for it, and
     /// whatever it still commits is refused.
     pub(super) fn abandon(&self, key: &str) {
         if let Some(running) = self.work().running.remove(key) {
@@ -263,7 +263,7 @@ impl Host {
         self.ended.notify_all();
     }
 
-    /// Who makes the work of `record` durable: a database that is slow or away makes nobody else's commits wait.
+    /// What makes the work of `record` durable: a database that is slow or away makes no other rebuild's commits wait.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -274,7 +274,7 @@ impl Host {
         }
     }
 
-    /// Works on something of `record` on this thread: `work` is ended like any attempt, where the host ends.
+    /// Runs `work` on something of `record` on this thread; it is ended like any attempt when the host ends.
     ///
     /// # Errors
     /// When the host is ending.
@@ -303,7 +303,7 @@ impl Host {
         Ok(())
     }
 
-    /// Works on `record`, claimed already, on a thread of its own, and tells `touched` which rows that touches.
+    /// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
     pub(super) fn begin(
         self: &Arc<Host>,
         key: &str,
@@ -335,7 +335,7 @@ impl Host {
                 let (host, key) = (self.clone(), key.to_owned());
                 move || {
                     let _leave = Leave { host, key, published };
-                    // It goes before the entry does: who waits for that waits for all of it.
+                    // It goes before the entry does: a caller that waits for the entry waits for all of it.
                     let attempts = attempts;
                     attempts.run(record);
                 }
@@ -350,8 +350,8 @@ impl Host {
     }
 
     /// Waits until nothing of `keys` is running, nor a command about it under way (`None`: nothing at all, and nothing
-    /// wanted, nor is an operator told anything), or `timeout` has passed; `true` in the first case. A command may stop an
-    /// attempt only to begin another, as a swap does.
+    /// wanted, nor an alert under way), or `timeout` has passed; `true` in the first case. A command may stop an attempt only
+    /// to begin another, as a swap does.
     pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: Duration) -> bool {
         let busy = |work: &Work| match keys {
             Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains_key(key)),
@@ -361,7 +361,7 @@ impl Host {
             return false;
         }
         if keys.is_none() && !self.alerts.are_told() {
-            // So that who asks again and again does not do so without a pause.
+            // So that a caller that asks again and again does not do so without a pause.
             std::thread::sleep(timeout.min(ALERT_POLL_INTERVAL));
             return self.alerts.are_told();
         }
@@ -386,7 +386,7 @@ impl Host {
     }
 }
 
-/// Takes an attempt off the list when its thread ends, however it ends; never another one that has taken its place.
+/// Takes an attempt off the list when its thread ends, however it ends; never one that has replaced it.
 struct Leave {
     host: Arc<Host>,
     key: String,

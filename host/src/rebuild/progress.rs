@@ -13,10 +13,10 @@ use crate::{
     vocabulary::{Checkpoint, Lag, LiveGeneration, Progress, Status, Waiting, ms_since, percent},
 };
 
-/// Rebuilds as operators see them. To look at them starts nothing and writes nothing.
+/// Rebuilds as operators see them. Reading them starts nothing and writes nothing.
 pub struct Overview<'a> {
     store: &'a Store,
-    /// Who works on them; `None` where nobody does.
+    /// The host that works on them; `None` where none does.
     host: Option<&'a Host>,
 }
 
@@ -36,8 +36,7 @@ impl Supervisor {
 }
 
 impl Overview<'_> {
-    /// The rebuilds in a store on which nobody works: what a host left running that was killed is seen as the next one will
-    /// recover it.
+    /// The rebuilds in a store on which nobody works: what a crashed host orphaned is shown as the next one will recover it.
     pub fn at_rest(store: &Store) -> Overview<'_> {
         Overview { store, host: None }
     }
@@ -56,8 +55,8 @@ impl Overview<'_> {
         Ok(Some(progress_of(self.host, &owner, self.seen(latest), live)))
     }
 
-    /// The progress of the latest rebuild of every projection that has one; of those that have come to no end, unless
-    /// `all`: running, paused, interrupted, failed.
+    /// The progress of the latest rebuild of every projection that has one; of those that are not over, unless `all`:
+    /// running, paused, interrupted, failed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -76,8 +75,8 @@ impl Overview<'_> {
     /// The record of a generation.
     ///
     /// # Errors
-    /// When there is none, or only what a host left that was killed while it built something to be looked at; or the store
-    /// cannot be read.
+    /// When there is none, or only what a host left that was killed in the middle of a shadow build; or the store cannot be
+    /// read.
     pub fn rebuild(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
         let record = self.store.rebuild(name, generation)?;
         if self.host.is_none() && is_orphan(&record) {
@@ -126,7 +125,7 @@ fn progress_of(
     let status = checkpoint.status;
     let waiting = match &running {
         Some(published) => published.waiting(),
-        // Left by the last host, it goes on as soon as what it needs is there.
+        // Orphaned by the last host, it goes on as soon as what it needs is there.
         None => host.and_then(|host| host.waiting(name)).filter(|_| record.is_wanted()),
     };
     let stalled = running.as_ref().is_some_and(|published| {
@@ -141,7 +140,7 @@ fn progress_of(
         None => 0.0,
     };
     let done = checkpoint.events_processed + parked + record.discarded;
-    // Where nobody has counted, no event is known to be left; whether it has come to its target is.
+    // Where events are not counted, it is not known how many are left, but whether it has reached its target is.
     let left = record.total_events.map(|total| total.saturating_sub(done));
     let arrived = left.map_or(checkpoint.position >= record.target, |left| left == 0);
     let last_run = host.and_then(|host| host.last_run(name)).filter(|run| run.generation() == record.generation);
@@ -150,7 +149,7 @@ fn progress_of(
         None => checkpoint.checkpointed_at,
     });
     let contact_ms = contact.map(ms_since);
-    // What may have come since it last heard from its history, nobody knows.
+    // What has been appended since it last heard from its history is not known.
     let hears = running.is_some()
         && waiting.is_none()
         && (!arrived || contact_ms.is_some_and(|ms| u128::from(ms) <= limits::CONTACT.as_millis()));
@@ -212,7 +211,7 @@ fn seen(live: &RebuildRecord) -> LiveGeneration {
     }
 }
 
-/// What an operator does so that the rebuild goes on, or is read; `None` where there is nothing to do.
+/// What an operator does so that the rebuild goes on, or is promoted; `None` where there is nothing to do.
 fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: Option<&Waiting>) -> Option<String> {
     let name = &checkpoint.projection_name;
     let resume = format!("`unspool resume {name}`");
@@ -228,8 +227,8 @@ fn next(record: &RebuildRecord, checkpoint: &Checkpoint, parked: u64, waiting: O
             format!("its host ended in the middle of it: it goes on with the next `unspool serve`, or with {resume}")
         }
         (Status::Completed, _) if parked > 0 && !record.spec.options.allow_parked => format!(
-            "see `unspool dead-letters list {name}`, and retry or discard them: readers were not switched; \
-             `unspool model promote {name} {} --allow-parked` does so without these events",
+            "see `unspool dead-letters list {name}`, and retry or discard them: this generation was not promoted; \
+             `unspool model promote {name} {} --allow-parked` promotes it without these events",
             record.generation
         ),
         (Status::Completed, _) if parked > 0 => format!("see `unspool dead-letters list {name}`"),

@@ -1,4 +1,4 @@
-//! Generations that are built apart from the rebuild that readers wait for: to be compared, or to be looked at.
+//! Shadow builds: generations that are built separately from the rebuild, to be compared or inspected.
 
 use super::{
     RebuildError,
@@ -27,16 +27,16 @@ pub struct VerifyReport {
     pub projection_name: String,
     /// The generation that was verified.
     pub generation: u64,
-    /// It was compared with history up to here: where it stands.
+    /// It was compared with history up to here, its own position.
     pub position: Position,
     /// The plugin that built what it was compared with.
     pub plugin_digest: String,
-    /// Events that what it was compared with was built from.
+    /// How many events the other side of the comparison was built from.
     pub events: u64,
     /// How the rows differ.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// The generation that readers were switched to, where it was repaired.
+    /// The generation that was promoted, where it was repaired.
     pub repaired_by: Option<u64>,
 }
 
@@ -46,22 +46,22 @@ pub struct VerifyReport {
 pub struct TrialReport {
     /// The projection.
     pub projection_name: String,
-    /// The plugin in place.
+    /// The installed plugin.
     pub current_digest: String,
     /// The plugin that was tried.
     pub candidate_digest: String,
     /// Where the events came from.
     pub source: String,
-    /// The candidate handled the events behind this position.
+    /// The candidate handled the events after this position.
     pub after: Position,
-    /// Events parked by the plugin in place, and by the candidate after it tried them.
+    /// Dead letters of the installed plugin, and of the candidate after it tried them.
     pub parked: (u64, u64),
-    /// How the rows of the plugin in place differ from those of the candidate: those are what is expected.
+    /// How the rows of the installed plugin differ from those of the candidate, which are the expected ones.
     #[serde(flatten)]
     pub comparison: Comparison,
 }
 
-/// How a generation is built shadow.
+/// What a shadow build is made from.
 pub(super) struct Shadow {
     pub(super) source: Arc<dyn Source>,
     pub(super) source_name: String,
@@ -77,18 +77,18 @@ pub(super) struct Shadow {
     pub(super) into: Option<String>,
     /// See `NewRebuild::indexes`.
     pub(super) indexes: Vec<String>,
-    /// Told which rows it touches, where somebody asks.
+    /// Notes which rows it touches, where a caller wants to know.
     pub(super) touched: Option<Touched>,
 }
 
-/// What readers see must stand still while it is compared or changed.
+/// The live generation must stand still while it is compared or changed.
 pub(super) fn refuse_moving(record: &RebuildRecord) -> Result<(), RebuildError> {
     if record.status() != Status::Running {
         return Ok(());
     }
     let name = &record.checkpoint.projection_name;
     Err(RebuildError::NotPossible(format!(
-        "what readers of {name} see follows its history and moves on: unspool pause {name} first, and resume it afterwards"
+        "the live generation of {name} follows its history and moves on: unspool pause {name} first, and resume it afterwards"
     )))
 }
 
@@ -97,7 +97,7 @@ pub(super) fn nothing_compared(name: &str, source: &str) -> RebuildError {
     RebuildError::NotPossible(format!("nothing was compared: {source} has no event of the types that {name} handles"))
 }
 
-/// What was built from fewer events than what it is to be compared with does not say what is right.
+/// A build from fewer events than the generation that it is compared with does not show what is right.
 fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     if record.passed() + shadow.passed() == 0 {
@@ -119,8 +119,8 @@ fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), Re
 }
 
 impl Supervisor {
-    /// Builds the model of `name` anew up to the exact position of what readers see, and compares row by row. With
-    /// `repair`, readers are switched to what was built where it differs; otherwise that is dropped.
+    /// Builds the model of `name` again up to the exact position of the live generation, and compares row by row. With
+    /// `repair`, the new build is promoted where it differs; otherwise it is dropped.
     ///
     /// # Errors
     /// When nothing is live, the history is not the one it was built from, or the rebuild does not complete.
@@ -146,7 +146,7 @@ impl Supervisor {
                 on_error: record.spec.options.on_error(),
                 purpose: Purpose::Scratch,
                 label: None,
-                // What readers may be switched to is where they look.
+                // What may be promoted is built where the live generation is.
                 into: record.external.as_ref().filter(|_| repair).map(|external| external.into.clone()),
                 indexes: record.external.as_ref().map_or_else(Vec::new, |external| external.indexes.clone()),
                 touched: None,
@@ -179,7 +179,7 @@ impl Supervisor {
     /// Builds the state of `name` as it was at `to`: an event's id, a position or a time. It is kept until it is dropped.
     ///
     /// # Errors
-    /// When there is no such place, or the rebuild does not complete.
+    /// When there is no such point, or the rebuild does not complete.
     pub fn as_of(
         &self,
         name: &str,
@@ -202,7 +202,7 @@ impl Supervisor {
             )));
         }
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
-        // What may be set aside in the rows of today may be in those of yesterday.
+        // An earlier state may have dead letters where the live generation may.
         let on_error =
             self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.spec.options.on_error());
         self.build_shadow(
@@ -225,9 +225,9 @@ impl Supervisor {
         )
     }
 
-    /// Runs a candidate for `name` beside the plugin in place: both on the whole history that readers' rows came from (or
-    /// `source`), the candidate from `last` matching events before its end on, and on what the plugin in place has parked.
-    /// Nothing is kept.
+    /// Runs a candidate for `name` beside the installed plugin: both on the whole history that the live generation came from
+    /// (or `source`), the candidate from `last` matching events before its end on, and on the installed plugin's dead
+    /// letters. Nothing is kept.
     ///
     /// # Errors
     /// When the candidate is not accepted or has another shape, there is no event to compare by, or a rebuild does not complete.
@@ -252,7 +252,7 @@ impl Supervisor {
             RebuildError::Usage(format!(
                 "{source_name} is not read backwards: its last {last} events are not found; over all of it `unspool plugin swap \
                  {name} FILE`, `unspool model verify {name}` and `unspool plugin rollback {name}` compare the candidate's rows with \
-                 those that readers see, and change none"
+                 the live ones, and change none"
             ))
         })?;
         let shadow = |plugin: &Plugin, segments: Vec<Segment>| Shadow {

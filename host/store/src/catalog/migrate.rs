@@ -16,7 +16,7 @@ pub(crate) fn migrate(write: &WriteTransaction, from: u32) -> Result<bool, DiskE
     }
 }
 
-/// Layout 1 had what a rebuild was asked for among everything else of its record.
+/// Layout 1 had the options of a rebuild among everything else of its record.
 fn specs(write: &WriteTransaction) -> Result<(), DiskError> {
     let mut table = write.open_table(REBUILDS)?;
     let mut records = Vec::new();
@@ -45,7 +45,7 @@ fn nested(mut record: Map<String, Value>) -> Map<String, Value> {
     let mut options = json!({ "noPromote": !promotes });
     for name in ["priority", "rateLimit", "onError", "allowParked", "allowEmpty", "acceptMissing", "follow"] {
         let value = take(name);
-        // Absent in records of a time before it.
+        // Absent in older records.
         if !value.is_null() {
             options[name] = value;
         }
