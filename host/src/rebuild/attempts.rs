@@ -14,10 +14,7 @@ use crate::{
     store::{AttemptStart, Purpose, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Status, now_ms},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// How waiting for the history to go on ended.
 enum Following {
@@ -131,7 +128,7 @@ impl Attempts {
             record,
             source: self.source.clone(),
             matcher,
-            plugin,
+            plugin: Arc::new(plugin),
             store: self.host.store.clone(),
             committer: self.committer.clone(),
             pool: self.host.pool.clone(),
@@ -140,6 +137,7 @@ impl Attempts {
             completes: completes && !record_follows,
             retry: None,
             touched: self.touched.clone(),
+            backoff: limits::backoff,
         };
         Ok((attempt, completes))
     }
@@ -306,19 +304,7 @@ impl Attempts {
     fn wait_to_try(&self, record: &RebuildRecord, tries: u32, failure: &EventFailure) -> bool {
         tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
         self.published.waits_for(failure);
-        self.pause_before_try(tries)
-    }
-
-    /// `false` where the stop was raised meanwhile.
-    fn pause_before_try(&self, tries: u32) -> bool {
-        let until = Instant::now() + limits::backoff(tries);
-        while Instant::now() < until {
-            if self.stop.is_raised() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        !self.stop.is_raised()
+        self.stop.wait_until(Instant::now() + limits::backoff(tries))
     }
 
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {

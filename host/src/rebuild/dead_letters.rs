@@ -192,7 +192,7 @@ impl Supervisor {
                 record: claimed.clone(),
                 source: Arc::new(letters),
                 matcher: Matcher::All,
-                plugin: plugin.clone(),
+                plugin: Arc::new(plugin.clone()),
                 store: store.clone(),
                 committer,
                 pool: self.host.pool.clone(),
@@ -203,6 +203,7 @@ impl Supervisor {
                 retry: Some(retry.clone()),
                 touched: None,
                 tally: None,
+                backoff: limits::backoff,
             })
         })?;
         let now = store.rebuild(&generation.projection, generation.number)?;
