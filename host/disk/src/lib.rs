@@ -21,9 +21,12 @@ use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
-use unspool_vocabulary::{crash, private};
+use unspool_vocabulary::{crash, private, work};
 
 /// What a file of ours may be stored on instead of a file of the system: reads, writes and syncs of bytes at offsets.
 pub use redb::StorageBackend;
@@ -195,6 +198,8 @@ fn damaged(what: String) -> DiskError {
 pub struct Checked {
     db: Database,
     pages: Arc<Pages>,
+    /// See [`Shared::counted`].
+    counted: Arc<AtomicBool>,
 }
 
 impl Deref for Checked {
@@ -215,6 +220,26 @@ impl Checked {
     /// Reads every page, and says which are not as they were written. Others may read and write meanwhile.
     pub fn check_pages(&self) -> Result<Vec<String>, DiskError> {
         Ok(self.pages.check().inspect_err(|_| self.pages.give_up()).map_err(redb::StorageError::from)?)
+    }
+
+    /// Has redb test everything that is in use, and says whether that fits together.
+    pub fn check_tables(&mut self) -> Result<bool, redb::DatabaseError> {
+        self.counting("checking its tables", |db| db.check_integrity())
+    }
+
+    /// Has redb give the space that is free in the file back to the disk, and says whether there was any.
+    pub fn compact(&mut self) -> Result<bool, redb::CompactionError> {
+        self.counting("compacting", |db| db.compact())
+    }
+
+    /// Does what redb does at one go. How much of that there is, is not known before; what is said of it are the pages of the file that
+    /// it reads and writes.
+    fn counting<T>(&mut self, what: &str, work: impl FnOnce(&mut Database) -> T) -> T {
+        work::begin(what, "pages", None);
+        self.counted.store(true, Ordering::Relaxed);
+        let done = work(&mut self.db);
+        self.counted.store(false, Ordering::Relaxed);
+        done
     }
 }
 
@@ -301,14 +326,15 @@ fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Resu
     let pages = Arc::new(pages);
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsynced);
-    let backend = Shared(pages.clone());
+    let counted = Arc::<AtomicBool>::default();
+    let backend = Shared { pages: pages.clone(), counted: counted.clone() };
     // While nothing is known of the pages, redb may meet what it does not expect.
     let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
     let opened = opened.map_err(|_| damaged(format!("{} is damaged: its pages make no sense", path.display())))?;
     match opened {
         Ok(db) => {
             pages.adopt().inspect_err(|_| pages.give_up()).map_err(redb::StorageError::from)?;
-            Ok(Some(Checked { db, pages }))
+            Ok(Some(Checked { db, pages, counted }))
         }
         Err(redb::DatabaseError::Storage(redb::StorageError::Io(e)))
             if e.get_ref().is_some_and(|e| e.is::<LookAgain>()) =>

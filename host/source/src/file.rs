@@ -139,6 +139,7 @@ impl FileSources {
             let known = self.state().of(digest);
             let opened = match known {
                 Some(log) => Ok(log),
+                None if self.only_reads => EventLog::open_to_read(&path, &path.display().to_string(), true),
                 None => EventLog::open_kept(&path, &path.display().to_string(), true),
             };
             match opened {

@@ -25,13 +25,20 @@ enum Following {
 }
 
 /// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
-/// for as long as a server takes to start again; a follower waits for it as long as it takes.
-fn max_retries(record: &RebuildRecord, failure: &EventFailure) -> u32 {
+/// for as long as a server takes to start again.
+pub(super) fn max_retries(failure: &EventFailure) -> u32 {
     match failure.kind {
-        FailureKind::Source | FailureKind::Store if record.spec.options.follow => u32::MAX,
         FailureKind::Source => limits::SOURCE_TRIES,
         FailureKind::Store => limits::DATABASE_TRIES,
         _ => limits::TRANSIENT_TRIES,
+    }
+}
+
+/// [`max_retries`] of `record`: a follower waits for its source and its database as long as it takes.
+fn max_retries_of(record: &RebuildRecord, failure: &EventFailure) -> u32 {
+    match failure.kind {
+        FailureKind::Source | FailureKind::Store if record.spec.options.follow => u32::MAX,
+        _ => max_retries(failure),
     }
 }
 
@@ -77,7 +84,7 @@ impl Attempts {
                 Ended::Lost(failure) => return self.lost(&record, failure),
                 Ended::Interrupted(failure) => {
                     tries = if self.published.position() > reached { 1 } else { tries + 1 };
-                    if tries > max_retries(&record, &failure) {
+                    if tries > max_retries_of(&record, &failure) {
                         return self.give_up(&record, failure.given_up(tries - 1));
                     }
                     if !self.wait_to_try(&record, tries - 1, &failure) {
@@ -88,7 +95,7 @@ impl Attempts {
             record = loop {
                 match self.begin_again(&record) {
                     Ok(record) => break record,
-                    Err(failure) if failure.transient && tries < max_retries(&record, &failure) => {
+                    Err(failure) if failure.transient && tries < max_retries_of(&record, &failure) => {
                         tries += 1;
                         if !self.wait_to_try(&record, tries - 1, &failure) {
                             return self.set_status(&record, self.stop.status(), None);
@@ -304,6 +311,7 @@ impl Attempts {
     fn wait_to_try(&self, record: &RebuildRecord, tries: u32, failure: &EventFailure) -> bool {
         tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
         self.published.waits_for(failure);
+        self.host.has_news();
         self.stop.wait_until(Instant::now() + limits::backoff(tries))
     }
 
@@ -318,7 +326,7 @@ fn unreadable(error: SourceError) -> EventFailure {
 }
 
 /// What the store says, as a failure.
-fn refused(error: StoreError) -> EventFailure {
+pub(super) fn refused(error: StoreError) -> EventFailure {
     let transient = error.is_transient();
     EventFailure { transient, ..EventFailure::permanent(FailureKind::Store, error.to_string()) }
 }

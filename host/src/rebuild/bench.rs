@@ -100,6 +100,7 @@ impl<'a> Bench<'a> {
             self.name(),
             Shadow {
                 source: self.source.clone(),
+                found_in: None,
                 source_name: self.source_name.clone(),
                 plugin: self.plugin.clone(),
                 segments: Vec::new(),

@@ -1,7 +1,11 @@
 //! Retrying dead letters, in the order of their history: each stream until one of its events fails again.
 
 use super::{
-    RebuildError, Refusal, prepared::same_shape, same_history::Accept, same_history::refuse_other_history,
+    RebuildError, Refusal,
+    attempts::{max_retries, refused},
+    prepared::same_shape,
+    same_history::Accept,
+    same_history::refuse_other_history,
     supervisor::Supervisor,
 };
 use crate::{
@@ -13,7 +17,7 @@ use crate::{
     vocabulary::{EventFailure, Matcher, Partitioning, Position, Status, work},
 };
 use serde::Serialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// The outcome of retrying dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
@@ -171,7 +175,8 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Handles the dead letters of a generation, of one stream `only` where that is given: an attempt like any other.
+    /// Handles the dead letters of a generation, of one stream `only` where that is given: an attempt like any other, and another one
+    /// where it ends for a transient reason, as often as a rebuild tries again.
     fn handle_again(
         &self,
         generation: &Generation,
@@ -181,35 +186,58 @@ impl Supervisor {
         origin: Origin,
         report: &mut RetryReport,
     ) -> Result<(), RebuildError> {
-        let store = &self.host.store;
-        let letters = DeadLetters::new(store, generation, only, origin)?;
-        let retry = Retry::default();
+        let (host, name) = (&self.host, &generation.projection);
         let key = format!("{}, its dead letters", claimed.checkpoint_id());
-        let committer = self.host.committer_for(claimed)?;
-        work::begin("handling dead letters", "events", Some(claimed.parked).filter(|_| only.is_none()));
-        let ended = self.host.work_on(key, claimed, |stop, published| {
-            pipeline::run(Attempt {
-                record: claimed.clone(),
-                source: Arc::new(letters),
-                matcher: Matcher::All,
-                plugin: Arc::new(plugin.clone()),
-                store: store.clone(),
-                committer,
-                pool: self.host.pool.clone(),
-                stop,
-                published,
-                completes: false,
-                end: None,
-                retry: Some(retry.clone()),
-                touched: None,
-                tally: None,
-                backoff: limits::backoff,
-            })
-        })?;
-        let now = store.rebuild(&generation.projection, generation.number)?;
+        let committer = host.committer_for(claimed)?;
+        let ended = host.work_on(key, claimed, |stop, published| -> Result<Ended, RebuildError> {
+            let (mut record, mut tries) = (claimed.clone(), 1);
+            loop {
+                let letters = DeadLetters::new(&host.store, generation, only, origin.clone())?;
+                let left = host.store.parked_keys(generation)?;
+                let left = left.iter().filter(|(_, stream)| only.is_none_or(|only| only == stream)).count();
+                work::begin("handling dead letters", "events", Some(left as u64));
+                let retry = Retry::default();
+                let ended = pipeline::run(Attempt {
+                    record: record.clone(),
+                    source: Arc::new(letters),
+                    matcher: Matcher::All,
+                    plugin: Arc::new(plugin.clone()),
+                    store: host.store.clone(),
+                    committer: committer.clone(),
+                    pool: host.pool.clone(),
+                    stop: stop.clone(),
+                    published: published.clone(),
+                    completes: false,
+                    end: None,
+                    retry: Some(retry.clone()),
+                    touched: None,
+                    tally: None,
+                    backoff: limits::backoff,
+                });
+                // What failed before is among what was tried now.
+                report.failures = retry.failures();
+                let Ended::Interrupted(mut failure) = ended else { return Ok(ended) };
+                let now = host.store.rebuild(name, generation.number)?;
+                tries = if now.parked < record.parked { 1 } else { tries + 1 };
+                // Claimed again: what the last try may still commit is refused.
+                record = loop {
+                    if !failure.transient || tries > max_retries(&failure) {
+                        return Ok(Ended::Interrupted(failure.given_up(tries - 1)));
+                    }
+                    tracing::warn!(projection = name, tries = tries - 1, "retrying dead letters: {failure}");
+                    work::begin(format!("trying again, since {failure}"), "", None);
+                    if !stop.wait_until(Instant::now() + limits::backoff(tries - 1)) {
+                        return Ok(Ended::Stopped(stop.status()));
+                    }
+                    match host.store.claim(name, generation.number) {
+                        Ok(record) => break record,
+                        Err(e) => (failure, tries) = (refused(e), tries + 1),
+                    }
+                };
+            }
+        })??;
+        let now = host.store.rebuild(name, generation.number)?;
         report.handled += claimed.parked - now.parked;
-        report.failures = retry.failures();
-        let name = &generation.projection;
         let stopped = |failure: Option<EventFailure>| RebuildError::NotBuilt {
             message: format!(
                 "not all dead letters of {name} were tried: {}; {} were handled before, and are dead letters no more",

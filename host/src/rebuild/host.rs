@@ -38,8 +38,8 @@ pub(super) struct Host {
     pub(super) sources: Sources,
     pub(super) engine: Engine,
     work: Mutex<Work>,
-    /// Notified of every end: of an attempt, of a command.
-    ended: Condvar,
+    /// Notified of every change of [`Host::work`].
+    changed: Condvar,
     /// The newest run of each rebuild, kept after its end for what only the host knows of it.
     runs: Mutex<HashMap<String, Arc<Published>>>,
     /// Failures that the store would not take.
@@ -58,6 +58,8 @@ struct Work {
     in_hand: HashMap<String, Option<&'static str>>,
     /// Rebuilds that are to go on and cannot yet, since what they need is away.
     wanted: HashMap<String, Waiting>,
+    /// How often anything of this has changed, or an attempt has come to wait: what who watches is to hear at once.
+    changes: u64,
 }
 
 struct Running {
@@ -85,7 +87,7 @@ impl Host {
             sources,
             engine,
             work: Mutex::default(),
-            ended: Condvar::new(),
+            changed: Condvar::new(),
             runs: Mutex::default(),
             lost: Mutex::default(),
             closing: options.closing,
@@ -96,9 +98,34 @@ impl Host {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes what goes on, and wakes who waits for that.
+    fn change<T>(&self, change: impl FnOnce(&mut Work) -> T) -> T {
+        let mut work = self.work();
+        let changed = change(&mut work);
+        work.changes += 1;
+        drop(work);
+        self.changed.notify_all();
+        changed
+    }
+
+    /// What is published of an attempt says more than numbers: who watches is woken.
+    pub(super) fn has_news(&self) {
+        self.change(|_| ());
+    }
+
+    /// How often there have been news.
+    pub(super) fn news(&self) -> u64 {
+        self.work().changes
+    }
+
+    /// Waits until there are other news than the first `known`, or `timeout` has passed.
+    pub(super) fn wait_for_news(&self, known: u64, timeout: Duration) {
+        drop(self.wait_while(timeout, |work| work.changes == known));
+    }
+
     /// Waits while `busy` holds, for `timeout` at most.
     fn wait_while(&self, timeout: Duration, busy: impl Fn(&Work) -> bool) -> MutexGuard<'_, Work> {
-        let waited = self.ended.wait_timeout_while(self.work(), timeout, |work| busy(work));
+        let waited = self.changed.wait_timeout_while(self.work(), timeout, |work| busy(work));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -134,13 +161,10 @@ impl Host {
 
     /// Notes that a rebuild is to go on, and what is in its way; `None`: nothing any more.
     pub(super) fn note_wanted(&self, name: &str, waiting: Option<Waiting>) {
-        let mut work = self.work();
-        match waiting {
-            Some(waiting) => drop(work.wanted.insert(name.to_owned(), waiting)),
-            None => drop(work.wanted.remove(name)),
-        }
-        drop(work);
-        self.ended.notify_all();
+        self.change(|work| match waiting {
+            Some(waiting) => work.wanted.insert(name.to_owned(), waiting),
+            None => work.wanted.remove(name),
+        });
     }
 
     /// What was published last of the rebuild of `name`, whether it runs or has ended in this host.
@@ -257,10 +281,9 @@ impl Host {
     /// Ends an attempt that does not finish by itself. Its thread may be stuck: nothing waits for it, and
     /// whatever it still commits is refused.
     pub(super) fn abandon(&self, key: &str) {
-        if let Some(running) = self.work().running.remove(key) {
+        if let Some(running) = self.change(|work| work.running.remove(key)) {
             running.stop.pause();
         }
-        self.ended.notify_all();
     }
 
     /// What makes the work of `record` durable: a database that is slow or away makes no other rebuild's commits wait.
@@ -295,12 +318,13 @@ impl Host {
 
     /// Puts what runs on the list, unless the host ends.
     fn enter(&self, key: String, running: Running) -> Result<(), RebuildError> {
-        let mut work = self.work();
-        if self.is_closing() {
-            return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
-        }
-        work.running.insert(key, running);
-        Ok(())
+        self.change(|work| {
+            if self.is_closing() {
+                return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
+            }
+            work.running.insert(key, running);
+            Ok(())
+        })
     }
 
     /// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
@@ -343,7 +367,7 @@ impl Host {
         match spawned {
             Ok(_) => Ok(()),
             Err(e) => {
-                self.work().running.remove(key);
+                self.change(|work| work.running.remove(key));
                 Err(e.into())
             }
         }
@@ -368,10 +392,15 @@ impl Host {
         true
     }
 
-    /// Waits until `key` is not running.
+    /// Waits until `key` is not running, and says meanwhile how many events it has handled.
     pub(super) fn wait_for_end(&self, key: &str) {
+        self.wait_for_end_of(key, |published| published.checkpoint().0.events_processed);
+    }
+
+    /// Waits until `key` is not running, and says meanwhile `how_far` it is.
+    pub(super) fn wait_for_end_of(&self, key: &str, how_far: impl Fn(&Published) -> u64) {
         while let Some(published) = self.published(key) {
-            work::reach(published.checkpoint().0.events_processed);
+            work::reach(how_far(&published));
             drop(self.wait_while(LOOK, |work| work.running.contains_key(key)));
         }
     }
@@ -398,11 +427,11 @@ impl Drop for Leave {
         if std::thread::panicking() {
             tracing::error!(rebuild = self.key, "its thread ended by a panic");
         }
-        let mut work = self.host.work();
-        if work.running.get(&self.key).is_some_and(|running| Arc::ptr_eq(&running.published, &self.published)) {
-            work.running.remove(&self.key);
-        }
-        drop(work);
-        self.host.ended.notify_all();
+        let ours = |running: &Running| Arc::ptr_eq(&running.published, &self.published);
+        self.host.change(|work| {
+            if work.running.get(&self.key).is_some_and(ours) {
+                work.running.remove(&self.key);
+            }
+        });
     }
 }

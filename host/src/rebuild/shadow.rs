@@ -12,7 +12,7 @@ use super::{
 use crate::{
     pipeline::Touched,
     plugin::Plugin,
-    source::Source,
+    source::{OneStream, Source},
     store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
     vocabulary::{Matcher, Position, Status, now_ms, work},
 };
@@ -64,6 +64,8 @@ pub struct TrialReport {
 /// What a shadow build is made from.
 pub(super) struct Shadow {
     pub(super) source: Arc<dyn Source>,
+    /// The same, where it is one stream: how far that is shows in how much of its history has been looked through.
+    pub(super) found_in: Option<Arc<OneStream>>,
     pub(super) source_name: String,
     pub(super) plugin: Plugin,
     pub(super) segments: Vec<Segment>,
@@ -137,6 +139,7 @@ impl Supervisor {
             name,
             Shadow {
                 source,
+                found_in: None,
                 source_name: record.spec.source.clone(),
                 plugin,
                 segments: Vec::new(),
@@ -209,6 +212,7 @@ impl Supervisor {
             name,
             Shadow {
                 source,
+                found_in: None,
                 source_name,
                 plugin,
                 segments: Vec::new(),
@@ -257,6 +261,7 @@ impl Supervisor {
         })?;
         let shadow = |plugin: &Plugin, segments: Vec<Segment>| Shadow {
             source: source.clone(),
+            found_in: None,
             source_name: source_name.clone(),
             chunk_size: None,
             plugin: plugin.clone(),
@@ -335,13 +340,25 @@ impl Supervisor {
         let new = NewRebuild { spec, into: shadow.into, indexes: shadow.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
-        let (key, total) = (record.checkpoint_id(), record.total_events);
+        let key = record.checkpoint_id();
+        let total = match &shadow.found_in {
+            Some(one) => one.history().count(&Matcher::new(&description.event_types), shadow.after, shadow.to)?,
+            None => record.total_events,
+        };
         if let Err(e) = self.host.begin(&key, record, shadow.source, shadow.plugin, shadow.touched) {
             self.host.store.set_status(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }
-        work::begin(format!("building {name}"), "events", total);
-        self.host.wait_for_end(&key);
+        match &shadow.found_in {
+            Some(one) => {
+                work::begin(format!("looking through the history of {name}"), "events", total);
+                self.host.wait_for_end_of(&key, |_| one.looked_through().min(total.unwrap_or(u64::MAX)));
+            }
+            None => {
+                work::begin(format!("building {name}"), "events", total);
+                self.host.wait_for_end(&key);
+            }
+        }
         self.host.stop(&key, Status::Cancelled);
         let ended = self.host.store.rebuild(name, created.generation)?;
         if ended.status() == Status::Completed {

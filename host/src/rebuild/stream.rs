@@ -141,8 +141,10 @@ impl Supervisor {
         touched: &Touched,
     ) -> Result<RebuildRecord, RebuildError> {
         let name = &record.checkpoint.projection_name;
+        let one = Arc::new(OneStream::new(source.clone(), stream));
         let shadow = Shadow {
-            source: Arc::new(OneStream::new(source.clone(), stream)),
+            source: one.clone(),
+            found_in: Some(one),
             source_name: record.spec.source.clone(),
             plugin: plugin.clone(),
             segments,

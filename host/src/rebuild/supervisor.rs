@@ -185,6 +185,16 @@ impl Supervisor {
         self.host.wait_idle(names, timeout)
     }
 
+    /// How often anything has happened to a rebuild beyond that its numbers move: one has begun, waits, has ended.
+    pub fn news(&self) -> u64 {
+        self.host.news()
+    }
+
+    /// Waits until there are more [news](Supervisor::news) than the `known`, or `timeout` has passed.
+    pub fn wait_for_news(&self, known: u64, timeout: Duration) {
+        self.host.wait_for_news(known, timeout);
+    }
+
     /// Ends everything that runs, and lets nothing begin any more. What is handled is durable when this returns. The
     /// rebuilds of `paused` are left as an operator's pause leaves them; all others go on when the next host serves.
     pub fn shut_down(&self, paused: &[String]) {

@@ -261,11 +261,10 @@ pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
     if let Some(first) = db.check_pages()?.into_iter().next() {
         return Err(DiskError::Damaged(first).into());
     }
-    let intact = db.check_integrity().map_err(|e| StoreError::damaged(e.to_string()))?;
+    let intact = db.check_tables().map_err(|e| StoreError::damaged(e.to_string()))?;
     if !intact {
         return Err(StoreError::damaged("its pages do not fit together"));
     }
-    work::begin("compacting", "", None);
     db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
 }
 

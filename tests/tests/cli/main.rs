@@ -9,3 +9,5 @@ mod layering;
 mod refusals;
 mod status;
 mod terminal;
+mod watching;
+mod work;

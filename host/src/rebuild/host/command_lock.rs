@@ -11,8 +11,7 @@ pub(in crate::rebuild) struct CommandLock<'a> {
 
 impl Drop for CommandLock<'_> {
     fn drop(&mut self) {
-        self.host.work().in_hand.remove(&self.name);
-        self.host.ended.notify_all();
+        self.host.change(|work| work.in_hand.remove(&self.name));
     }
 }
 
