@@ -8,7 +8,7 @@ pub type Handled = Result<(), Failure>;
 /// Whether another try of the same event can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The same event will fail again: the rebuild stops there until the event or the plugin is mended.
+    /// The same event will fail again: the rebuild stops there until the event or the plugin is fixed.
     Permanent,
     /// Another try may succeed: the host tries again a few times.
     Transient,

@@ -11,12 +11,12 @@ const FIRST_INDEX: usize = 512;
 pub(crate) struct KeyMap<V> {
     keys: Keys,
     values: Vec<V>,
-    /// Open addressing with linear probing: the place of a key plus one, 0 where there is none. A power of two in length,
+    /// Open addressing with linear probing: the index of a key plus one, 0 where there is none. A power of two in length,
     /// at least twice as long as there are keys.
     index: Vec<u32>,
 }
 
-/// The keys of a [`KeyMap`], by their place in the order of arrival.
+/// The keys of a [`KeyMap`], by their index in the order of arrival.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keys {
     text: String,
@@ -49,7 +49,7 @@ impl<V> Default for KeyMap<V> {
 }
 
 impl<V> KeyMap<V> {
-    /// The place of `key`.
+    /// The index of `key`.
     #[inline]
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
         if self.index.is_empty() {
@@ -67,7 +67,7 @@ impl<V> KeyMap<V> {
         }
     }
 
-    /// Adds `key`, which must not be there yet, and returns its place.
+    /// Adds `key`, which must not be there yet, and returns its index.
     pub(crate) fn add(&mut self, key: &str, value: V) -> usize {
         debug_assert!(self.find(key).is_none());
         let at = self.values.len();

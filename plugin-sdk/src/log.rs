@@ -1,4 +1,4 @@
-//! Words for the operator. They never reach the read model.
+//! Log lines for the operator. They never reach the read model.
 //!
 //! The host keeps a bounded number of lines per chunk (100) and cuts long ones (4096 bytes). Natively they go to stderr.
 

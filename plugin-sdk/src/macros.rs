@@ -1,6 +1,6 @@
 //! The two macros of a plugin's author.
 
-/// Defines a projection: who it is, its tables, and the handler of each event type.
+/// Defines a projection: its description, its tables, and the handler of each event type.
 ///
 /// ```
 /// # use unspool_sdk::prelude::*;
@@ -18,8 +18,8 @@
 ///     partitioning: Stream,        // optional: no row is touched by two streams, so streams may run side by side
 ///     preload: wanted,             // optional: which rows an event's handler will look at, read in one call
 ///     tables: Tables {             // a struct of this name, with a `Table` of rows per field
-///         orders: Row,             // the table is called as the field
-///         by_day: Row = "by-day",  // or as said here
+///         orders: Row,             // the table has the name of the field
+///         by_day: Row = "by-day",  // or this name
 ///     },
 ///     handlers: {
 ///         "OrderCreated" => on_created,

@@ -7,7 +7,7 @@ use unspool_frame::{FrameError, Writes};
 
 /// The rows of a projection's tables as they are before the chunk: what the imports `get-many` and `scan` answer.
 ///
-/// In a plugin the host is behind it, natively a [`MemoryRows`].
+/// In a plugin the host implements it, natively a [`MemoryRows`].
 pub trait Rows {
     /// Calls `each` with the index of every key and its document, in the order of `keys`; `None` where there is no row.
     fn read(&self, table: &str, keys: &[&str], each: &mut dyn FnMut(usize, Option<&[u8]>));

@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// Bytes of a key. A row's key is a key of the host's store.
 const KEY_BYTES: usize = 4096;
 
-/// Keys asked for in one read, rows asked for in one page of a scan.
+/// Keys requested in one read, rows requested in one page of a scan.
 const READ_KEYS: usize = 4096;
 const SCAN_ROWS: u32 = 1000;
 
@@ -26,7 +26,7 @@ pub struct Table<R> {
     name: &'static str,
     rows: Rc<dyn Rows>,
     cache: KeyMap<Cached<R>>,
-    /// Places of rows that [`Table::want`] has asked for and that are not read yet.
+    /// Indices of rows that [`Table::want`] has requested and that are not read yet.
     wanted: Vec<usize>,
     /// Prefixes of which every row is in the cache.
     scanned: Vec<String>,
@@ -177,7 +177,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
 
     /// The rows whose keys start with `prefix`, ascending by the bytes of their keys: the host's, and what this chunk has
     /// made of them. All of them are kept for the rest of the chunk, so they must fit into the plugin's memory; a second
-    /// scan of the prefix asks the host nothing. Looks at every row that the table keeps: dear where each event scans.
+    /// scan of the prefix asks the host nothing. Looks at every row that the table keeps: expensive where each event scans.
     ///
     /// # Errors
     /// When a stored row does not decode as `R`.
@@ -216,7 +216,7 @@ impl<R: Serialize + DeserializeOwned> Table<R> {
         self.scanned.iter().any(|prefix| key.starts_with(prefix.as_str()))
     }
 
-    /// The place of `key` in the cache, with what it holds known.
+    /// The index of `key` in the cache, with what it holds known.
     #[inline]
     fn read(&mut self, key: &str) -> Result<usize, Failure> {
         match self.cache.find(key) {

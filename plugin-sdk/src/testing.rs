@@ -51,7 +51,7 @@ pub struct Given {
     metadata: Vec<u8>,
 }
 
-/// An event of a type. Unless told otherwise its position follows the one before (the first is 1), its id is
+/// An event of a type. Unless set otherwise its position follows the one before (the first is 1), its id is
 /// `event-POSITION`, its stream `stream`, its timestamp a second after that of the position before, its payload and
 /// metadata are empty maps, and its schema version is 1.
 #[must_use]
@@ -69,7 +69,7 @@ pub fn event(kind: impl Into<String>) -> Given {
 }
 
 impl Given {
-    /// The place in the source's order.
+    /// The position in the source's order.
     #[must_use]
     pub fn position(self, position: u64) -> Given {
         Given { position: Some(position), ..self }
@@ -148,7 +148,7 @@ pub fn frames(events: &[Given], chunk_size: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Events for a projection. Every question about the outcome handles them anew in chunks of several sizes, and panics if
+/// Events for a projection. Every question about the outcome handles them again in chunks of several sizes, and panics if
 /// the outcomes differ: how events are cut into chunks must not show.
 pub struct Kit<P> {
     events: Vec<Given>,

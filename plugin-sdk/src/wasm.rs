@@ -61,7 +61,7 @@ pub(crate) fn write_log(level: &str, message: &str) {
     logger::log(level, message);
 }
 
-/// Sees to it that a panic says where and why before the instance traps.
+/// Ensures that a panic says where and why before the instance traps.
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

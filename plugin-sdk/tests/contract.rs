@@ -114,7 +114,7 @@ fn handle(events: &[Given], rows: &Rc<Counted>) -> Outcome {
     Accounts::handle(&frames(events, usize::MAX)[0], Rc::clone(rows) as Rc<dyn Rows>)
 }
 
-/// Rows that note what is asked of them.
+/// Rows that record what they are asked for.
 #[derive(Default)]
 struct Counted {
     rows: MemoryRows,
@@ -236,7 +236,7 @@ fn a_scan_merges_the_chunk_into_the_rows_of_the_host_page_by_page() {
     assert_eq!(
         rows.scans.borrow().len(),
         3,
-        "two pages, and one that says that there are no more; then nothing is asked"
+        "two pages, and one that says that there are no more; then nothing is requested"
     );
     assert_eq!(
         *rows.read.borrow(),

@@ -1,4 +1,4 @@
-//! The first page of a file: what it says of the whole, and redb's header (see `pages.rs` for the layout).
+//! The first page of a file: what it says about the whole, and redb's header (see `pages.rs` for the layout).
 
 use redb::StorageBackend;
 use std::{io, ops::Range};
@@ -20,7 +20,7 @@ const UNCLEAN: (usize, u8) = (9, 2);
 
 pub(super) const FRONT: usize = 64 + HEADER;
 
-/// What a look at a file says of how it is to be opened.
+/// What a look at a file says about how it is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// Nothing is in it.
@@ -101,7 +101,7 @@ pub(super) fn boot() -> Option<[u8; 16]> {
 /// More than a file has before anything is stored in it.
 const UNBORN_BYTES: u64 = 16 << 20;
 
-/// Whether `file` is one whose maker was killed before redb wrote its magic number: nothing but zeros behind the `header`
+/// Whether `file` is one whose maker was killed before redb wrote its magic number: nothing but zeros after the `header`
 /// bytes that are written first, so that there is nothing in it to lose.
 fn is_unborn(file: &dyn StorageBackend, len: u64, header: usize) -> io::Result<bool> {
     if !(header as u64..=UNBORN_BYTES).contains(&len) {

@@ -62,7 +62,7 @@ mod tests {
             }
             assert!(taken.insert(place(page)));
             let len = (page + 1) * PAGE as u64;
-            assert_eq!(outer_len(len), place(page) + PAGE as u64, "nothing stands behind the last page");
+            assert_eq!(outer_len(len), place(page) + PAGE as u64, "nothing follows the last page");
             assert_eq!(inner_len(outer_len(len)), len);
         }
         assert_eq!((outer_len(0), inner_len(0), inner_len(PAGE as u64)), (0, 0, PAGE as u64));

@@ -1,7 +1,7 @@
 //! The redb files of a data directory: how they are opened, and what can be wrong with them.
 //!
-//! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under `format`. A file without it is not ours; one of a
-//! newer version is refused, not guessed at.
+//! They stand on pages with checksums (see `pages.rs`). Both carry a table `meta` with the version of their layout under
+//! `format`. A file without it is not ours; one of a newer version is refused, not guessed at.
 
 mod front;
 mod geometry;
@@ -21,11 +21,14 @@ use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
-use unspool_vocabulary::{crash, private};
+use unspool_vocabulary::{crash, private, work};
 
-/// What a file of ours may stand on instead of a file of the system: reads, writes and syncs of bytes at offsets.
+/// What a file of ours may be stored on instead of a file of the system: reads, writes and syncs of bytes at offsets.
 pub use redb::StorageBackend;
 
 /// Facts about a file: name -> bytes.
@@ -36,7 +39,7 @@ const FORMAT: &str = "format";
 /// The file of a data directory that names what is kept there.
 pub const KEPT: &str = "kept";
 
-/// A file that cannot do what it was asked for.
+/// A file that cannot do what was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Another process has it open.
@@ -149,10 +152,10 @@ struct Failed {
 }
 
 /// What has failed first of each file. redb reads and writes nothing more of a file of which anything could not be read or
-/// written, and does not say again why, nor which file it was.
+/// written, and does not repeat why, nor which file it was.
 static FAILED: Mutex<Vec<Failed>> = Mutex::new(Vec::new());
 
-/// Notes what redb is told once, until the file is closed.
+/// Records what redb gets to know only once, until the file is closed.
 fn note_failure(opening: u64, file: &Path, error: &io::Error) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     if error.get_ref().is_some_and(|e| e.is::<LookAgain>()) || failed.iter().any(|failed| failed.opening == opening) {
@@ -195,6 +198,8 @@ fn damaged(what: String) -> DiskError {
 pub struct Checked {
     db: Database,
     pages: Arc<Pages>,
+    /// See [`Shared::counted`].
+    counted: Arc<AtomicBool>,
 }
 
 impl Deref for Checked {
@@ -216,6 +221,26 @@ impl Checked {
     pub fn check_pages(&self) -> Result<Vec<String>, DiskError> {
         Ok(self.pages.check().inspect_err(|_| self.pages.give_up()).map_err(redb::StorageError::from)?)
     }
+
+    /// Has redb test everything that is in use, and says whether that fits together.
+    pub fn check_tables(&mut self) -> Result<bool, redb::DatabaseError> {
+        self.counting("checking its tables", |db| db.check_integrity())
+    }
+
+    /// Has redb give the space that is free in the file back to the disk, and says whether there was any.
+    pub fn compact(&mut self) -> Result<bool, redb::CompactionError> {
+        self.counting("compacting", |db| db.compact())
+    }
+
+    /// Does what redb does at one go. How much of that there is, is not known before; what is said of it are the pages of the file that
+    /// it reads and writes.
+    fn counting<T>(&mut self, what: &str, work: impl FnOnce(&mut Database) -> T) -> T {
+        work::begin(what, "pages", None);
+        self.counted.store(true, Ordering::Relaxed);
+        let done = work(&mut self.db);
+        self.counted.store(false, Ordering::Relaxed);
+        done
+    }
 }
 
 /// How often a file is looked at again that another process changes between the look and the lock.
@@ -231,8 +256,8 @@ pub struct Layout {
     pub migrate: fn(&WriteTransaction, u32) -> Result<bool, DiskError>,
 }
 
-/// Opens the file at `path`, or creates it. A file that was written without checksums is written anew with them, one of an
-/// earlier layout is brought into this one. Where `known` says that something was in it, it is not made anew.
+/// Opens the file at `path`, or creates it. A file that was written without checksums is rewritten with them, one of an
+/// earlier layout is migrated to this one. Where `known` says that something was in it, it is not recreated.
 pub fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let boot = front::boot();
@@ -255,8 +280,8 @@ pub fn open(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Re
     Err(DiskError::InUse(path.to_owned()))
 }
 
-/// Opens the file at `path` to read it. Nothing is written to it: what redb notes and repairs in a file that it opens is kept in
-/// memory. Others may read it at the same time. Only a file that was written without checksums is written anew first.
+/// Opens the file at `path` to read it. Nothing is written to it: what redb records and repairs in a file that it opens is
+/// kept in memory. Others may read it at the same time. Only a file that was written without checksums is rewritten first.
 pub fn open_to_read(path: &Path, layout: &Layout, cache_bytes: usize, known: bool) -> Result<Checked, DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     let file = match private::options().read(true).open(path) {
@@ -301,14 +326,15 @@ fn open_pages(pages: Pages, look: Look, path: &Path, cache_bytes: usize) -> Resu
     let pages = Arc::new(pages);
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(look == Look::Unsynced);
-    let backend = Shared(pages.clone());
+    let counted = Arc::<AtomicBool>::default();
+    let backend = Shared { pages: pages.clone(), counted: counted.clone() };
     // While nothing is known of the pages, redb may meet what it does not expect.
     let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
     let opened = opened.map_err(|_| damaged(format!("{} is damaged: its pages make no sense", path.display())))?;
     match opened {
         Ok(db) => {
             pages.adopt().inspect_err(|_| pages.give_up()).map_err(redb::StorageError::from)?;
-            Ok(Some(Checked { db, pages }))
+            Ok(Some(Checked { db, pages, counted }))
         }
         Err(redb::DatabaseError::Storage(redb::StorageError::Io(e)))
             if e.get_ref().is_some_and(|e| e.is::<LookAgain>()) =>

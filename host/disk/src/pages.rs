@@ -2,7 +2,7 @@
 //!
 //! redb keeps checksums too, but tests them only when it repairs a file: a bit that flips on the disk would be read as
 //! what was written, or make rows appear under other keys, or vanish. So redb stands on this file instead of a plain one.
-//! All that is said of places, keys and tables stands in pages, so that no damage is read as anything.
+//! All that locates keys and tables is stored in pages, so that no damage is read as anything.
 //!
 //! | pages of the file | what |
 //! |---|---|
@@ -23,11 +23,11 @@
 //! written, which is all zeros.
 //!
 //! **Crashes.** redb never writes over a page that its last commit needs, but for the header. So checksums may reach the
-//! disk with the sync that makes their pages durable, before them or behind them: where they do not fit after a crash,
+//! disk with the sync that makes their pages durable, before or after them: where they do not fit after a crash,
 //! the page is not in use, or its commit was never done. The front is one sector, and says by `synced` whether that may
-//! be so. After a process was killed it is exact, because each write of this file begins by taking it back. After a loss
+//! be so. After a process was killed it is exact, because each write of this file begins by clearing it. After a loss
 //! of power it may be older than what it speaks of: then the file is read once. Where something does not fit, redb reads
-//! all that is in use and tests its own checksums, too; what does not fit is then not in use, and gets its checksums anew.
+//! all that is in use and tests its own checksums, too; what does not fit is then not in use, and gets new checksums.
 //! Only where the header is newer than what was synced last, a commit was under way: then redb alone decides, by its own
 //! checksums, whether it was done.
 
@@ -54,7 +54,7 @@ use unspool_vocabulary::work;
 /// Pages of checksums that are kept in memory, but for changed ones.
 const KEPT_GROUPS: usize = 512;
 
-/// Places of damage that are told one by one.
+/// Damaged pages that are reported one by one.
 const TOLD: usize = 10;
 
 /// Openings of files in this process.
@@ -80,9 +80,10 @@ pub(super) struct Pages {
     pub(super) opening: u64,
     /// The running system; `None` where a crash of it cannot be told from one of a process.
     boot: Option<[u8; 16]>,
-    /// How it was looked at before it was locked.
+    /// What a look at it showed before it was locked.
     look: Look,
-    /// Set once something that redb has not asked for has failed: as after an error that it has seen, nothing is written any more.
+    /// Set once something that redb has not asked for has failed: as after an error that it has seen, nothing is written any
+    /// more.
     failed: AtomicBool,
     state: Mutex<State>,
 }
@@ -200,7 +201,7 @@ impl Pages {
         if self.look == Look::Unsynced { Ok(()) } else { Err(io::Error::other(LookAgain)) }
     }
 
-    /// What is to be said of a place that is not as it was written.
+    /// The report of a page that is not as it was written.
     fn damage(&self, what: impl fmt::Display) -> io::Error {
         refuse(super::damaged(format!("{} is damaged: {what}", self.name.display())))
     }

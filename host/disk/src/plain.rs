@@ -19,8 +19,8 @@ use unspool_vocabulary::crash;
 /// Pages that are copied at once.
 const COPIED: usize = 512;
 
-/// Writes the file at `path` anew with checksums, once redb has tested all that is in it. It takes the place of the old one
-/// when it is complete.
+/// Rewrites the file at `path` with checksums, once redb has tested all that is in it. The new one replaces the old one when
+/// it is complete.
 pub(super) fn rewrite(path: &Path, format: u32, cache_bytes: usize) -> Result<(), DiskError> {
     let io_error = |source| DiskError::Io { path: path.to_owned(), source };
     test(path, format, cache_bytes)?;

@@ -23,7 +23,7 @@ pub(super) struct ReadOnly {
 #[derive(Debug)]
 struct Written {
     len: u64,
-    /// How much of the file still counts; what is behind is zeros, or in `blocks`.
+    /// How much of the file still counts; what is after that is zeros, or in `blocks`.
     of_file: u64,
     blocks: HashMap<u64, Box<[u8; PAGE]>>,
 }
@@ -45,7 +45,7 @@ impl ReadOnly {
         self.written.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the file has at `offset`; zeros behind what counts of it.
+    /// What the file has at `offset`; zeros after what counts of it.
     fn read_file(&self, written: &Written, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = written.of_file.saturating_sub(offset).min(out.len() as u64) as usize;
         self.file.read_exact_at(&mut out[..there], offset)?;
@@ -152,7 +152,7 @@ mod tests {
             expected.resize(len, 0);
             assert_eq!(all(), expected, "{len}");
         }
-        assert!(over.read(5 * PAGE as u64 - 1, &mut [0; 2]).is_err(), "nothing is behind its end");
+        assert!(over.read(5 * PAGE as u64 - 1, &mut [0; 2]).is_err(), "nothing is after its end");
         assert_eq!(std::fs::read(file.path()).unwrap(), before);
     }
 

@@ -13,7 +13,7 @@
 //! | a boolean | `true`, `false` | by the column's [`Kind`] |
 //! | an array or object | its JSON text in quotes | its JSON text |
 //!
-//! Two names would clash, and get the first free of `_1`, `_2`, ... behind them: a field that is called `key` itself; and
+//! Two names would clash, and get the first free suffix of `_1`, `_2`, ...: a field that is called `key` itself; and
 //! `value`, which holds documents that are no objects, where some document has a field of that name.
 
 mod columns;
@@ -105,7 +105,7 @@ pub enum ExportError {
     NotSurveyed {
         /// The row's key.
         key: String,
-        /// What has no place.
+        /// What no column holds.
         what: String,
     },
 }

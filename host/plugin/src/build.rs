@@ -121,7 +121,7 @@ pub(super) fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("{error:#}"))
 }
 
-/// Sees to it that the compiler used in `dir` has the target's standard library.
+/// Ensures that the compiler used in `dir` has the target's standard library.
 fn ensure_target(dir: &Path) -> Result<(), BuildError> {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])

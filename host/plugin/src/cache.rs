@@ -9,7 +9,7 @@
 //!
 //! `<name>` is BLAKE3 over the component's digest, our world and the engine's compatibility hash, which covers its full
 //! version and every option: a file of another engine, or another version of it, has another name. The MAC is keyed BLAKE3
-//! over the name and everything behind the MAC, so that a file cannot stand in for another one either.
+//! over the name and everything after the MAC, so that a file cannot stand in for another one either.
 //!
 //! A file that is missing, cut short, or not ours is made again, never loaded. Losing the directory costs a compilation.
 

@@ -48,7 +48,7 @@ impl Plugin {
         &self.loaded.digest
     }
 
-    /// What the plugin says of itself.
+    /// What the plugin declares.
     pub fn description(&self) -> &Description {
         &self.loaded.description
     }

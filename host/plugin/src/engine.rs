@@ -30,7 +30,7 @@ const TABLES: u32 = 16;
 const TABLE_ELEMENTS: usize = 1 << 16;
 
 /// Bytes of a memory that are cleared by hand instead of being given back to the system. What a chunk dirties fits, and
-/// clearing it is several times quicker than new pages are.
+/// clearing it is several times faster than new pages are.
 const KEEP_RESIDENT_BYTES: usize = 4 << 20;
 
 /// What an engine is made with.
@@ -43,8 +43,8 @@ pub struct EngineOptions {
     pub memory_bytes: usize,
     /// Processor time that one call may take; by default [`limits::GUEST_CPU_TIME`].
     pub cpu_time: Duration,
-    /// The program whose command [`super::COMPILE`] compiles, within bounds; [`super::THIS_PROGRAM`] where that has the command. By
-    /// default `None`: plugins are compiled in this process, however long that takes.
+    /// The program whose command [`super::COMPILE`] compiles, within bounds; [`super::THIS_PROGRAM`] where that has the
+    /// command. By default `None`: plugins are compiled in this process, however long that takes.
     pub compiler: Option<PathBuf>,
 }
 
@@ -129,7 +129,7 @@ impl Engine {
             return loaded(compiled);
         }
         let _turn = self.inner.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have been compiled while this waited for its turn.
+        // It may have been compiled while this waited for the lock.
         if let Some(compiled) = cached() {
             return loaded(compiled);
         }
@@ -176,7 +176,7 @@ impl Engine {
             .map_err(|error| PluginError::Compile(format!("{error:#}")))
     }
 
-    /// Asks a fresh instance who it is. It has no tables to read yet, and is bounded like any other call.
+    /// Asks a fresh instance to describe itself. It has no tables to read yet, and is bounded like any other call.
     fn describe(&self, pre: &ProjectionPre<Call>, digest: &str) -> Result<Description, PluginError> {
         let nobody = Description {
             name: format!("plugin {}", &digest[..12]),
@@ -234,7 +234,7 @@ fn config() -> Config {
 }
 
 /// The pool reserves address space, not memory: four GiB for each memory slot, which lets compiled code go without bounds
-/// checks. A slot that worked for a plugin is given to it again, with its pages still in place.
+/// checks. A slot that worked for a plugin is given to it again, with its pages still mapped.
 fn pool() -> PoolingAllocationConfig {
     let instances = limits::POOL_INSTANCES as u32 + SPARE_INSTANCES;
     let mut pool = PoolingAllocationConfig::new();

@@ -10,7 +10,7 @@ use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 /// with repetition.
 pub(super) const BACKTRACE_FRAMES: usize = 20;
 
-/// Classifies `error`, which ended a call of the plugin `digest`. `panic` is what the guest said of its panic before.
+/// Classifies `error`, which ended a call of the plugin `digest`. `panic` is what the guest said about its panic before.
 pub(super) fn classify(error: &wasmtime::Error, panic: Option<String>, digest: &str) -> CallError {
     let failure = match error.downcast_ref::<Ended>() {
         Some(Ended::Stopped) => return CallError::Stopped,

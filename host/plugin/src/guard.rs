@@ -48,8 +48,8 @@ pub fn thread_cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Counts the memories and tables of one store together. A growth that is refused traps, with both sizes: a guest that
-/// is only told "no" aborts without a word.
+/// Counts the memories and tables of one store together. A growth that is refused traps, with both sizes: a guest that only
+/// gets a "no" aborts silently.
 #[derive(Debug)]
 pub(super) struct MemoryGuard {
     used: usize,
@@ -125,7 +125,7 @@ impl Log {
         }
     }
 
-    /// Says how many lines were dropped, if any were, and returns what the guest said of its panic.
+    /// Says how many lines were dropped, if any were, and returns what the guest said about its panic.
     pub(super) fn finish(self, projection: &str) -> Option<String> {
         let dropped = self.lines.saturating_sub(limits::LOG_LINES_PER_CHUNK);
         if dropped > 0 {

@@ -212,7 +212,7 @@ fn interface(item: &WorldItem) -> Option<InterfaceId> {
     }
 }
 
-/// Whether two names of interfaces differ in nothing but what stands behind `@`.
+/// Whether two names of interfaces differ in nothing but what follows `@`.
 fn same_but_version(one: &str, other: &str) -> bool {
     let base = |name: &str| name.split('@').next().map(str::to_owned);
     base(one) == base(other)

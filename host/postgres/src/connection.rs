@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// How long the end of a connection is waited for.
+/// How long a drop waits for the end of a connection.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection to a server; used as its client.
@@ -68,7 +68,7 @@ impl DerefMut for Connection {
 }
 
 impl Drop for Connection {
-    /// A client says goodbye, and waits for answers to all that it has asked before; a pooler or a network may never
+    /// A client says goodbye, and waits for answers to all its earlier requests; a pooler or a network may never
     /// give them.
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };

@@ -34,7 +34,7 @@ pub(super) fn through(config: &Config) -> Option<Config> {
     Some(through)
 }
 
-/// A port of this machine, for itself alone, behind which every connection is closed.
+/// A port of this machine, for itself alone, which closes every connection.
 fn door() -> Option<u16> {
     static DOOR: OnceLock<Option<u16>> = OnceLock::new();
     *DOOR.get_or_init(|| {

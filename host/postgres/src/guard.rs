@@ -1,5 +1,5 @@
-//! What is asked of a network connection before a password goes over it: TLS where it is wanted, and a method of
-//! authentication that fits. PostgreSQL's client answers whatever it is asked, which gives a password away in clear text.
+//! What a network connection must offer before a password goes over it: TLS where it is wanted, and a method of
+//! authentication that fits. PostgreSQL's client answers any request, which gives a password away in clear text.
 
 use super::{
     silence::{Ask, Silence, gone},
@@ -28,14 +28,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// Asks a server to go on with TLS: its length, and a number that no version of the protocol has.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// Makes connections of which it knows whether they are encrypted. It stands where PostgreSQL's client expects TLS that
-/// begins at once, so that every byte passes here.
+/// Makes connections of which it knows whether they are encrypted. It takes the role in which PostgreSQL's client expects TLS
+/// that begins at once, so that every byte passes here.
 #[derive(Clone)]
 pub(super) struct Guard {
     /// Absent where TLS is not wanted.
     pub(super) tls: Option<MakeRustlsConnect>,
     pub(super) mode: SslMode,
-    /// Whether TLS begins without being asked for (`sslnegotiation=direct`).
+    /// Whether TLS begins without a request (`sslnegotiation=direct`).
     pub(super) direct: bool,
     pub(super) require_auth: Option<Methods>,
     /// See [`Silence::new`].
@@ -199,7 +199,7 @@ impl AsyncWrite for Guarded {
         };
         if written.is_ready() {
             self.silence.broken();
-            // From here on an answer is waited for: the connection looks for one before it writes, and not again before
+            // From here on the connection waits for an answer: it looks for one before it writes, and not again before
             // something wakes it.
             if let Poll::Ready(Err(e)) = self.silence.poll::<()>(cx) {
                 return Poll::Ready(Err(e));

@@ -137,7 +137,7 @@ impl Target {
     }
 }
 
-/// A server that cannot be reached or does not accept the connection: names what it is about, and what to do.
+/// A server that cannot be reached or does not accept the connection: names the culprit, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ConnectError {
@@ -182,7 +182,7 @@ pub fn connect(target: &Target) -> Result<Connection, ConnectError> {
     })
 }
 
-/// Asks whether a server is there by one more connection: whatever it says to that, it is.
+/// Probes by one more connection whether a server is there: whatever it answers, it is.
 fn ask(config: Config, guard: Guard) -> Ask {
     Arc::new(move || {
         let (says, heard) = tokio::sync::oneshot::channel();
@@ -253,7 +253,7 @@ pub fn is_transient(error: &postgres::Error) -> bool {
     }
 }
 
-/// Whether the connection is gone, so that nothing is known of what was asked last.
+/// Whether the connection is gone, so that the outcome of the last request is unknown.
 pub fn is_lost(error: &postgres::Error) -> bool {
     let closing = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
     error.is_closed()

@@ -28,7 +28,7 @@ pub(super) fn password(target: &Target) -> Result<Option<Vec<u8>>, ConnectError>
     Ok(text.lines().find_map(|line| matching(line, &wanted)).map(String::into_bytes))
 }
 
-/// Where the passwords are, and whether somebody said so.
+/// Where the passwords are, and whether that was set explicitly.
 fn file() -> Option<(PathBuf, bool)> {
     let named = env::var_os("PGPASSFILE").filter(|name| !name.is_empty());
     named.map(|name| (name.into(), true)).or_else(|| {

@@ -1,8 +1,8 @@
 //! A server that says nothing is told from one that works on something.
 //!
-//! The system acknowledges bytes in the place of a process that is frozen, and a route that drops packets says nothing at
-//! all; so neither the network nor a limit for statements tells that nobody will answer. Where an answer does not come, the
-//! server is asked on another connection whether it is there.
+//! The system acknowledges bytes on behalf of a process that is frozen, and a route that drops packets says nothing at all;
+//! so neither the network nor a limit for statements tells that nobody will answer. Where an answer does not come, the server
+//! is probed on another connection.
 
 use std::{
     future::Future,
@@ -17,19 +17,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long an answer may take before the server is asked whether it is there, and how long between two such questions.
+/// How long an answer may take before the server is probed, and how long between two probes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(20);
 
-/// How long it may take to say so.
+/// How long it may take to answer a probe.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Asks on another connection whether the server is there, in the background; `true`: it said something.
+/// Probes the server on another connection, in the background; `true`: it said something.
 pub(super) type Ask = Arc<dyn Fn() -> oneshot::Receiver<bool> + Send + Sync>;
 
 /// Watches how long a connection has been waiting for its server.
 pub(super) struct Silence {
-    /// Absent where the connection itself is the question.
+    /// Absent where the connection itself is the probe.
     ask: Option<Ask>,
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     over: bool,
@@ -40,7 +40,7 @@ impl Silence {
         Silence { ask, waiting: None, over: false }
     }
 
-    /// Something was written or read: the waiting begins anew.
+    /// Something was written or read: the waiting starts over.
     pub(super) fn broken(&mut self) {
         self.waiting = None;
     }
@@ -58,7 +58,7 @@ impl Silence {
     }
 }
 
-/// What is said of a server that does not answer.
+/// The message about a server that does not answer.
 pub(super) fn gone() -> io::Error {
     io::Error::new(
         io::ErrorKind::TimedOut,

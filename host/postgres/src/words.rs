@@ -27,7 +27,7 @@ pub(super) enum Roots {
     File(PathBuf),
 }
 
-/// How a server may ask for a password; without a word of it, in clear text and as MD5 only where TLS or a local socket
+/// How a server may ask for a password; where it is not given, in clear text and as MD5 only where TLS or a local socket
 /// hides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Methods {

@@ -18,8 +18,7 @@ use unspool_disk::DiskError;
 use unspool_vocabulary::{crash, work};
 
 /// The indexed files of a data directory, under `DIGEST.redb` each: BLAKE3 of the file's content, and of how it is read where
-/// that is said. An index that is
-/// missing is made again; one that was only begun has another name and is made anew.
+/// that is given. An index that is missing is built again; one that was only begun has another name and is rebuilt.
 #[derive(Clone)]
 pub struct FileSources {
     dir: PathBuf,
@@ -32,7 +31,7 @@ pub struct FileSources {
 #[derive(Default)]
 struct Open {
     logs: HashMap<Stamp, EventLog>,
-    /// One turn for each digest: who makes or opens an index has it, and nobody else waits meanwhile.
+    /// One lock for each digest: whatever builds or opens an index holds it, and nothing else waits meanwhile.
     turns: HashMap<String, Arc<Mutex<()>>>,
 }
 
@@ -53,7 +52,7 @@ struct Stamp {
 }
 
 impl FileSources {
-    /// Keeps indexes in `dir`, which is made when it is needed.
+    /// Keeps indexes in `dir`, which is created when it is needed.
     pub fn new(dir: PathBuf) -> FileSources {
         FileSources { dir, only_reads: false, open: Arc::default() }
     }
@@ -140,6 +139,7 @@ impl FileSources {
             let known = self.state().of(digest);
             let opened = match known {
                 Some(log) => Ok(log),
+                None if self.only_reads => EventLog::open_to_read(&path, &path.display().to_string(), true),
                 None => EventLog::open_kept(&path, &path.display().to_string(), true),
             };
             match opened {

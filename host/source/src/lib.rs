@@ -22,12 +22,12 @@ use unspool_vocabulary::{EventBlock, Mark, Matcher, Position};
 /// A history. Readers are cheap handles: several rebuilds may read one source at the same time.
 ///
 /// Every history has an identity and an end, and is read in order from a position on. What only some can tell besides has an
-/// answer that says so: `None`, or [`Lookup::CannotLook`], by which nothing is asserted of the events. Whoever asks does without.
+/// answer that says so: `None`, or [`Lookup::CannotLook`], by which nothing is asserted of the events. Callers do without.
 pub trait Source: Send + Sync {
     /// Tells this history from any other, wherever it is read from: a checkpoint holds for one history only.
     fn identity(&self) -> &str;
 
-    /// Nothing above this position may be read yet; everything up to it is stable for good.
+    /// Nothing above this position may be read yet; everything up to it is permanently stable.
     ///
     /// # Errors
     /// [`SourceError`], transient where another try may succeed.
@@ -48,7 +48,7 @@ pub trait Source: Send + Sync {
     }
 
     /// Which event stands at exactly this position now, of whatever type; `None` where none does. An event that the history
-    /// still holds and does not give to readers any more (an archived one) stands there all the same. By default what a reader
+    /// still holds and does not give to readers any more (an archived one) is there all the same. By default what a reader
     /// gives.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Up to where the history is stable at this moment, without waiting for anything: what a follower may read. By default
+    /// The stable position at this moment, without waiting for anything: up to there a follower may read. By default
     /// the ceiling.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// The position behind which, up to `through`, there are `events` matching events; [`Position::START`] where there are
+    /// The position after which, up to `through`, there are `events` matching events; [`Position::START`] where there are
     /// no more. `None`, the default, where the history is not read backwards.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// What a history says of the identity that a record has.
+/// What a history says about the identity that a record has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recognised {
     /// It is this one.
@@ -145,7 +145,7 @@ pub enum Recognised {
     Other(String),
 }
 
-/// What a history says of an id.
+/// What a history says about an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
     /// Its event is here.

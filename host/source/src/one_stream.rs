@@ -1,20 +1,38 @@
 //! One stream of a history as a history of its own.
 
 use super::{Lookup, Reader, Recognised, Source, SourceError};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use unspool_vocabulary::{EventBlock, Mark, Matcher, Position};
 
-/// The events of one stream, where they stand in their history. It is the same history, read in part: a checkpoint of the one
-/// holds for the other. How many events the stream has is not known before they are read.
+/// The events of one stream, at their positions in the history. It is the same history, read in part: a checkpoint of the one
+/// holds for the other. How many events the stream has is not known before they are read; how much of its history has been searched
+/// for them is.
 pub struct OneStream {
     history: Arc<dyn Source>,
     stream: String,
+    looked_through: Arc<AtomicU64>,
 }
 
 impl OneStream {
     /// The events of `stream` in `history`.
     pub fn new(history: Arc<dyn Source>, stream: &str) -> OneStream {
-        OneStream { history, stream: stream.to_owned() }
+        OneStream { history, stream: stream.to_owned(), looked_through: Arc::default() }
+    }
+
+    /// The history that the stream is one of.
+    pub fn history(&self) -> &dyn Source {
+        self.history.as_ref()
+    }
+
+    /// Matching events of the history that have been looked through for the stream's so far, again where they were read again.
+    pub fn looked_through(&self) -> u64 {
+        self.looked_through.load(Ordering::Relaxed)
     }
 }
 
@@ -29,7 +47,8 @@ impl Source for OneStream {
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
         let reader = self.history.read(matcher, after, through)?;
-        Ok(Box::new(StreamReader { reader, stream: self.stream.clone(), block: EventBlock::default() }))
+        let (stream, looked_through) = (self.stream.clone(), self.looked_through.clone());
+        Ok(Box::new(StreamReader { reader, stream, looked_through, block: EventBlock::default() }))
     }
 
     fn recognises(&self, identity: &str) -> Recognised {
@@ -65,6 +84,7 @@ impl Source for OneStream {
 struct StreamReader {
     reader: Box<dyn Reader>,
     stream: String,
+    looked_through: Arc<AtomicU64>,
     block: EventBlock,
 }
 
@@ -73,11 +93,14 @@ impl Reader for StreamReader {
         let Some(all) = self.reader.next()? else { return Ok(None) };
         let block = &mut self.block;
         block.clear();
+        let mut looked_through = 0;
         for event in all.events() {
+            looked_through += 1;
             if unspool_frame::Event::stream_of(event.frame) == Some(self.stream.as_bytes()) {
                 block.push(event.frame, event.position, event.unreadable);
             }
         }
+        self.looked_through.fetch_add(looked_through, Ordering::Relaxed);
         (block.through, block.waited) = (all.through, all.waited);
         Ok(Some(block))
     }

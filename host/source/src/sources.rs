@@ -23,7 +23,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The embedded log or why it cannot be read, event files indexed in `files`, and what `unspool.toml` in the folder `settings` names.
+    /// The embedded log or why it cannot be read, event files indexed in `files`, and what `unspool.toml` in the folder
+    /// `settings` names.
     pub fn new(log: Result<EventLog, SourceError>, files: FileSources, settings: PathBuf) -> Sources {
         Sources { log, files, settings, given: HashMap::new(), postgres: Arc::default() }
     }

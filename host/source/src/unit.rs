@@ -1,4 +1,4 @@
-//! Numbers that stand for times: what they count since 1970, and what they are taken for where nobody said so.
+//! Numbers that stand for times: what they count since 1970, and what they are taken for where that is not given.
 
 /// What a number that stands for a time counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ impl Unit {
 /// The beginning of 1990, in seconds.
 pub(super) const SECONDS_OF_1990: u128 = 631_152_000;
 
-/// Whether a number that is taken for milliseconds because nobody said what it counts may count seconds: it is `least` at
+/// Whether a number that is taken for milliseconds because its unit is not given may count seconds: it is `least` at
 /// least, and as milliseconds it would be a time before March 1973.
 pub(super) fn may_count_seconds(number: i128, least: u128) -> bool {
     (least..100_000_000_000).contains(&number.unsigned_abs())

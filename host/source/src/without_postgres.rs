@@ -17,7 +17,7 @@ impl Databases {
     }
 }
 
-/// What was asked for may have a password in it, but for the name.
+/// What was requested may have a password in it, but for the name.
 fn absent(name: &str) -> SourceError {
     let name = name.split('?').next().unwrap_or(name);
     SourceError::permanent(format!(

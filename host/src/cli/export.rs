@@ -162,6 +162,10 @@ impl Export<'_> {
         let ModelRow { key, value } = match row {
             Row::Table(head) => return self.begin(head),
             Row::Model(row) => row,
+            Row::Progress(work) => {
+                self.progress.steps.show(&work, None);
+                return Ok(());
+            }
             _ => return Err(unknown_answer().into()),
         };
         let Some(Table { rows, writer: Some(writer), draft, .. }) = self.tables.last_mut() else {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Keeps live generations up to date: in the host that runs, or in this process until it is asked to end.
 pub(super) fn follow(cli: &Cli, args: &FollowArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach { detached(cli)? } else { attached(cli)? };
+    let session = if args.detach { detached(cli)? } else { attached(cli, Access::Change)? };
     let hosting = Hosting::begin(&session, INTERRUPTED, true)?;
     for name in &args.names {
         let request = Request::Follow { name: name.clone(), accept: args.accept.accept() };

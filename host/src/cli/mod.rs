@@ -200,7 +200,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         }
         Command::Cancel { name } => rebuilds::cancel(&Session::open(cli, Access::Change)?, name, output),
         Command::Model(ModelCommand::Export(args)) => {
-            export::export(&Session::open(cli, Access::Examine)?, &cli.data, args, output)
+            export::export(&Session::open(cli, Access::Read)?, &cli.data, args, output)
         }
         Command::Model(command) => ask(cli, model_request(command)?, output),
         Command::DeadLetters(command) => ask(cli, dead_letters_request(command), output),
@@ -224,7 +224,7 @@ fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError>
     show(&Session::open(cli, request.access())?, request, output)
 }
 
-/// Asks once, and shows rows and answer. Whatever takes long does so as a host: other terminals read meanwhile.
+/// Asks once, and shows rows and answer. What takes long and writes does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
     let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != UnfinishedRebuild::Continue);
     let hosting = if request.takes_long() || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };

@@ -31,7 +31,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Starts or resumes rebuilds, and shows their progress until they end.
 pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach && !args.dry_run { detached(cli)? } else { attached(cli)? };
+    let session = match (args.dry_run, args.detach) {
+        (true, _) => attached(cli, Access::Examine)?,
+        (false, true) => detached(cli)?,
+        (false, false) => attached(cli, Access::Change)?,
+    };
     if let Some(stream) = &args.stream {
         return streams(&session, &args.names, stream, output);
     }
@@ -60,7 +64,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
 
 /// Lets rebuilds go on, and shows their progress until they end.
 pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8, ControlError> {
-    let session = if args.detach { detached(cli)? } else { attached(cli)? };
+    let session = if args.detach { detached(cli)? } else { attached(cli, Access::Change)? };
     let names = if args.all { unfinished(&session)? } else { args.names.clone() };
     let accept =
         Accept { history: args.accept_history, changed: args.accept_changed.clone(), missing: args.accept_missing };
@@ -94,8 +98,8 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
 }
 
 /// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
-pub(super) fn attached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = Session::open(cli, Access::Change)?;
+pub(super) fn attached(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
+    let session = Session::open(cli, wanted)?;
     match cli.of_host.first().filter(|_| session.is_remote()) {
         None => Ok(session),
         Some(option) => Err(ControlError::not_possible(format!(
@@ -174,10 +178,12 @@ impl Hosting {
         let own = Arc::new(Mutex::new(Vec::new()));
         let (server, ending) = match session {
             Session::Local(host) => {
-                let (server, host, own) = (listen(host)?, host.clone(), own.clone());
+                // Where nothing is written, others read by themselves.
+                let server = if host.only_reads() { None } else { Some(listen(host)?) };
+                let (host, own) = (host.clone(), own.clone());
                 let stop =
                     move |asked| host.shut_down(&if asked == Asked::Interrupt { names(&own) } else { Vec::new() });
-                (Some(server), signals::watch(exit, ends_itself, stop))
+                (server, signals::watch(exit, ends_itself, stop))
             }
             Session::Remote(socket) => {
                 let (socket, own) = (socket.clone(), own.clone());
@@ -348,7 +354,7 @@ fn listen(host: &Host) -> Result<Server, ControlError> {
 
 /// The host that runs, or a new one in the background that ends once nothing runs any more.
 pub(super) fn detached(cli: &Cli) -> Result<Session, ControlError> {
-    let session = attached(cli)?;
+    let session = attached(cli, Access::Change)?;
     let Session::Local(host) = session else { return Ok(session) };
     let (log, socket) = (host.dir().host_log(), host.dir().socket());
     drop(host);

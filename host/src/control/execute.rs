@@ -2,18 +2,15 @@
 
 use super::{
     BackedUp, ControlError, ErrorKind, Host, Import, InstallStatus, Installed, ListedProjection, LoggedEvent, Request,
-    Response, Row, Sink,
+    Response, Row, Sink, watch::NUMBERS,
 };
 use crate::{
     rebuild::{RebuildError, UnfinishedRebuild},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
-    vocabulary::{Progress, Status, to_json, work},
+    vocabulary::{to_json, work},
 };
-use std::{path::Path, sync::Arc, time::Duration};
-
-/// How often a watcher hears of a rebuild that runs.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+use std::{path::Path, sync::Arc};
 
 pub(super) type Answer = Result<Response, ControlError>;
 
@@ -30,7 +27,7 @@ impl Host {
         }
         // It gives no rows of its own.
         let work = || self.carry_out(request, &mut |_| true);
-        let done = work::watched(WATCH_INTERVAL, work, &mut |work| {
+        let done = work::watched(NUMBERS, work, &mut |work| {
             sink(Row::Progress(work));
         });
         done.map_err(|e| ControlError::failed(format!("a thread for the request does not start: {e}")))?
@@ -229,26 +226,6 @@ impl Host {
             sink(Row::Rebuild(Box::new(progress)));
         }
         Ok(Response::Nothing)
-    }
-
-    /// Gives the progress of `names` until none of them runs, then how each ended.
-    fn watch(&self, names: &[String], sink: &mut Sink<'_>) -> Answer {
-        let supervisor = self.supervisor()?;
-        loop {
-            let idle = supervisor.wait_idle(Some(names), WATCH_INTERVAL);
-            let mut latest: Vec<Progress> = Vec::new();
-            for name in names {
-                latest.extend(supervisor.progress(name)?);
-            }
-            if idle && latest.iter().all(|progress| progress.status != Status::Running) {
-                return Ok(Response::Ended(latest));
-            }
-            for progress in latest {
-                if !sink(Row::Rebuild(Box::new(progress))) {
-                    return Ok(Response::Nothing);
-                }
-            }
-        }
     }
 }
 

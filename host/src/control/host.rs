@@ -200,6 +200,11 @@ impl Host {
         Ok(look(running)?)
     }
 
+    /// Whether nothing is written to the data directory, so that others may read it at the same time, and nobody changes it.
+    pub fn only_reads(&self) -> bool {
+        self.inner.access == Access::Read
+    }
+
     /// Refuses what this host must not do.
     pub(super) fn may(&self, request: &Request) -> Result<(), ControlError> {
         if request.access() > self.inner.access {

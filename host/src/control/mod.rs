@@ -9,7 +9,7 @@
 //! | `request` | what can be asked, and what each request may |
 //! | `response`, `answers` | what is answered |
 //! | `error` | how it can fail |
-//! | `execute` | carries requests out; `models`, `rows` and `check` those about read models, many rows and all that is kept |
+//! | `execute` | carries requests out; `models`, `rows`, `check` and `watch` those about read models, many rows, all that is kept, and rebuilds while they run |
 //! | `host` | what the owner of a data directory has open |
 //! | `socket`, `process` | requests from other terminals; which process is in the way |
 
@@ -25,6 +25,7 @@ mod request;
 mod response;
 mod rows;
 mod socket;
+mod watch;
 
 pub use answers::{
     BackedUp, BuiltPlugin, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,

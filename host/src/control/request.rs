@@ -222,16 +222,20 @@ impl Request {
             | Request::ModelGet { .. }
             | Request::ModelScan { .. }
             | Request::ModelGenerations { .. }
-            | Request::ModelReceipt { .. }
             | Request::DeadLettersList { .. }
             | Request::DeadLettersShow { .. } => Conduct::of(Read),
-            Request::ModelDigest { .. } => Conduct { tells_how_far: true, ..Conduct::of(Read) },
-
-            Request::Plan(_) => Conduct { tells_how_far: true, ..Conduct::of(Examine) },
-            Request::ModelExport { .. } => Conduct { takes_long: true, ..Conduct::of(Examine) },
-            Request::StoreBackup { .. } | Request::StoreCheck => {
-                Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Examine) }
+            // The digest of a receipt may have to be taken yet.
+            Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {
+                Conduct { tells_how_far: true, ..Conduct::of(Read) }
             }
+
+            Request::ModelExport { .. } => Conduct { takes_long: true, ..Conduct::of(Read) },
+            Request::StoreBackup { .. } | Request::StoreCheck => {
+                Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Read) }
+            }
+
+            // A file is indexed before it is a source, and a plugin compiled where that has to be done again.
+            Request::Plan(_) => Conduct { tells_how_far: true, ..Conduct::of(Examine) },
             // What it watches has ended with its host.
             Request::Watch { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Examine) },
 

@@ -4,13 +4,15 @@ use super::{
     ControlError, Exported, Host, ModelRow, Response, Row, Sink, TableHead,
     execute::Answer,
     models::{index_of, shown},
+    watch::NUMBERS,
 };
 use crate::{
     export::Survey,
     store::{Generation, RowSnapshot},
-    vocabulary::Scan,
+    vocabulary::{Scan, Work},
 };
 use serde_json::Value;
+use std::time::Instant;
 
 impl Host {
     pub(super) fn model_scan(
@@ -32,7 +34,7 @@ impl Host {
     }
 
     /// Gives the head of each table, then its rows. Columns are found in all rows of the table
-    /// before the first is given; without `columns` there are none. The answer says how many rows there were.
+    /// before the first is given, and how far that is is said meanwhile; without `columns` there are none. The answer says how many rows there were.
     pub(super) fn model_export(
         &self,
         name: &str,
@@ -52,9 +54,18 @@ impl Host {
         let record = self.store().rebuild(name, generation.number)?;
         let all = record.row_digest.filter(|_| tables.len() == generation.tables.len()).map(|recorded| recorded.rows);
         let mut count: u64 = 0;
+        let work =
+            Work { what: format!("finding the columns of {name}"), unit: "rows".to_owned(), done: 0, total: all };
+        let mut work = Told { work, at: None };
         for index in tables {
             let table = Table { generation: &generation, rows: &rows, index };
-            let columns = if columns { table.survey()?.columns() } else { Vec::new() };
+            let columns = match columns {
+                true => match table.survey(&mut work, sink)? {
+                    Some(survey) => survey.columns(),
+                    None => return Ok(Response::Nothing),
+                },
+                false => Vec::new(),
+            };
             let head = TableHead { table: table.name().to_owned(), generation: generation.number, columns, all };
             let goes_on = sink(Row::Table(head))
                 && table.each("", usize::MAX, &mut |key, value| {
@@ -105,13 +116,32 @@ impl Table<'_> {
         Ok(true)
     }
 
-    fn survey(&self) -> Result<Survey, ControlError> {
+    /// What there is in all rows; `None` where nobody wants to know any more. Says to `sink` how far that `work` is.
+    fn survey(&self, work: &mut Told, sink: &mut Sink<'_>) -> Result<Option<Survey>, ControlError> {
         let mut survey = Survey::default();
-        self.each("", usize::MAX, &mut |_, document| {
+        let all = self.each("", usize::MAX, &mut |_, document| {
             let name = || format!("{}/{}", self.generation.projection, self.name());
             survey.add(&document).map_err(|e| ControlError::not_possible(format!("{}: {e}", name())))?;
-            Ok(true)
+            Ok(work.advance(sink))
         })?;
-        Ok(survey)
+        Ok(all.then_some(survey))
+    }
+}
+
+/// Work that is told where rows are given: how far it is, and when that was said last.
+struct Told {
+    work: Work,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// One more is done; `false` where nobody listens any more.
+    fn advance(&mut self, sink: &mut Sink<'_>) -> bool {
+        self.work.done += 1;
+        if self.at.is_some_and(|at| at.elapsed() < NUMBERS) {
+            return true;
+        }
+        self.at = Some(Instant::now());
+        sink(Row::Progress(self.work.clone()))
     }
 }

@@ -22,7 +22,10 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
-    sync::mpsc,
+    sync::{
+        Semaphore,
+        mpsc::{self, error::TrySendError},
+    },
 };
 
 /// Bytes of a request; the longest names and paths fit.
@@ -30,6 +33,10 @@ const REQUEST_BYTES: u64 = 1 << 16;
 
 /// Lines of an answer that wait for a slow reader; then the request waits.
 const ANSWER_LINES: usize = 256;
+
+/// Watchers that are answered at the same time. Each has a thread of the runtime, which has 512 of them: the others are there for
+/// whatever else is asked.
+const WATCHERS: usize = 64;
 
 /// How long a host says nothing at most.
 const BEAT: Duration = Duration::from_millis(500);
@@ -61,6 +68,15 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 struct Active {
     count: Mutex<usize>,
     changed: Condvar,
+}
+
+/// What the connections of a host share.
+#[derive(Clone)]
+struct Answers {
+    host: Host,
+    active: Arc<Active>,
+    /// Places for watchers.
+    watchers: Arc<Semaphore>,
 }
 
 /// One request that is being answered, until it is dropped.
@@ -108,11 +124,14 @@ impl Server {
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         let active = Arc::new(Active::default());
-        let answering = active.clone();
+        let answers = Answers { host, active: active.clone(), watchers: Arc::new(Semaphore::new(WATCHERS)) };
         runtime.spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, host.clone(), answering.begin()))),
+                    Ok((stream, _)) => {
+                        let answering = answers.active.begin();
+                        drop(tokio::spawn(serve(stream, answers.clone(), answering)));
+                    }
                     Err(e) => {
                         tracing::warn!("a connection to the control socket failed: {e}");
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -139,7 +158,7 @@ impl Drop for Server {
 }
 
 /// Reads one request and answers it; the host does not end meanwhile.
-async fn serve(stream: UnixStream, host: Host, _answering: Answering) {
+async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
     // The file's rights keep others out; this does where somebody changes them.
     let asked_by = stream.peer_cred().map(|peer| peer.uid());
     if !asked_by.as_ref().is_ok_and(|user| private::is_trusted(*user)) {
@@ -157,24 +176,48 @@ async fn serve(stream: UnixStream, host: Host, _answering: Answering) {
         Err(e) => return tracing::debug!("a request could not be read: {e}"),
     };
     let (sender, receiver) = mpsc::channel(ANSWER_LINES);
-    match request {
-        Ok(request) => drop(tokio::task::spawn_blocking(move || answer(&host, request, &sender))),
-        Err(e) => {
-            let error = ControlError::refused(format!("not a request of this version of unspool: {e}"));
-            drop(sender.send(Line::Error(error)).await);
-        }
+    let place = match &request {
+        Ok(Request::Watch { .. }) => answers.watchers.try_acquire_owned().map(Some).map_err(|_| too_many()),
+        _ => Ok(None),
+    };
+    let refused = |e| ControlError::refused(format!("not a request of this version of unspool: {e}"));
+    match request.map_err(refused).and_then(|request| Ok((request, place?))) {
+        Ok((request, place)) => drop(tokio::task::spawn_blocking(move || {
+            // Until the thread is free again, not only until nobody listens any more.
+            let _place = place;
+            answer(&answers.host, request, &sender);
+        })),
+        Err(error) => drop(sender.send(Line::Error(error)).await),
     }
     if let Err(e) = write_lines(write, receiver).await {
         tracing::debug!("an answer was not read to its end: {e}");
     }
 }
 
+/// More watch than a host answers at the same time.
+fn too_many() -> ControlError {
+    let message = format!(
+        "{WATCHERS} commands watch rebuilds of this host already, and what runs goes on: end some of them, or ask unspool status NAME"
+    );
+    ControlError::new(ErrorKind::Busy, message)
+}
+
 fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
-    let done = host.execute(request, &mut |row| sender.blocking_send(Line::Row(row)).is_ok());
+    let watches = matches!(request, Request::Watch { .. });
+    let done = host.execute(request, &mut |row| {
+        let passes = watches || matches!(row, Row::Progress(_) | Row::Import(_));
+        if passes { say(sender, row) } else { sender.blocking_send(Line::Row(row)).is_ok() }
+    });
     let last = done.map_or_else(Line::Error, Line::Done);
     if sender.blocking_send(last).is_err() {
         tracing::debug!("nobody waited for the end of an answer");
     }
+}
+
+/// Says how far something is: who is slow to read does without what the next row says anew, and nobody waits for them. `false` when
+/// nobody listens any more.
+fn say(sender: &mpsc::Sender<Line>, row: Row) -> bool {
+    !matches!(sender.try_send(Line::Row(row)), Err(TrySendError::Closed(_)))
 }
 
 async fn write_lines(mut write: OwnedWriteHalf, mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
@@ -324,5 +367,24 @@ fn through_short_path<T>(path: &Path, open: impl Fn(&Path) -> io::Result<T>) -> 
             open(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
         }
         _ => open(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::Work;
+
+    #[test]
+    fn nobody_waits_for_who_is_slow_to_hear_how_far_it_is() {
+        let row = |done| Row::Progress(Work { what: String::new(), unit: "rows".to_owned(), done, total: None });
+        let (sender, mut receiver) = mpsc::channel(2);
+        assert!((1..=100).all(|done| say(&sender, row(done))), "it is there, only slow");
+        let heard = [receiver.blocking_recv(), receiver.blocking_recv()];
+        assert!(matches!(&heard, [Some(Line::Row(Row::Progress(one))), Some(Line::Row(Row::Progress(two)))]
+            if (one.done, two.done) == (1, 2)));
+        assert!(say(&sender, row(101)));
+        drop(receiver);
+        assert!(!say(&sender, row(102)), "it has gone");
     }
 }

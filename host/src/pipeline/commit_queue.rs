@@ -1,8 +1,8 @@
 //! The work of one attempt on its way to the store.
 
 use super::{
-    Attempt, Published,
     overlay::{Layer, Overlay},
+    published::Published,
 };
 use crate::{
     crash, limits,
@@ -24,7 +24,7 @@ pub(super) struct CommitQueue {
     plugin_digest: String,
     /// It takes dead letters off a generation that may be read.
     retries: bool,
-    /// See [`Attempt::follows`].
+    /// It brings a complete generation forward, whose rebuild stays completed.
     follows: bool,
     published: Arc<Published>,
     state: Mutex<State>,
@@ -58,18 +58,27 @@ impl From<&StoreError> for Refused {
 }
 
 impl CommitQueue {
-    pub(super) fn new(attempt: &Attempt) -> CommitQueue {
+    /// The work of the attempt that has claimed `record`, by the plugin with this digest. `retries`: it handles dead letters;
+    /// `follows`: it brings a complete generation forward.
+    pub(super) fn new(
+        record: &RebuildRecord,
+        plugin_digest: &str,
+        retries: bool,
+        follows: bool,
+        store: &Store,
+        published: &Arc<Published>,
+    ) -> CommitQueue {
         CommitQueue {
             overlay: Arc::default(),
-            store: attempt.store.clone(),
-            generation: Generation::of(&attempt.record),
-            record: attempt.record.clone(),
-            plugin_digest: attempt.plugin.digest().to_owned(),
-            retries: attempt.retry.is_some(),
-            follows: attempt.follows,
-            published: attempt.published.clone(),
+            store: store.clone(),
+            generation: Generation::of(record),
+            record: record.clone(),
+            plugin_digest: plugin_digest.to_owned(),
+            retries,
+            follows,
+            published: published.clone(),
             state: Mutex::new(State {
-                checkpoint: attempt.record.checkpoint.clone(),
+                checkpoint: record.checkpoint.clone(),
                 since: Instant::now(),
                 busy: false,
                 overshoot: limits::COMMIT_GATHER,

@@ -10,7 +10,8 @@
 
 use super::{
     commit_queue::{CommitQueue, Refused, Work},
-    overlay::Reached,
+    overlay::{Overlay, Reached},
+    panics, priority,
 };
 use crate::{
     limits,
@@ -37,11 +38,19 @@ pub struct Committer {
 }
 
 struct Shared {
-    queues: Mutex<Vec<Arc<CommitQueue>>>,
+    queues: Mutex<Members>,
     /// Something may have become due.
     ready: Condvar,
     /// Something has been committed, or refused.
     done: Condvar,
+}
+
+/// Whose work is made durable.
+#[derive(Default)]
+struct Members {
+    all: Vec<Arc<CommitQueue>>,
+    /// Why nobody's is any more, once a thread has ended too early: what it had in hand may be half done.
+    gone: Option<Refused>,
 }
 
 struct Threads {
@@ -59,9 +68,8 @@ impl Drop for Threads {
         }
         self.shared.ready.notify_all();
         for handle in self.handles.drain(..) {
-            if handle.join().is_err() {
-                tracing::error!("a committer ended by a panic");
-            }
+            // Its panic was told to all queues.
+            let _ = handle.join();
         }
     }
 }
@@ -84,17 +92,33 @@ impl Committer {
     }
 
     /// Lets the attempt that this thread handles take part.
-    pub(super) fn register(&self, commit_queue: CommitQueue) -> CommitHandle {
+    ///
+    /// # Errors
+    /// Where no work is made durable any more, since a thread has panicked.
+    pub(super) fn register(&self, commit_queue: CommitQueue) -> Result<CommitHandle, Refused> {
         let commit_queue = Arc::new(commit_queue);
-        self.shared.lock().push(commit_queue.clone());
+        let mut queues = self.shared.lock();
+        if let Some(refused) = &queues.gone {
+            return Err(refused.clone());
+        }
+        queues.all.push(commit_queue.clone());
+        drop(queues);
         self.shared.ready.notify_all();
-        CommitHandle { shared: self.shared.clone(), commit_queue, worked: thread_cpu_time() }
+        Ok(CommitHandle { shared: self.shared.clone(), commit_queue, worked: thread_cpu_time() })
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CommitQueue>>> {
+    fn lock(&self) -> MutexGuard<'_, Members> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody waits for a committer that is gone.
+    fn refuse_all(&self, refused: &Refused) {
+        let mut queues = self.lock();
+        queues.all.iter().for_each(|queue| queue.refuse(refused.clone()));
+        queues.gone.get_or_insert_with(|| refused.clone());
+        self.done.notify_all();
     }
 }
 
@@ -107,11 +131,16 @@ pub(super) struct CommitHandle {
 }
 
 impl CommitHandle {
+    /// Where its work waits.
+    pub(super) fn overlay(&self) -> &Arc<Overlay> {
+        self.commit_queue.overlay()
+    }
+
     /// Hands over a chunk's writes.
     pub(super) fn apply(&mut self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached) {
         let worked = thread_cpu_time();
         let work = worked.saturating_sub(std::mem::replace(&mut self.worked, worked));
-        self.commit_queue.overlay().apply(writes, parked, reached, work);
+        self.overlay().apply(writes, parked, reached, work);
         // The lock makes sure that a committer which is about to wait sees the work first.
         let _queues = self.shared.lock();
         self.shared.ready.notify_all();
@@ -119,7 +148,7 @@ impl CommitHandle {
 
     /// Counts a transient failure; it becomes durable with the next commit.
     pub(super) fn count_retry(&self) {
-        self.commit_queue.overlay().lock().open.retries += 1;
+        self.overlay().lock().open.retries += 1;
     }
 
     /// Waits until what is in memory is within its bounds.
@@ -157,28 +186,24 @@ impl CommitHandle {
 
 impl Drop for CommitHandle {
     fn drop(&mut self) {
-        self.shared.lock().retain(|queue| !Arc::ptr_eq(queue, &self.commit_queue));
+        self.shared.lock().all.retain(|queue| !Arc::ptr_eq(queue, &self.commit_queue));
         self.shared.ready.notify_all();
     }
 }
 
-/// Nobody waits for a committer that is gone, however it went.
-struct RefuseWhenGone<'a>(&'a Shared);
-
-impl Drop for RefuseWhenGone<'_> {
-    fn drop(&mut self) {
-        for queue in self.0.lock().iter() {
-            queue.refuse(Refused { message: "the committer has ended".to_owned(), transient: false });
-        }
-        self.0.done.notify_all();
+/// Commits until the last handle goes. A panic is told to everybody who waits, and to who comes later.
+fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
+    if priority == Priority::Low {
+        priority::lower(limits::LOW_COMMITTER_NICE);
+    }
+    if let Err(panic) = panics::caught(|| work(store, shared, quit, priority)) {
+        let told = panics::told("commits", &panic);
+        let message = format!("{told}; nothing is committed any more until the host is started again");
+        shared.refuse_all(&Refused { message, transient: false });
     }
 }
 
-fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
-    let _refusing = RefuseWhenGone(shared);
-    if priority == Priority::Low {
-        super::lower_priority(limits::LOW_COMMITTER_NICE);
-    }
+fn work(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
     while let Some(task) = wait_for_work(shared, quit, priority) {
         match task {
             Task::Commit(queues) => {
@@ -209,13 +234,13 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
         if quit.load(Ordering::SeqCst) {
             return None;
         }
-        let low = queues.iter().all(|queue| queue.priority() == Priority::Low);
+        let low = queues.all.iter().all(|queue| queue.priority() == Priority::Low);
         if low != (priority == Priority::Low) {
             queues = shared.ready.wait(queues).unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         let now = Instant::now();
-        let mut waiting: Vec<_> = queues.iter().filter_map(|queue| Some((queue.due()?, queue))).collect();
+        let mut waiting: Vec<_> = queues.all.iter().filter_map(|queue| Some((queue.due()?, queue))).collect();
         waiting.sort_by_key(|((due, _), _)| *due);
         let first = waiting.first().map(|((due, _), _)| *due);
         if first.is_some_and(|first| first <= now) {
@@ -227,7 +252,7 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
             return Some(Task::Commit(together.map(|(_, (_, queue))| Arc::clone(queue)).collect()));
         }
         // Who holds most in memory is the next whose handling would wait.
-        let wanting = queues.iter().filter(|queue| queue.wants_maintenance());
+        let wanting = queues.all.iter().filter(|queue| queue.wants_maintenance());
         if let Some(queue) = wanting.max_by_key(|queue| queue.unflushed_bytes()) {
             return Some(Task::Maintain(queue.clone()));
         }
@@ -253,3 +278,6 @@ fn commit_all(store: &Store, work: &[Work<'_>], started: Instant) {
         Err(e) => work.iter().for_each(|work| work.refused(&e)),
     }
 }
+
+#[cfg(test)]
+mod tests;

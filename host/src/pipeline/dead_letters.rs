@@ -141,3 +141,6 @@ impl Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Chunks that are read and wait for their handler, bounded in bytes.
 
-use super::{Stop, chunk::Chunk};
+use super::{chunk::Chunk, stop::Stop};
 use crate::{limits, source::SourceError};
 use std::{
     collections::VecDeque,

@@ -1,6 +1,6 @@
 //! Reads ahead, filtered by event type, and cuts chunks.
 
-use super::{Attempt, call_size::CallSize, chunk::Chunk, queue::ChunkQueue, yield_if_low};
+use super::{attempt::Attempt, call_size::CallSize, chunk::Chunk, panics, priority::yield_if_low, queue::ChunkQueue};
 use crate::{
     limits,
     source::{Reader, SourceError},
@@ -8,32 +8,22 @@ use crate::{
 };
 use std::time::Instant;
 
-/// Reads from the checkpoint to the target. Ends early when the queue is closed.
+/// Reads from the checkpoint to the target. Ends early when the queue is closed. Nobody waits for a reader that is gone, nor
+/// takes its end for that of the range.
 pub(super) fn run(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) {
-    let _told = TellPanic(queue);
     yield_if_low(attempt.record.spec.options.priority());
-    let record = &attempt.record;
-    match attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target) {
-        Ok(reader) => {
-            if let Err(e) = cut(reader, attempt, queue, size) {
-                queue.push(Err(e));
-            }
-        }
-        Err(e) => drop(queue.push(Err(e))),
+    let read = panics::caught(|| read(attempt, queue, size));
+    let read = read.unwrap_or_else(|panic| Err(SourceError::permanent(panics::told("reads the source", &panic))));
+    if let Err(e) = read {
+        queue.push(Err(e));
     }
     queue.end();
 }
 
-/// Nobody waits for a reader that is gone, nor takes its end for that of the range.
-struct TellPanic<'a>(&'a ChunkQueue);
-
-impl Drop for TellPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.push(Err(SourceError::permanent("the thread that reads has ended by a panic")));
-            self.0.end();
-        }
-    }
+fn read(attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) -> Result<(), SourceError> {
+    let record = &attempt.record;
+    let reader = attempt.source.read(&attempt.matcher, record.checkpoint.position, record.target)?;
+    cut(reader, attempt, queue, size)
 }
 
 fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size: &CallSize) -> Result<(), SourceError> {

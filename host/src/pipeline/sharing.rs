@@ -16,12 +16,13 @@
 //! | others | none |
 
 use super::{
-    Attempt,
+    attempt::Attempt,
     chunk::Chunk,
-    handlers::one_call,
+    instance,
     overlay::ChunkRows,
     owners::{Breach, Looked, Meeting, Owners},
-    yield_if_low,
+    panics,
+    priority::yield_if_low,
 };
 use crate::{
     limits,
@@ -51,10 +52,16 @@ struct Handled {
     looked: Looked,
 }
 
-/// Parts that one instance after another handles, and where it goes.
+/// Parts that one instance after another handles, each with its number and the rows that it reads.
+type Parts = Vec<(usize, Chunk, ChunkRows)>;
+
+/// What became of them, up to the first that did not succeed, which has `None`.
+type Done = Vec<(usize, Option<Handled>)>;
+
+/// Parts for another thread, and where what becomes of them goes: or, where it panics, what it says.
 struct Share {
-    parts: Vec<(usize, Chunk, ChunkRows)>,
-    done: Sender<Vec<(usize, Option<Handled>)>>,
+    parts: Parts,
+    done: Sender<Result<Done, String>>,
 }
 
 /// The threads beside the handlers' own, which end when this is dropped; and what is known of the owners of rows.
@@ -91,7 +98,7 @@ impl Sharing {
     /// Starts as many threads as instances may work for one rebuild beside its own; none where its events must stay in
     /// order over all streams.
     pub(super) fn start<'scope>(attempt: &'scope Attempt, scope: &'scope Scope<'scope, '_>) -> Option<Sharing> {
-        if attempt.plugin.description().partitioning != Partitioning::Stream {
+        if attempt.plugin.partitioning() != Partitioning::Stream {
             return None;
         }
         let (shares, waiting) = channel();
@@ -193,7 +200,8 @@ impl Sharing {
     }
 
     /// Handles all parts, and waits for all, so that none works on an older view while the next chunk is handled; `None` where
-    /// one of them did not succeed.
+    /// one of them did not succeed. The panic of another thread goes on on this one: it is no failure of a part, and the scope
+    /// would say so only once the attempt had ended.
     fn handle_all(&self, attempt: &Attempt, chunks: Vec<Chunk>, rows: &impl Fn() -> ChunkRows) -> Option<Vec<Handled>> {
         let parts = chunks.len();
         let at_once = attempt.pool.share().clamp(1, self.threads + 1).min(parts);
@@ -214,7 +222,9 @@ impl Sharing {
         if others.len() < sent {
             return None;
         }
-        all.extend(others.into_iter().flatten());
+        for other in others {
+            all.extend(other.unwrap_or_else(|panic| panics::go_on(panic)));
+        }
         all.sort_unstable_by_key(|(number, _)| *number);
         let handled: Option<Vec<_>> = all.into_iter().map(|(_, handled)| handled).collect();
         handled.filter(|handled| handled.len() == parts)
@@ -226,18 +236,18 @@ fn work(attempt: &Attempt, waiting: &Mutex<Receiver<Share>>) {
     loop {
         let share = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Share { parts, done }) = share else { return };
-        if done.send(handle_share(attempt, parts)).is_err() {
+        if done.send(panics::caught(|| handle_share(attempt, parts))).is_err() {
             return;
         }
     }
 }
 
 /// Handles parts one after another, up to the first that fails.
-fn handle_share(attempt: &Attempt, parts: Vec<(usize, Chunk, ChunkRows)>) -> Vec<(usize, Option<Handled>)> {
+fn handle_share(attempt: &Attempt, parts: Parts) -> Done {
     let mut all = Vec::with_capacity(parts.len());
     for (number, chunk, rows) in parts {
         let (rows, looked) = rows.noting();
-        let outcome = one_call(attempt, &chunk, rows).ok().filter(|outcome| outcome.failure.is_none());
+        let outcome = instance::call(attempt, &chunk, rows).ok().filter(|outcome| outcome.failure.is_none());
         let looked = std::mem::take(&mut *looked.lock().unwrap_or_else(PoisonError::into_inner));
         let failed = outcome.is_none();
         all.push((number, outcome.map(|outcome| Handled { outcome, looked })));

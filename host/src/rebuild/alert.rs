@@ -107,7 +107,7 @@ impl Alerts {
         self.pending.fetch_add(1, Ordering::SeqCst);
         if queue.try_send(alert).is_err() {
             self.pending.fetch_sub(1, Ordering::SeqCst);
-            tracing::error!("the alert command is too slow: an alert is not given to it");
+            tracing::error!("the alert command is too slow: an alert was dropped");
         }
     }
 }

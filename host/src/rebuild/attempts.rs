@@ -14,10 +14,7 @@ use crate::{
     store::{AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// What becomes of a rebuild that has reached its target and follows its history.
 enum Arrived {
@@ -29,7 +26,7 @@ enum Arrived {
 
 /// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
 /// for as long as a server takes to start again.
-fn max_retries(failure: &EventFailure) -> u32 {
+pub(super) fn max_retries(failure: &EventFailure) -> u32 {
     match failure.kind {
         FailureKind::Source => limits::SOURCE_TRIES,
         FailureKind::Store => limits::DATABASE_TRIES,
@@ -64,7 +61,7 @@ pub(super) struct Attempts {
     pub(super) source: Arc<dyn Source>,
     /// The current plugin; parts of the rebuild may belong to earlier ones.
     pub(super) plugin: Plugin,
-    /// Told which rows they touch, where somebody asks.
+    /// Notes which rows they touch, where a caller wants to know.
     pub(super) touched: Option<Touched>,
     pub(super) stop: Stop,
     pub(super) published: Arc<Published>,
@@ -161,7 +158,7 @@ impl Attempts {
             record,
             source: self.source.clone(),
             matcher,
-            plugin,
+            plugin: Arc::new(plugin),
             store: self.host.store.clone(),
             committer: self.committer.clone(),
             pool: self.host.pool.clone(),
@@ -171,11 +168,12 @@ impl Attempts {
             follows: false,
             retry: None,
             touched: self.touched.clone(),
+            backoff: limits::backoff,
         };
         Ok((attempt, completes))
     }
 
-    /// What must add up at the target of `record`: where readers are given it there, all of it is counted again.
+    /// What must add up at the target of `record`: where it is promoted there, all of it is counted again.
     fn tally(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
         let mut tally = Tally { parts: Vec::new(), accepted: record.spec.options.accept_missing() };
         for range in &record.ranges {
@@ -270,7 +268,7 @@ impl Attempts {
         self.host.begin_followers(name);
     }
 
-    /// Whoever asked for something built as a shadow waits for it, and is told.
+    /// The caller that requested a shadow build waits for it and gets the failure.
     fn failed(&self, record: &RebuildRecord, failure: &EventFailure) {
         if record.spec.purpose != Purpose::Rebuild {
             return;
@@ -296,7 +294,7 @@ impl Attempts {
         }
     }
 
-    /// The store refused a commit. What it holds is right, only older; it is asked to note the failure, which it may
+    /// The store refused a commit. What it holds is right, only older; it is asked to record the failure, which it may
     /// refuse too (a full disk): then it still says `running`, and the next host to open it leaves the rebuild paused.
     fn lost(&self, record: &RebuildRecord, failure: EventFailure) {
         if record.spec.purpose == Purpose::Rebuild {
@@ -326,19 +324,8 @@ impl Attempts {
     fn wait_to_try(&self, record: &RebuildRecord, tries: u32, failure: &EventFailure) -> bool {
         tracing::warn!(projection = self.name(record), tries, "retrying: {failure}");
         self.published.waits_for(failure);
-        self.pause_before_try(tries)
-    }
-
-    /// `false` where the stop was raised meanwhile.
-    fn pause_before_try(&self, tries: u32) -> bool {
-        let until = Instant::now() + limits::backoff(tries);
-        while Instant::now() < until {
-            if self.stop.is_raised() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        !self.stop.is_raised()
+        self.host.has_news();
+        self.stop.wait_until(Instant::now() + limits::backoff(tries))
     }
 
     fn name<'r>(&self, record: &'r RebuildRecord) -> &'r str {
@@ -352,7 +339,7 @@ fn unreadable(error: SourceError) -> EventFailure {
 }
 
 /// What the store says, as a failure.
-fn refused(error: StoreError) -> EventFailure {
+pub(super) fn refused(error: StoreError) -> EventFailure {
     let transient = error.is_transient();
     EventFailure { transient, ..EventFailure::permanent(FailureKind::Store, error.to_string()) }
 }

@@ -26,7 +26,7 @@ use std::{
 pub(super) enum RunMode {
     /// Chunks of this many events.
     Chunks(u32),
-    /// The same again: every chunk meets an instance in place of one that was thrown away.
+    /// The same again: every chunk meets a fresh instance instead of the one that was thrown away.
     Again(u32),
     /// Chunks of this many events, with a host that dies in the middle, and another that goes on.
     Crash(u32),
@@ -100,6 +100,7 @@ impl<'a> Bench<'a> {
             self.name(),
             Shadow {
                 source: self.source.clone(),
+                found_in: None,
                 source_name: self.source_name.clone(),
                 plugin: self.plugin.clone(),
                 segments: Vec::new(),
@@ -110,7 +111,7 @@ impl<'a> Bench<'a> {
                 to,
                 chunk_size: Some(size),
                 on_error: OnError::Park,
-                // Kept when the store is opened again; what is scratch is not.
+                // Kept when the store is opened again; scratch generations are not.
                 purpose: Purpose::AsOf,
                 label: None,
             },
@@ -212,7 +213,7 @@ fn alone() -> Options {
     Options { instances: 1, ..Options::default() }
 }
 
-/// A supervisor on the store in `dir`, which may take a moment to be let go of.
+/// A supervisor on the store in `dir`, which may be released only after a moment.
 fn open(host: &Host, dir: &Path, options: Options) -> Result<Supervisor, RebuildError> {
     const LET_GO: Duration = Duration::from_secs(5);
     let data = DataDir::open(dir).map_err(StoreError::from)?;

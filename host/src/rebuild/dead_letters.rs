@@ -1,7 +1,11 @@
-//! Retrying parked events, in the order of their history: each stream until one of its events fails again.
+//! Retrying dead letters, in the order of their history: each stream until one of its events fails again.
 
 use super::{
-    RebuildError, Refusal, prepared::same_shape, same_history::Accept, same_history::refuse_other_history,
+    RebuildError, Refusal,
+    attempts::{max_retries, refused},
+    prepared::same_shape,
+    same_history::Accept,
+    same_history::refuse_other_history,
     supervisor::Supervisor,
 };
 use crate::{
@@ -13,32 +17,32 @@ use crate::{
     vocabulary::{EventFailure, Matcher, Partitioning, Position, Status, work},
 };
 use serde::Serialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-/// What retrying parked events came to.
+/// The outcome of retrying dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
     /// The projection.
     pub projection_name: String,
-    /// The generation they were parked in.
+    /// The generation that they belong to.
     pub generation: u64,
     /// Events that have been handled now.
     pub handled: u64,
-    /// Events that have been forgotten now.
+    /// Events that have been discarded now.
     pub discarded: u64,
-    /// Events that are still parked.
+    /// Dead letters that are left.
     pub parked: u64,
     /// Why, for the first streams that stopped again.
     pub failures: Vec<EventFailure>,
 }
 
 impl Supervisor {
-    /// Handles the parked events of the latest rebuild of `name` with the plugin in place; of one `stream` alone, where
-    /// that is given.
+    /// Handles the dead letters of the latest rebuild of `name` with the installed plugin; of one `stream` alone, where that
+    /// is given.
     ///
     /// # Errors
-    /// When it is running or has none parked, or the plugin in place has another shape; and where the projection is not
+    /// When it is running or has no dead letters, or the installed plugin has another shape; and where the projection is not
     /// partitioned by stream: then later events of other streams have been applied already, and only `out_of_order` makes
     /// it do so.
     pub fn retry(&self, name: &str, stream: Option<&str>, out_of_order: bool) -> Result<RetryReport, RebuildError> {
@@ -76,10 +80,10 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Forgets parked events of the latest rebuild of `name`: of one `stream`, or all. They are then never applied.
+    /// Discards dead letters of the latest rebuild of `name`: of one `stream`, or all. They are then never applied.
     ///
     /// # Errors
-    /// When it is running or has none parked.
+    /// When it is running or has no dead letters.
     pub fn discard(&self, name: &str, stream: Option<&str>) -> Result<RetryReport, RebuildError> {
         let _lock = self.host.long_command(name, "a discard of dead letters")?;
         let _held = self.host.hold_followers(name);
@@ -90,7 +94,7 @@ impl Supervisor {
         let mut report =
             RetryReport { projection_name: name.to_owned(), generation: record.generation, ..RetryReport::default() };
         let wanted = |event: &ParkedEvent| stream.is_none_or(|stream| event.stream == stream);
-        work::begin("discarding parked events", "events", Some(record.parked).filter(|_| stream.is_none()));
+        work::begin("discarding dead letters", "events", Some(record.parked).filter(|_| stream.is_none()));
         loop {
             let page = self.host.store.parked(
                 &generation,
@@ -112,7 +116,7 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// The latest rebuild of `name`, which has parked events (of `stream`, where that is given).
+    /// The latest rebuild of `name`, which has dead letters (of `stream`, where that is given).
     fn parked_in(&self, name: &str, stream: Option<&str>) -> Result<RebuildRecord, RebuildError> {
         let Some(record) = self.host.store.latest_rebuild(name)? else {
             return Err(RebuildError::NotFound(format!(
@@ -124,14 +128,14 @@ impl Supervisor {
         }
         self.host.store.refuse_misfit(name, Some(record.generation), None)?;
         if record.parked == 0 {
-            return Err(RebuildError::NotFound(format!("{} has no parked events", record.checkpoint_id())));
+            return Err(RebuildError::NotFound(format!("{} has no dead letters", record.checkpoint_id())));
         }
         if let Some(stream) = stream {
             let generation = self.host.store.generation(name, record.generation)?;
             let first = self.host.store.parked(&generation, Some((stream, Position::START)), 1, 1)?;
             if first.first().is_none_or(|event| event.stream != stream) {
                 return Err(RebuildError::NotFound(format!(
-                    "stream {stream} has no parked events in {}; see unspool dead-letters list {name}",
+                    "stream {stream} has no dead letters in {}; see unspool dead-letters list {name}",
                     record.checkpoint_id()
                 )));
             }
@@ -156,7 +160,7 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    /// Retries everything that `record`, built from `source`, has parked, in whatever order.
+    /// Retries all dead letters of `record`, built from `source`, in whatever order.
     pub(super) fn retry_all(
         &self,
         plugin: &Plugin,
@@ -173,7 +177,8 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Handles the dead letters of a generation, of one stream `only` where that is given: an attempt like any other.
+    /// Handles the dead letters of a generation, of one stream `only` where that is given: an attempt like any other, and another one
+    /// where it ends for a transient reason, as often as a rebuild tries again.
     fn handle_again(
         &self,
         generation: &Generation,
@@ -183,38 +188,62 @@ impl Supervisor {
         origin: Origin,
         report: &mut RetryReport,
     ) -> Result<(), RebuildError> {
-        let store = &self.host.store;
-        let letters = DeadLetters::new(store, generation, only, origin)?;
-        let retry = Retry::default();
+        let (host, name) = (&self.host, &generation.projection);
         let key = format!("{}, its dead letters", claimed.checkpoint_id());
-        let committer = self.host.committer_for(claimed)?;
-        work::begin("handling parked events", "events", Some(claimed.parked).filter(|_| only.is_none()));
-        let ended = self.host.work_on(key, claimed, |stop, published| {
-            pipeline::run(Attempt {
-                record: claimed.clone(),
-                source: Arc::new(letters),
-                matcher: Matcher::All,
-                plugin: plugin.clone(),
-                store: store.clone(),
-                committer,
-                pool: self.host.pool.clone(),
-                stop,
-                published,
-                completes: false,
-                follows: false,
-                end: None,
-                retry: Some(retry.clone()),
-                touched: None,
-                tally: None,
-            })
-        })?;
-        let now = store.rebuild(&generation.projection, generation.number)?;
+        let committer = host.committer_for(claimed)?;
+        let ended = host.work_on(key, claimed, |stop, published| -> Result<Ended, RebuildError> {
+            let (mut record, mut tries) = (claimed.clone(), 1);
+            loop {
+                let letters = DeadLetters::new(&host.store, generation, only, origin.clone())?;
+                let left = host.store.parked_keys(generation)?;
+                let left = left.iter().filter(|(_, stream)| only.is_none_or(|only| only == stream)).count();
+                work::begin("handling dead letters", "events", Some(left as u64));
+                let retry = Retry::default();
+                let ended = pipeline::run(Attempt {
+                    record: record.clone(),
+                    source: Arc::new(letters),
+                    matcher: Matcher::All,
+                    plugin: Arc::new(plugin.clone()),
+                    store: host.store.clone(),
+                    committer: committer.clone(),
+                    pool: host.pool.clone(),
+                    stop: stop.clone(),
+                    published: published.clone(),
+                    completes: false,
+                    follows: false,
+                    end: None,
+                    retry: Some(retry.clone()),
+                    touched: None,
+                    tally: None,
+                    backoff: limits::backoff,
+                });
+                // What failed before is among what was tried now.
+                report.failures = retry.failures();
+                let Ended::Interrupted(mut failure) = ended else { return Ok(ended) };
+                let now = host.store.rebuild(name, generation.number)?;
+                tries = if now.parked < record.parked { 1 } else { tries + 1 };
+                // Claimed again: what the last try may still commit is refused.
+                record = loop {
+                    if !failure.transient || tries > max_retries(&failure) {
+                        return Ok(Ended::Interrupted(failure.given_up(tries - 1)));
+                    }
+                    tracing::warn!(projection = name, tries = tries - 1, "retrying dead letters: {failure}");
+                    work::begin(format!("trying again, since {failure}"), "", None);
+                    if !stop.wait_until(Instant::now() + limits::backoff(tries - 1)) {
+                        return Ok(Ended::Stopped(stop.status()));
+                    }
+                    match host.store.claim(name, generation.number) {
+                        Ok(record) => break record,
+                        Err(e) => (failure, tries) = (refused(e), tries + 1),
+                    }
+                };
+            }
+        })??;
+        let now = host.store.rebuild(name, generation.number)?;
         report.handled += claimed.parked - now.parked;
-        report.failures = retry.failures();
-        let name = &generation.projection;
         let stopped = |failure: Option<EventFailure>| RebuildError::NotBuilt {
             message: format!(
-                "not all dead letters of {name} were tried: {}; {} were handled before, and are none any more",
+                "not all dead letters of {name} were tried: {}; {} were handled before, and are dead letters no more",
                 failure.as_ref().map_or_else(|| "the host ends".to_owned(), ToString::to_string),
                 report.handled
             ),

@@ -1,5 +1,5 @@
 //! Whether a plugin's rows depend on anything but its events: it runs several times over the same history, each time in
-//! another mode, in a store of its own that is thrown away.
+//! another run mode, in a throwaway store of its own.
 
 use super::{
     RebuildError,
@@ -25,7 +25,7 @@ pub struct DeterminismReport {
     pub plugin_digest: String,
     /// Its events in the history.
     pub events: u64,
-    /// The modes in which it ran; the first is what the others are compared with.
+    /// The run modes, one by one; the others are compared with the first.
     pub runs: Vec<Run>,
     /// Where the first run that differs does so; absent where none does.
     pub difference: Option<Divergence>,
@@ -35,21 +35,21 @@ pub struct DeterminismReport {
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    /// The mode.
+    /// The run mode.
     pub manner: String,
     /// The digest of its rows.
     pub digest: String,
-    /// Its events that could not be handled, with those of their streams behind them.
+    /// Its events that could not be handled, with the later ones of their streams.
     pub parked: u64,
-    /// Whether rows and parked events are those of the first run.
+    /// Whether rows and dead letters are those of the first run.
     pub same: bool,
 }
 
-/// Where two runs part.
+/// Where two runs diverge.
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Divergence {
-    /// The mode in which it shows.
+    /// The run mode in which it shows.
     pub manner: String,
     /// Up to the event before this one, both runs come to the same rows.
     pub event_id: Option<String>,
@@ -57,24 +57,24 @@ pub struct Divergence {
     pub position: Position,
     /// The first rows that differ up to there: `expected` is what the first run has.
     pub first: Vec<RowDifference>,
-    /// Why there are no rows to compare, where a run ended before its end: two streams touch a row of a projection that says that it
-    /// is partitioned by stream.
+    /// Why there are no rows to compare, where a run ended early: two streams touch a row of a projection that declares that
+    /// it is partitioned by stream.
     pub problem: Option<String>,
 }
 
 impl Divergence {
-    /// A mode that did not come to its end, as others did.
+    /// A run mode that did not finish, although others did.
     fn failed(mode: RunMode, to: Position, problem: String) -> Divergence {
         Divergence { manner: mode.to_string(), event_id: None, position: to, first: Vec::new(), problem: Some(problem) }
     }
 }
 
 impl Supervisor {
-    /// Runs the plugin in `component` over all of `source` in several modes, and compares the rows. The store of this
+    /// Runs the plugin in `component` over all of `source` in several run modes, and compares the rows. The store of this
     /// host is not touched.
     ///
     /// # Errors
-    /// When the plugin is not accepted, the source cannot be read, or a run does not come to its end.
+    /// When the plugin is not accepted, the source cannot be read, or a run does not finish.
     pub fn verify_plugin(&self, component: &[u8], source: &str) -> Result<DeterminismReport, RebuildError> {
         let plugin = self.host.engine.load(component)?;
         let history = self.host.source(source)?;
@@ -92,7 +92,7 @@ impl Supervisor {
             runs: Vec::new(),
             difference: None,
         };
-        // Whoever breaks its word may do so in any run; where each stream is by itself it is found for certain.
+        // A plugin that breaks its declaration may do so in any run; where each stream is by itself it is found for certain.
         let is_partitioned = bench.plugin.description().partitioning == Partitioning::Stream;
         let by_streams = match is_partitioned.then(|| bench.run(RunMode::Streams(usual), to)).transpose() {
             Err(e) if breach(&e) => {
@@ -134,7 +134,7 @@ impl Supervisor {
     }
 }
 
-/// Whether a run ended because two streams met in a row; anything else says nothing of the plugin.
+/// Whether a run ended because two streams met in a row; anything else says nothing about the plugin.
 fn breach(error: &RebuildError) -> bool {
     matches!(error, RebuildError::NotBuilt { failure: Some(failure), .. } if failure.is_breach())
 }
@@ -154,7 +154,7 @@ fn result(
     Ok(Run { manner: mode.to_string(), digest: digest.digest, parked: record.parked, same })
 }
 
-/// Halves the history until one event is left, up to which two modes differ while they agree before it.
+/// Bisects the history for the first event up to which two run modes differ while they agree before it.
 fn divergence(
     bench: &mut Bench<'_>,
     usual: RunMode,
@@ -189,7 +189,7 @@ fn divergence(
     Ok(Divergence { manner: mode.to_string(), event_id, position, first, problem: None })
 }
 
-/// The rows in which the two modes differ up to `to`: `None` where they agree, and in what they parked too.
+/// The rows in which the two run modes differ up to `to`: `None` where they agree, in their dead letters too.
 fn rows_that_differ(
     bench: &mut Bench<'_>,
     usual: RunMode,

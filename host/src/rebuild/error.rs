@@ -49,7 +49,7 @@ pub enum RebuildError {
         /// What to do.
         remedy: String,
     },
-    /// What was built to be compared or looked at did not come to its end.
+    /// What was built to be compared or looked at did not finish.
     #[error("{message}")]
     NotBuilt {
         /// Why not.
@@ -72,7 +72,7 @@ pub enum RebuildError {
 }
 
 impl RebuildError {
-    /// What another try may not run into; `None` where it would be of no use.
+    /// What another try may not run into; `None` where another try is of no use.
     pub(super) fn passing(&self) -> Option<FailureKind> {
         match self {
             RebuildError::Source(e) => e.transient.then_some(FailureKind::Source),

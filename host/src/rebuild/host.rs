@@ -25,10 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often who waits for the end of a rebuild looks how far it is.
+/// How often a caller that waits for the end of a rebuild polls its progress.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to look away while the operator's command has an alert in hand.
+/// How often to poll while the operator's command works on an alert.
 const ALERT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What all rebuilds of a host share.
@@ -41,8 +41,8 @@ pub(super) struct Host {
     pub(super) sources: Sources,
     pub(super) engine: Engine,
     work: Mutex<Work>,
-    /// Told of every end: of an attempt, of a command.
-    ended: Condvar,
+    /// Notified of every change of [`Host::work`].
+    changed: Condvar,
     /// The newest run of each rebuild, kept after its end for what only the host knows of it.
     runs: Mutex<HashMap<String, Arc<Published>>>,
     /// Failures that the store would not take.
@@ -53,18 +53,20 @@ pub(super) struct Host {
     follows: AtomicBool,
 }
 
-/// What goes on in a host.
+/// What runs in a host.
 #[derive(Default)]
 struct Work {
-    /// Attempts by key: the projection for a rebuild, the checkpoint for what is built as a shadow.
+    /// Attempts by key: the projection for a rebuild, the checkpoint for a shadow build.
     running: HashMap<String, Running>,
-    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of one that
-    /// takes long, what it is.
+    /// Projections that a command is changing: one command at a time for each. Reading progress does not wait for it. Of a
+    /// long one, what it is.
     in_hand: HashMap<String, Option<&'static str>>,
     /// Rebuilds that are to go on and cannot yet, since what they need is away.
     wanted: HashMap<String, Waiting>,
     /// Projections whose generations are not brought forward for a moment, and how many ask for that.
     held: HashMap<String, usize>,
+    /// How often anything of this has changed, or an attempt has come to wait: what who watches is to hear at once.
+    changes: u64,
 }
 
 struct Running {
@@ -92,7 +94,7 @@ impl Host {
             sources,
             engine,
             work: Mutex::default(),
-            ended: Condvar::new(),
+            changed: Condvar::new(),
             runs: Mutex::default(),
             lost: Mutex::default(),
             closing: options.closing,
@@ -104,9 +106,34 @@ impl Host {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes what goes on, and wakes who waits for that.
+    fn change<T>(&self, change: impl FnOnce(&mut Work) -> T) -> T {
+        let mut work = self.work();
+        let changed = change(&mut work);
+        work.changes += 1;
+        drop(work);
+        self.changed.notify_all();
+        changed
+    }
+
+    /// What is published of an attempt says more than numbers: who watches is woken.
+    pub(super) fn has_news(&self) {
+        self.change(|_| ());
+    }
+
+    /// How often there have been news.
+    pub(super) fn news(&self) -> u64 {
+        self.work().changes
+    }
+
+    /// Waits until there are other news than the first `known`, or `timeout` has passed.
+    pub(super) fn wait_for_news(&self, known: u64, timeout: Duration) {
+        drop(self.wait_while(timeout, |work| work.changes == known));
+    }
+
     /// Waits while `busy` holds, for `timeout` at most.
     fn wait_while(&self, timeout: Duration, busy: impl Fn(&Work) -> bool) -> MutexGuard<'_, Work> {
-        let waited = self.ended.wait_timeout_while(self.work(), timeout, |work| busy(work));
+        let waited = self.changed.wait_timeout_while(self.work(), timeout, |work| busy(work));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -142,13 +169,10 @@ impl Host {
 
     /// Notes that a rebuild is to go on, and what is in its way; `None`: nothing any more.
     pub(super) fn note_wanted(&self, name: &str, waiting: Option<Waiting>) {
-        let mut work = self.work();
-        match waiting {
-            Some(waiting) => drop(work.wanted.insert(name.to_owned(), waiting)),
-            None => drop(work.wanted.remove(name)),
-        }
-        drop(work);
-        self.ended.notify_all();
+        self.change(|work| match waiting {
+            Some(waiting) => work.wanted.insert(name.to_owned(), waiting),
+            None => work.wanted.remove(name),
+        });
     }
 
     /// What was published last of the rebuild of `name`, whether it runs or has ended in this host.
@@ -170,7 +194,7 @@ impl Host {
         Ok(self.sources.open(name)?)
     }
 
-    /// What `unspool.toml` says of a projection now.
+    /// What `unspool.toml` says about a projection now.
     pub(super) fn settings(&self, description: &Description) -> Result<settings::Projection, RebuildError> {
         let Some(dir) = &self.settings else { return Ok(settings::Projection::default()) };
         let tables: Vec<&str> = description.tables.iter().map(|table| table.name.as_str()).collect();
@@ -183,8 +207,8 @@ impl Host {
         Ok(self.engine.load(&self.store.component(digest)?)?)
     }
 
-    /// Compiles the plugin of `name` where that has to be done again, before a command about it takes its turn: others do not wait
-    /// for that. What is wrong with it shows when it is loaded.
+    /// Compiles the plugin of `name` where that has to be done again, before a command about it takes the command lock:
+    /// others do not wait for that. What is wrong with it shows when it is loaded.
     pub(super) fn compile(&self, name: &str) {
         let plugin = self.store.projection(name).map_err(RebuildError::from);
         if let Err(e) = plugin.and_then(|projection| self.plugin(projection.digest())) {
@@ -199,7 +223,7 @@ impl Host {
         latest: &Option<RebuildRecord>,
         input: Input,
     ) -> Result<(Answer, &'static [Effect]), RebuildError> {
-        // The store says `running` a moment longer than the thread runs, or longer still where it refused the end.
+        // The store says `running` a little longer than the thread runs, or longer still where it refused the end.
         let state = match latest {
             None => State::Absent,
             Some(record) if record.status() == Status::Running && !self.is_running(name) => {
@@ -212,8 +236,8 @@ impl Host {
         decided.map(|(_, answer, effects)| (answer, effects))
     }
 
-    /// Ends the running attempt, and waits until its end is durable. One that does not come to its end within
-    /// [`limits::STOP_WAIT`], because it waits for something that does not answer, is ended without it.
+    /// Ends the running attempt, and waits until its end is durable. One that does not finish within [`limits::STOP_WAIT`],
+    /// because it waits for something that does not answer, is ended in the store alone.
     pub(super) fn stop(&self, key: &str, status: Status) {
         match self.work().running.get(key) {
             None => return,
@@ -225,7 +249,7 @@ impl Host {
         }
     }
 
-    /// Ends everything that runs, within [`limits::HOST_STOP`] and a moment. The rebuilds of `paused` are left as an
+    /// Ends everything that runs, within little more than [`limits::HOST_STOP`]. The rebuilds of `paused` are left as an
     /// operator's pause leaves them; all others are wanted: they go on when the next host serves, as after a kill.
     pub(super) fn close(&self, paused: &[String]) {
         let running: Vec<(String, u64, Purpose)> = {
@@ -265,27 +289,26 @@ impl Host {
         }
     }
 
-    /// Ends an attempt in the store whose thread does not come to its end: whatever that still commits is refused.
+    /// Ends an attempt in the store whose thread does not finish: whatever that still commits is refused.
     fn leave_behind(&self, key: &str, status: Status) {
         let about = self.work().running.get(key).map(|left| (left.projection.clone(), left.published.generation()));
         let Some((projection, generation)) = about else { return };
-        tracing::warn!(projection, "it does not come to its end, and is left {status} without it");
+        tracing::warn!(projection, "its thread does not finish, and it is left {status} without it");
         if let Err(e) = self.store.set_status_of_stuck(&projection, generation, status, now_ms()) {
             tracing::error!(projection, "its end could not be noted: {e}");
         }
         self.abandon(key);
     }
 
-    /// Ends an attempt that does not come to its end by itself. Its thread may be stuck: it is not waited for, and
+    /// Ends an attempt that does not finish by itself. Its thread may be stuck: nothing waits for it, and
     /// whatever it still commits is refused.
     pub(super) fn abandon(&self, key: &str) {
-        if let Some(running) = self.work().running.remove(key) {
+        if let Some(running) = self.change(|work| work.running.remove(key)) {
             running.stop.pause();
         }
-        self.ended.notify_all();
     }
 
-    /// Who makes the work of `record` durable: a database that is slow or away makes nobody else's commits wait.
+    /// What makes the work of `record` durable: a database that is slow or away makes no other rebuild's commits wait.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -296,7 +319,7 @@ impl Host {
         }
     }
 
-    /// Works on something of `record` on this thread: `work` is ended like any attempt, where the host ends.
+    /// Runs `work` on something of `record` on this thread; it is ended like any attempt when the host ends.
     ///
     /// # Errors
     /// When the host is ending.
@@ -317,15 +340,16 @@ impl Host {
 
     /// Puts what runs on the list, unless the host ends.
     fn enter(&self, key: String, running: Running) -> Result<(), RebuildError> {
-        let mut work = self.work();
-        if self.is_closing() {
-            return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
-        }
-        work.running.insert(key, running);
-        Ok(())
+        self.change(|work| {
+            if self.is_closing() {
+                return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
+            }
+            work.running.insert(key, running);
+            Ok(())
+        })
     }
 
-    /// Works on `record`, claimed already, on a thread of its own, and tells `touched` which rows that touches.
+    /// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
     pub(super) fn begin(
         self: &Arc<Host>,
         key: &str,
@@ -357,7 +381,7 @@ impl Host {
                 let (host, key) = (self.clone(), key.to_owned());
                 move || {
                     let _leave = Leave { host, key, published };
-                    // It goes before the entry does: who waits for that waits for all of it.
+                    // It goes before the entry does: a caller that waits for the entry waits for all of it.
                     let attempts = attempts;
                     attempts.run(record);
                 }
@@ -365,15 +389,15 @@ impl Host {
         match spawned {
             Ok(_) => Ok(()),
             Err(e) => {
-                self.work().running.remove(key);
+                self.change(|work| work.running.remove(key));
                 Err(e.into())
             }
         }
     }
 
     /// Waits until nothing of `keys` is running, nor a command about it under way (`None`: nothing at all, and nothing
-    /// wanted, nor is an operator told anything), or `timeout` has passed; `true` in the first case. A command may stop an
-    /// attempt only to begin another, as a swap does.
+    /// wanted, nor an alert under way), or `timeout` has passed; `true` in the first case. A command may stop an attempt only
+    /// to begin another, as a swap does.
     pub(super) fn wait_idle(&self, keys: Option<&[String]>, timeout: Duration) -> bool {
         let busy = |work: &Work| match keys {
             Some(keys) => keys.iter().any(|key| work.running.contains_key(key) || work.in_hand.contains_key(key)),
@@ -383,17 +407,22 @@ impl Host {
             return false;
         }
         if keys.is_none() && !self.alerts.are_told() {
-            // So that who asks again and again does not do so without a pause.
+            // So that a caller that asks again and again does not do so without a pause.
             std::thread::sleep(timeout.min(ALERT_POLL_INTERVAL));
             return self.alerts.are_told();
         }
         true
     }
 
-    /// Waits until `key` is not running.
+    /// Waits until `key` is not running, and says meanwhile how many events it has handled.
     pub(super) fn wait_for_end(&self, key: &str) {
+        self.wait_for_end_of(key, |published| published.checkpoint().0.events_processed);
+    }
+
+    /// Waits until `key` is not running, and says meanwhile `how_far` it is.
+    pub(super) fn wait_for_end_of(&self, key: &str, how_far: impl Fn(&Published) -> u64) {
         while let Some(published) = self.published(key) {
-            work::reach(published.checkpoint().0.events_processed);
+            work::reach(how_far(&published));
             drop(self.wait_while(LOOK, |work| work.running.contains_key(key)));
         }
     }
@@ -408,7 +437,7 @@ impl Host {
     }
 }
 
-/// Takes an attempt off the list when its thread ends, however it ends; never another one that has taken its place.
+/// Takes an attempt off the list when its thread ends, however it ends; never one that has replaced it.
 struct Leave {
     host: Arc<Host>,
     key: String,
@@ -420,11 +449,11 @@ impl Drop for Leave {
         if std::thread::panicking() {
             tracing::error!(rebuild = self.key, "its thread ended by a panic");
         }
-        let mut work = self.host.work();
-        if work.running.get(&self.key).is_some_and(|running| Arc::ptr_eq(&running.published, &self.published)) {
-            work.running.remove(&self.key);
-        }
-        drop(work);
-        self.host.ended.notify_all();
+        let ours = |running: &Running| Arc::ptr_eq(&running.published, &self.published);
+        self.host.change(|work| {
+            if work.running.get(&self.key).is_some_and(ours) {
+                work.running.remove(&self.key);
+            }
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! Places in a history as operators name them: an event's id, a position or a time.
+//! Points in a history as operators name them: an event's id, a position or a time.
 
 use super::RebuildError;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     vocabulary::Position,
 };
 
-/// What a text may mean. Where it means several places the operator is asked, not guessed at: an id may be a number.
+/// What a text may mean. Where it may mean several points it is refused, not guessed at: an id may be a number.
 #[derive(Default)]
 struct Meanings {
     id: Option<Located>,
@@ -26,7 +26,7 @@ enum Place {
 /// `id:`, `position:` and `time:` in front say which of them is meant.
 ///
 /// # Errors
-/// When there is no such place, or more than one.
+/// When there is no such point, or more than one.
 pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<Position, RebuildError> {
     Ok(match place(source, source_name, text)? {
         Place::Event(located) => located.position,
@@ -35,7 +35,7 @@ pub(super) fn end(source: &dyn Source, source_name: &str, text: &str) -> Result<
     })
 }
 
-/// Where a range begins, behind which everything up to its end is read: right before an event, a position, or the first
+/// Where a range begins, after which everything up to its end is read: right before an event, a position, or the first
 /// event that is not earlier than a time. Named as for [`end`].
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub(super) fn before(source: &dyn Source, source_name: &str, text: &str) -> Resu
 fn until(source: &dyn Source, source_name: &str, text: &str, time: i64) -> Result<Position, RebuildError> {
     source.until(time)?.ok_or_else(|| {
         RebuildError::Usage(format!(
-            "{text}: {source_name} does not find events by their time; name the place by a position (position:N), or by an event's \
+            "{text}: {source_name} does not find events by their time; give a position (position:N), or an event's \
              id where it finds these"
         ))
     })
@@ -67,7 +67,7 @@ fn place(source: &dyn Source, source_name: &str, text: &str) -> Result<Place, Re
                 "no event in {source_name} has the id {id}; an id that begins with id: is id:{text}"
             ))),
             Lookup::CannotLook => Err(RebuildError::Usage(format!(
-                "{text}: {source_name} does not find events by their id; name the place by a position (position:N)"
+                "{text}: {source_name} does not find events by their id; give a position (position:N)"
             ))),
         };
     }
@@ -81,7 +81,7 @@ fn place(source: &dyn Source, source_name: &str, text: &str) -> Result<Place, Re
     let meanings = Meanings { id: looked.found(), position: text.parse().ok(), time: milliseconds(text) };
     match (meanings, looked) {
         (Meanings { id: None, position: None, time: None }, Lookup::CannotLook) => Err(RebuildError::Usage(format!(
-            "{text} is no position, and {source_name} does not find events by their id; name the place by a position (position:N)"
+            "{text} is no position, and {source_name} does not find events by their id; give a position (position:N)"
         ))),
         (meanings, _) => one_of(source, source_name, text, meanings),
     }

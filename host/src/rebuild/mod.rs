@@ -4,20 +4,20 @@
 //! |---|---|
 //! | `state` | the states of a rebuild as one pure function |
 //! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
-//! | `trigger` | starting and resuming; `prepared` looks up what that needs, `place` what operators name in a history |
+//! | `trigger` | starting and resuming; `prepared` looks up what that needs, `locate` what operators name in a history |
 //! | `same_history` | whether a source is still the history that a generation was built from |
-//! | `swap` | putting plugins in place, and what follows for an unfinished rebuild |
-//! | `shadow` | shadow builds: generations that are built to be compared or looked at; `compare` compares them row by row |
+//! | `swap` | installing other plugins, and what follows for an unfinished rebuild |
+//! | `shadow` | shadow builds: generations that are built to be compared or inspected; `compare` compares them row by row |
 //! | `determinism` | whether a plugin's rows depend on its events alone; `bench` is the store in which that is tried |
-//! | `dead_letters` | retrying and discarding parked events |
+//! | `dead_letters` | retrying and discarding dead letters |
 //! | `perform` | the effects of what the state machine decides |
 //! | `promote` | switching readers to another generation |
 //! | `stream` | rebuilding one stream |
-//! | `progress` | what operators see; `orphaned`: of what a host that was killed has left |
+//! | `progress` | what operators see; `orphaned`: the same of what a crashed host has left |
 //! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
 //! | `following` | keeping the live generation up to date, beside whatever is rebuilt |
-//! | `wanted` | lets what the last host was ended in the middle of go on |
-//! | `watchdog`, `alert` | noticing a rebuild that stands still; telling the operator of one that failed or waits |
+//! | `wanted` | resumes what the last host was ended in the middle of |
+//! | `watchdog`, `alert` | noticing a rebuild that stands still; alerting the operator to one that failed or waits |
 
 mod alert;
 mod attempts;

@@ -1,5 +1,5 @@
-//! What a host that ended without a word has left: what becomes of it, as pure functions, so that whoever only reads sees what the
-//! next host will make of it.
+//! What a crashed host has left: what becomes of it, as pure functions, so that whoever only reads sees what the next host
+//! will make of it.
 
 use crate::{
     limits,
@@ -7,7 +7,7 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Status},
 };
 
-/// What a record is that no host works on.
+/// The state of a record that no host works on.
 pub(super) fn as_left(mut record: RebuildRecord) -> RebuildRecord {
     if record.status() != Status::Running {
         return record;
@@ -21,7 +21,7 @@ pub(super) fn as_left(mut record: RebuildRecord) -> RebuildRecord {
     record
 }
 
-/// Whether a generation was being built as a shadow when its host ended: nobody waits for it any more.
+/// Whether a generation was a shadow build under way when its host ended: nobody waits for it any more.
 pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
     match record.spec.purpose {
         Purpose::Rebuild => false,
@@ -30,7 +30,7 @@ pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
     }
 }
 
-/// Why an interrupted rebuild does not go on by itself, where hosts end in the middle of it again and again.
+/// Why an interrupted rebuild does not go on by itself, where it puts hosts into a crash loop.
 pub(super) fn crash_loop(interrupted: &RebuildRecord) -> Option<EventFailure> {
     let loops = interrupted.crashes >= limits::CRASHES && interrupted.spec.purpose == Purpose::Rebuild;
     loops.then(|| {

@@ -1,5 +1,5 @@
-//! Performs what the state machine says of an operator's command: the one place where it becomes a plugin in place, an attempt
-//! that ends or begins, a status that is noted.
+//! Performs what the state machine decides about an operator's command: only here does it install a plugin, end or begin an
+//! attempt, or set a status.
 
 use super::{Answer, Effect, Input, RebuildError, prepared::Prepared, supervisor::Supervisor, trigger::Trigger};
 use crate::{
@@ -9,18 +9,18 @@ use crate::{
     vocabulary::{Status, now_ms},
 };
 
-/// What effects are performed with, where an input can have such.
+/// What effects are performed with, where an input can have them.
 #[derive(Default)]
 pub(super) struct Means<'a> {
     /// The plugin to install.
     pub(super) plugin: Option<NewPlugin<'a>>,
-    /// What begins; where absent, what is there goes on.
+    /// What begins; where absent, the latest rebuild goes on.
     pub(super) prepared: Option<Prepared>,
     /// The parts that earlier plugins build of it.
     pub(super) segments: Vec<Segment>,
 }
 
-/// A plugin that is to be put in place.
+/// A plugin that is to be installed.
 pub(super) struct NewPlugin<'a> {
     pub(super) plugin: &'a Plugin,
     pub(super) component: &'a [u8],
@@ -36,8 +36,8 @@ pub(super) struct Performed {
 }
 
 impl Supervisor {
-    /// Performs all that follows from `input` for the latest rebuild of `name`. Where an attempt comes to another end than it was
-    /// told to, it is decided anew. The caller holds the command lock.
+    /// Performs all that follows from `input` for the latest rebuild of `name`. Where an attempt ends otherwise than it was
+    /// stopped to, the decision is made again. The caller holds the command lock.
     ///
     /// # Errors
     /// What the state machine refuses; and what cannot be done, before anything is changed where that can be known.
@@ -51,7 +51,7 @@ impl Supervisor {
         }
     }
 
-    /// Performs `effects`, in their order; `None` where the attempt that was to be stopped has come to another end.
+    /// Performs `effects`, in their order; `None` where the attempt that was to be stopped has ended otherwise.
     fn all_of(
         &self,
         name: &str,
@@ -91,7 +91,7 @@ impl Supervisor {
                     created = Some((store.create_generation(name, new, now_ms())?.generation, plugin, start));
                 }
                 (Effect::Begin, _) => begun = Some(self.begin(name, latest, created.take(), means)?),
-                // What an attempt has to say of its end is performed where it ends.
+                // The effects of an attempt's end are performed where it ends.
                 (Effect::Alert, _) => return Err(lacks(*effect)),
             }
         }
@@ -121,7 +121,7 @@ impl Supervisor {
         let record = self.host.store.begin_attempt(name, generation, &start)?;
         crash::point("begin-attempt.after");
         if record.status() == Status::Completed {
-            // Its database had its last commit, and the store did not know.
+            // Its database had its last commit, which the store did not know.
             return Ok(record);
         }
         if let Err(e) = self.host.begin(name, record.clone(), prepared.source, plugin, None) {

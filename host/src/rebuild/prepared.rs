@@ -8,7 +8,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What `--into` says of rows that live in the store itself.
+/// What `--into` says for rows that live in the store itself.
 const STORE: &str = "store";
 
 impl Supervisor {
@@ -72,9 +72,9 @@ impl Supervisor {
         })
     }
 
-    /// The source to build `name` from: as it is `named`, else the one that readers' rows came from, else that of the latest
-    /// rebuild, else the log. Where it is another history than that of readers' rows, it must be named, or be meant to be
-    /// another by `anew`; the answer then has the source of those.
+    /// The source to build `name` from: as it is `named`, else the one that the live generation came from, else that of the
+    /// latest rebuild, else the log. Where it is another history than that of the live generation, it must be named, or
+    /// `anew` must allow another; the answer then has the source of the live generation.
     pub(super) fn remembered_source(
         &self,
         name: &str,
@@ -99,7 +99,7 @@ impl Supervisor {
             }
             Some(why) => Err(RebuildError::OtherHistory {
                 message: format!(
-                    "readers of {name} see {}, which was built from another history than {source_name} is now ({why})",
+                    "the live generation of {name}, {}, was built from another history than {source_name} is now ({why})",
                     live.checkpoint_id()
                 ),
                 remedy: format!("where that is meant, name it: --source {source_name}"),
@@ -108,7 +108,7 @@ impl Supervisor {
     }
 }
 
-/// A source by its name, and where readers' rows came from, where that is another history.
+/// A source by its name, and where the live generation came from, where that is another history.
 pub(super) type Chosen = (String, Arc<dyn Source>, Option<String>);
 
 /// A source with the ends of a range in it.
@@ -156,7 +156,7 @@ impl Prepared {
         self.latest.as_ref().is_none_or(|record| same_shape(record, &self.owner.description))
     }
 
-    /// Its source, and that of what readers see, where this is another history.
+    /// Its source, and that of the live generation, where this is another history.
     pub(super) fn came_from(&self) -> Option<(String, String)> {
         self.source_was.clone().map(|was| (self.source_name.clone(), was))
     }
@@ -178,7 +178,8 @@ impl Prepared {
         }
     }
 
-    /// A rebuild that runs is not told otherwise on its way: what is asked for is what is there, or it is said.
+    /// A running rebuild does not change its options on the way: those requested are the ones it has, or the request is
+    /// refused.
     pub(super) fn refuse_other_options(&self, answer: Answer) -> Result<(), RebuildError> {
         let (Answer::AlreadyRunning, Some(record)) = (answer, &self.latest) else { return Ok(()) };
         let Some((option, runs_with)) = self.other_option(record) else { return Ok(()) };
@@ -205,11 +206,7 @@ impl Prepared {
                 asked.source.as_ref().is_some_and(|source| *source != record.spec.source),
                 record.spec.source.clone(),
             ),
-            (
-                "--from",
-                asked.from.is_some() && self.after != record.spec.after,
-                format!("behind {}", record.spec.after),
-            ),
+            ("--from", asked.from.is_some() && self.after != record.spec.after, format!("after {}", record.spec.after)),
             ("--to", asked.to.is_some() && self.to != record.spec.to, place(record.spec.to)),
             (
                 "--into",
@@ -243,7 +240,7 @@ impl Prepared {
     }
 }
 
-/// What an attempt starts with that goes on behind `position`, where `done` events are behind it.
+/// What an attempt starts with that goes on after `position`, where `done` events are handled.
 pub(super) fn attempt_start(
     source: &dyn Source,
     description: &Description,

@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// Rebuilds as operators see them. To look at them starts nothing and writes nothing.
+/// Rebuilds as operators see them. Reading them starts nothing and writes nothing.
 pub struct Overview<'a> {
     store: &'a Store,
-    /// Who works on them; `None` where nobody does.
+    /// The host that works on them; `None` where none does.
     host: Option<&'a Host>,
 }
 
@@ -39,8 +39,7 @@ impl Supervisor {
 }
 
 impl Overview<'_> {
-    /// The rebuilds in a store on which nobody works: what a host left running that was killed is seen as the next one will
-    /// recover it.
+    /// The rebuilds in a store on which nobody works: what a crashed host orphaned is shown as the next one will recover it.
     pub fn at_rest(store: &Store) -> Overview<'_> {
         Overview { store, host: None }
     }
@@ -59,8 +58,8 @@ impl Overview<'_> {
         Ok(Some(progress_of(self.host, &owner, self.seen(latest), live)))
     }
 
-    /// The progress of the latest rebuild of every projection that has one; of those that have come to no end, unless
-    /// `all`: running, paused, interrupted, failed.
+    /// The progress of the latest rebuild of every projection that has one; of those that are not over, unless `all`:
+    /// running, paused, interrupted, failed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -79,8 +78,8 @@ impl Overview<'_> {
     /// The record of a generation.
     ///
     /// # Errors
-    /// When there is none, or only what a host left that was killed while it built something to be looked at; or the store
-    /// cannot be read.
+    /// When there is none, or only what a host left that was killed in the middle of a shadow build; or the store cannot be
+    /// read.
     pub fn rebuild(&self, name: &str, generation: u64) -> Result<RebuildRecord, RebuildError> {
         let record = self.store.rebuild(name, generation)?;
         if self.host.is_none() && is_orphan(&record) {
@@ -135,7 +134,7 @@ fn progress_of(
     let status = checkpoint.status;
     let waiting = match &running {
         Some(published) => published.waiting(),
-        // Left by the last host, it goes on as soon as what it needs is there.
+        // Orphaned by the last host, it goes on as soon as what it needs is there.
         None => host.and_then(|host| host.waiting(name)).filter(|_| record.is_wanted()),
     };
     let waiting = waiting.or_else(|| following.as_ref()?.waiting.clone());
@@ -280,7 +279,7 @@ fn seen(live: &RebuildRecord, following: Option<&Following>) -> LiveGeneration {
     }
 }
 
-/// What an operator does so that the rebuild goes on, or is read; `None` where there is nothing to do.
+/// What an operator does so that the rebuild goes on, or is promoted; `None` where there is nothing to do.
 fn next(
     record: &RebuildRecord,
     checkpoint: &Checkpoint,
@@ -305,8 +304,8 @@ fn next(
             format!("its host ended in the middle of it: it goes on with the next `unspool serve`, or with {resume}")
         }
         (Status::Completed, _) if parked > 0 && !record.spec.options.allow_parked => format!(
-            "see `unspool dead-letters list {name}`, and retry or discard them: readers were not switched; \
-             `unspool model promote {name} {} --allow-parked` does so without these events",
+            "see `unspool dead-letters list {name}`, and retry or discard them: this generation was not promoted; \
+             `unspool model promote {name} {} --allow-parked` promotes it without these events",
             record.generation
         ),
         (Status::Completed, _) if parked > 0 => format!("see `unspool dead-letters list {name}`"),

@@ -1,5 +1,5 @@
 //! Whether a source is still the history that a generation was built from: its identity, its end, and the event at the
-//! checkpoint. Looked at before every attempt, and by whoever builds anew what was built before.
+//! checkpoint. Checked before every attempt, and whenever something is built again.
 
 use super::RebuildError;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What an operator says of a history that is not quite what it was.
+/// What an operator says about a history that is not quite what it was.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Accept {
     /// It is the same history, whatever its identity says: after `pg_upgrade`, or a move. The event at the checkpoint must be
@@ -31,7 +31,7 @@ pub(super) enum Departure {
         /// What to do.
         remedy: String,
     },
-    /// It cannot be asked.
+    /// It cannot be read.
     Unreadable(SourceError),
 }
 
@@ -63,8 +63,8 @@ impl From<Departure> for EventFailure {
     }
 }
 
-/// Checks that work on `record` may go on with `source`, and says by what its checkpoint is known from here on. `end` is where
-/// the history ends, where that was asked for.
+/// Checks that work on `record` may go on with `source`, and says by what its checkpoint is recognised from here on. `end` is
+/// where the history ends, where that is known.
 pub(super) fn check(
     source: &dyn Source,
     record: &RebuildRecord,
@@ -103,7 +103,7 @@ pub(super) fn check(
     };
     let Mark { id, position, .. } = &mark;
     match found {
-        // What was not noted of it is not noted now: an event that could not be read may be corrected.
+        // What was not recorded about it is not recorded now: an event that could not be read may be corrected.
         Some(found) if mark.is(&found) => ends_behind(record, end).map(|()| Seen::Event(mark)),
         Some(found) if found.id == mark.id && accepted => Ok(Seen::Event(found)),
         Some(found) if found.id == mark.id => Err(departed(
@@ -155,7 +155,7 @@ pub(super) fn refuse_other_history(
     Ok(check(source, record, Some(end), accept).map(drop)?)
 }
 
-/// What stands at the checkpoint of `record` now, and what stood there when it was made: where nothing was noted then, the
+/// What stands at the checkpoint of `record` now, and what stood there when it was made: where nothing was recorded then, the
 /// last event that was handled is looked for. Neither is known of a history that does not find it.
 fn seen(source: &dyn Source, record: &RebuildRecord) -> Result<(Option<Mark>, Option<Mark>), SourceError> {
     let checkpoint = &record.checkpoint;
@@ -201,7 +201,7 @@ fn ends_behind(record: &RebuildRecord, end: Option<Position>) -> Result<(), Depa
     }
 }
 
-/// What helps besides building anew.
+/// The remedy other than a new generation.
 enum Remedy<'a> {
     None,
     /// The operator may know that it is the same history.
@@ -234,8 +234,8 @@ fn departed(record: &RebuildRecord, why: &str, remedy: Remedy<'_>) -> Departure 
     }
 }
 
-/// Why `source` is not the history that the generation of `record` was built from, for who builds another one: `None` where it
-/// is, also where it has grown.
+/// Why `source` is not the history that the generation of `record` was built from, for callers that build another one: `None`
+/// where it is, also where it has grown.
 pub(super) fn why_other(source: &dyn Source, record: &RebuildRecord) -> Result<Option<String>, SourceError> {
     let stands = match &record.checkpoint.seen {
         Seen::Event(mark) => Some(source.at(mark.position)?),

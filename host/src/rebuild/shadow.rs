@@ -1,4 +1,4 @@
-//! Generations that are built apart from the rebuild that readers wait for: to be compared, or to be looked at.
+//! Shadow builds: generations that are built separately from the rebuild, to be compared or inspected.
 
 use super::{
     RebuildError,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     pipeline::Touched,
     plugin::Plugin,
-    source::Source,
+    source::{OneStream, Source},
     store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
     vocabulary::{Matcher, Position, Status, now_ms, work},
 };
@@ -27,16 +27,16 @@ pub struct VerifyReport {
     pub projection_name: String,
     /// The generation that was verified.
     pub generation: u64,
-    /// It was compared with history up to here: where it stands.
+    /// It was compared with history up to here, its own position.
     pub position: Position,
     /// The plugin that built what it was compared with.
     pub plugin_digest: String,
-    /// Events that what it was compared with was built from.
+    /// How many events the other side of the comparison was built from.
     pub events: u64,
     /// How the rows differ.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// The generation that readers were switched to, where it was repaired.
+    /// The generation that was promoted, where it was repaired.
     pub repaired_by: Option<u64>,
 }
 
@@ -46,24 +46,26 @@ pub struct VerifyReport {
 pub struct TrialReport {
     /// The projection.
     pub projection_name: String,
-    /// The plugin in place.
+    /// The installed plugin.
     pub current_digest: String,
     /// The plugin that was tried.
     pub candidate_digest: String,
     /// Where the events came from.
     pub source: String,
-    /// The candidate handled the events behind this position.
+    /// The candidate handled the events after this position.
     pub after: Position,
-    /// Events parked by the plugin in place, and by the candidate after it tried them.
+    /// Dead letters of the installed plugin, and of the candidate after it tried them.
     pub parked: (u64, u64),
-    /// How the rows of the plugin in place differ from those of the candidate: those are what is expected.
+    /// How the rows of the installed plugin differ from those of the candidate, which are the expected ones.
     #[serde(flatten)]
     pub comparison: Comparison,
 }
 
-/// How a generation is built shadow.
+/// What a shadow build is made from.
 pub(super) struct Shadow {
     pub(super) source: Arc<dyn Source>,
+    /// The same, where it is one stream: how far that is shows in how much of its history has been looked through.
+    pub(super) found_in: Option<Arc<OneStream>>,
     pub(super) source_name: String,
     pub(super) plugin: Plugin,
     pub(super) segments: Vec<Segment>,
@@ -77,7 +79,7 @@ pub(super) struct Shadow {
     pub(super) into: Option<String>,
     /// See `NewRebuild::indexes`.
     pub(super) indexes: Vec<String>,
-    /// Told which rows it touches, where somebody asks.
+    /// Notes which rows it touches, where a caller wants to know.
     pub(super) touched: Option<Touched>,
 }
 
@@ -96,7 +98,7 @@ pub(super) fn nothing_compared(name: &str, source: &str) -> RebuildError {
     RebuildError::NotPossible(format!("nothing was compared: {source} has no event of the types that {name} handles"))
 }
 
-/// What was built from fewer events than what it is to be compared with does not say what is right.
+/// A build from fewer events than the generation that it is compared with does not show what is right.
 fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     if record.passed() + shadow.passed() == 0 {
@@ -118,8 +120,8 @@ fn refuse_fewer(record: &RebuildRecord, shadow: &RebuildRecord) -> Result<(), Re
 }
 
 impl Supervisor {
-    /// Builds the model of `name` anew up to the exact position of what readers see, and compares row by row. With
-    /// `repair`, readers are switched to what was built where it differs; otherwise that is dropped.
+    /// Builds the model of `name` again up to the exact position of the live generation, and compares row by row. With
+    /// `repair`, the new build is promoted where it differs; otherwise it is dropped.
     ///
     /// # Errors
     /// When nothing is live, the history is not the one it was built from, or the rebuild does not complete.
@@ -135,6 +137,7 @@ impl Supervisor {
             name,
             Shadow {
                 source,
+                found_in: None,
                 source_name: record.spec.source.clone(),
                 plugin,
                 segments: Vec::new(),
@@ -144,7 +147,7 @@ impl Supervisor {
                 on_error: record.spec.options.on_error(),
                 purpose: Purpose::Scratch,
                 label: None,
-                // What readers may be switched to is where they look.
+                // What may be promoted is built where the live generation is.
                 into: record.external.as_ref().filter(|_| repair).map(|external| external.into.clone()),
                 indexes: record.external.as_ref().map_or_else(Vec::new, |external| external.indexes.clone()),
                 touched: None,
@@ -209,7 +212,7 @@ impl Supervisor {
     /// Builds the state of `name` as it was at `to`: an event's id, a position or a time. It is kept until it is dropped.
     ///
     /// # Errors
-    /// When there is no such place, or the rebuild does not complete.
+    /// When there is no such point, or the rebuild does not complete.
     pub fn as_of(
         &self,
         name: &str,
@@ -232,13 +235,14 @@ impl Supervisor {
             )));
         }
         let plugin = self.host.plugin(self.host.store.projection(name)?.digest())?;
-        // What may be set aside in the rows of today may be in those of yesterday.
+        // An earlier state may have dead letters where the live generation may.
         let on_error =
             self.host.store.latest_rebuild(name)?.map_or(OnError::Stop, |record| record.spec.options.on_error());
         self.build_shadow(
             name,
             Shadow {
                 source,
+                found_in: None,
                 source_name,
                 plugin,
                 segments: Vec::new(),
@@ -255,9 +259,9 @@ impl Supervisor {
         )
     }
 
-    /// Runs a candidate for `name` beside the plugin in place: both on the whole history that readers' rows came from (or
-    /// `source`), the candidate from `last` matching events before its end on, and on what the plugin in place has parked.
-    /// Nothing is kept.
+    /// Runs a candidate for `name` beside the installed plugin: both on the whole history that the live generation came from
+    /// (or `source`), the candidate from `last` matching events before its end on, and on the installed plugin's dead
+    /// letters. Nothing is kept.
     ///
     /// # Errors
     /// When the candidate is not accepted or has another shape, there is no event to compare by, or a rebuild does not complete.
@@ -282,11 +286,12 @@ impl Supervisor {
             RebuildError::Usage(format!(
                 "{source_name} is not read backwards: its last {last} events are not found; over all of it `unspool plugin swap \
                  {name} FILE`, `unspool model verify {name}` and `unspool plugin rollback {name}` compare the candidate's rows with \
-                 those that readers see, and change none"
+                 the live ones, and change none"
             ))
         })?;
         let shadow = |plugin: &Plugin, segments: Vec<Segment>| Shadow {
             source: source.clone(),
+            found_in: None,
             source_name: source_name.clone(),
             chunk_size: None,
             plugin: plugin.clone(),
@@ -365,13 +370,25 @@ impl Supervisor {
         let new = NewRebuild { spec, into: shadow.into, indexes: shadow.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
-        let (key, total) = (record.checkpoint_id(), record.total_events);
+        let key = record.checkpoint_id();
+        let total = match &shadow.found_in {
+            Some(one) => one.history().count(&Matcher::new(&description.event_types), shadow.after, shadow.to)?,
+            None => record.total_events,
+        };
         if let Err(e) = self.host.begin(&key, record, shadow.source, shadow.plugin, shadow.touched) {
             self.host.store.set_status(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }
-        work::begin(format!("building {name}"), "events", total);
-        self.host.wait_for_end(&key);
+        match &shadow.found_in {
+            Some(one) => {
+                work::begin(format!("looking through the history of {name}"), "events", total);
+                self.host.wait_for_end_of(&key, |_| one.looked_through().min(total.unwrap_or(u64::MAX)));
+            }
+            None => {
+                work::begin(format!("building {name}"), "events", total);
+                self.host.wait_for_end(&key);
+            }
+        }
         self.host.stop(&key, Status::Cancelled);
         let ended = self.host.store.rebuild(name, created.generation)?;
         if ended.status() == Status::Completed {

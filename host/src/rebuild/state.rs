@@ -16,28 +16,28 @@ pub enum State {
 pub enum Input {
     /// An operator wants a read model: an unfinished rebuild goes on, otherwise a new one starts.
     Trigger {
-        /// Start anew, giving up what an unfinished rebuild has done.
+        /// Start over, giving up what an unfinished rebuild has done.
         restart: bool,
-        /// The plugin in place has the state version and the tables that the rebuild began with.
+        /// The installed plugin has the state version and the tables that the rebuild began with.
         same_shape: bool,
     },
     /// An operator wants an unfinished rebuild to go on.
     Resume {
-        /// The plugin in place has the state version and the tables that the rebuild began with.
+        /// The installed plugin has the state version and the tables that the rebuild began with.
         same_shape: bool,
     },
     /// An operator wants it to stop for now.
     Pause,
     /// An operator gives it up.
     Cancel,
-    /// An operator puts another plugin in place. `same_shape`: it has the state version and the tables of this rebuild.
+    /// An operator installs another plugin. `same_shape`: it has the state version and the tables of this rebuild.
     Swap {
         /// See above.
         same_shape: bool,
     },
-    /// An operator puts another plugin in place, and wants a new generation with it.
+    /// An operator installs another plugin, and wants a new generation with it.
     SwapAnew,
-    /// The target was reached, and durably so.
+    /// The target was reached, durably.
     TargetReached,
     /// An event could not be handled.
     EventFailed,
@@ -50,19 +50,19 @@ pub enum Input {
 pub enum Effect {
     /// End the attempt; what it has handled becomes durable together with this status.
     Stop(Status),
-    /// Note this status; no attempt is running.
+    /// Set this status; no attempt is running.
     SetStatus(Status),
-    /// Put the other plugin in place.
+    /// Install the other plugin.
     Install,
-    /// Make an empty generation.
+    /// Create an empty generation.
     CreateGeneration,
     /// Start an attempt from the checkpoint.
     Begin,
-    /// Tell the operator.
+    /// Alert the operator.
     Alert,
 }
 
-/// What the operator is told.
+/// The answer to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// A new rebuild.
@@ -79,7 +79,7 @@ pub enum Answer {
     NotRunning,
     /// There has been no rebuild.
     NotFound,
-    /// The other plugin is in place.
+    /// The other plugin is installed.
     Swapped,
     /// Noted.
     Noted,
@@ -88,7 +88,7 @@ pub enum Answer {
 /// Why it cannot be done now; the message says what can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Starting anew while an attempt runs.
+    /// Starting over while an attempt runs.
     #[error("a rebuild is running; cancel it before starting anew")]
     RunningRestart,
     /// Resuming what is over.
@@ -102,7 +102,7 @@ pub enum Refusal {
     NoRebuild,
     /// Going on with a plugin of another shape.
     #[error(
-        "the plugin in place has another state version or other tables than this rebuild began with; \
+        "the installed plugin has another state version or other tables than this rebuild began with; \
          rebuild --restart builds a new generation with it"
     )]
     OtherShape,

@@ -1,4 +1,4 @@
-//! Rebuilding one stream: built by itself, beside what readers see, and its rows there replaced in one commit.
+//! Rebuilding one stream: built by itself, beside the live generation, and its rows there replaced in one commit.
 
 use super::{
     RebuildError, Refusal,
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// What rebuilding one stream came to.
+/// The outcome of rebuilding one stream.
 #[derive(Debug, Clone, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamReport {
@@ -30,7 +30,7 @@ pub struct StreamReport {
     pub projection_name: String,
     /// The stream.
     pub stream: String,
-    /// The generation that readers see, in which its rows were replaced.
+    /// The live generation, in which its rows were replaced.
     pub generation: u64,
     /// Its events that were replayed.
     pub events: u64,
@@ -38,19 +38,19 @@ pub struct StreamReport {
     pub rows: u64,
     /// Rows that it had, by the plugins that built the generation, and has no longer.
     pub removed: u64,
-    /// Up to here: where the generation stands.
+    /// Up to here, the position of the generation.
     pub position: Position,
 }
 
 impl Supervisor {
-    /// Builds one stream with the plugin in place, and replaces its rows in the live generation of `name`.
+    /// Builds one stream with the installed plugin, and replaces its rows in the live generation of `name`.
     ///
     /// Which rows were its own is found by building it with the plugins that built the generation, too: a row that only
     /// they wrote is removed.
     ///
     /// # Errors
     /// Where the projection is not partitioned by stream, nothing is live or it has another shape, the stream is unknown, it
-    /// has parked events, or an event of it cannot be handled.
+    /// has dead letters, or an event of it cannot be handled.
     pub fn rebuild_stream(&self, name: &str, stream: &str) -> Result<StreamReport, RebuildError> {
         self.host.compile(name);
         let _lock = self.host.long_command(name, "a rebuild of one stream")?;
@@ -108,7 +108,7 @@ impl Supervisor {
         })
     }
 
-    /// The plugin in place and what readers see, where one stream of that can be built by itself.
+    /// The installed plugin and the live generation, where one stream of that can be built by itself.
     fn stands_alone(&self, name: &str, stream: &str) -> Result<(Plugin, Generation, RebuildRecord), RebuildError> {
         let owner = self.host.store.projection(name)?;
         let plugin = self.host.plugin(owner.digest())?;
@@ -126,7 +126,7 @@ impl Supervisor {
         }
         if self.host.store.parked_streams(&live)?.contains(stream) {
             return Err(RebuildError::NotPossible(format!(
-                "stream {stream} has parked events; unspool dead-letters retry {name} --stream {stream} handles them in order"
+                "stream {stream} has dead letters; unspool dead-letters retry {name} --stream {stream} handles them in order"
             )));
         }
         Ok((plugin, live, record))
@@ -144,8 +144,10 @@ impl Supervisor {
         touched: &Touched,
     ) -> Result<RebuildRecord, RebuildError> {
         let name = &record.checkpoint.projection_name;
+        let one = Arc::new(OneStream::new(source.clone(), stream));
         let shadow = Shadow {
-            source: Arc::new(OneStream::new(source.clone(), stream)),
+            source: one.clone(),
+            found_in: Some(one),
             source_name: record.spec.source.clone(),
             plugin: plugin.clone(),
             segments,
@@ -168,7 +170,7 @@ impl Supervisor {
         })
     }
 
-    /// What `built` has come to: every row that was written for it, as it was left.
+    /// The result of `built`: every row that was written for it, as it was left.
     fn changes(&self, built: &RebuildRecord, touched: &Touched) -> Result<(Changes, TouchedRows), RebuildError> {
         let mut touched = touched.take();
         let rows = self.host.store.rows(&self.generation_of(built)?)?;

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// What a host is told when it starts.
+/// What a host is given when it starts.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// A line for `sh -c` that gets every failure as JSON on its standard input.
@@ -38,7 +38,7 @@ pub struct Options {
     pub instances: usize,
     /// See [`crate::pipeline::InstancePool::keeping_owners`]; not by default.
     pub keep_owners: bool,
-    /// Where `unspool.toml` is looked for, each time something is asked of it; nowhere by default.
+    /// Where `unspool.toml` is read from, each time something of it is needed; nowhere by default.
     pub settings: Option<PathBuf>,
     /// Raised when the host ends: nothing begins any more.
     pub closing: Arc<AtomicBool>,
@@ -85,8 +85,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes charge of `store`. Rebuilds that an earlier host left running are paused, or failed where that has happened
-    /// too often in a row (see [`limits::CRASHES`]).
+    /// Takes charge of `store`. Rebuilds that an earlier host orphaned are paused, or failed where that has happened too
+    /// often in a row (see [`limits::CRASHES`]).
     ///
     /// # Errors
     /// When the store cannot be written, or the system gives no thread.
@@ -127,7 +127,7 @@ impl Supervisor {
         self.resume_accepting(name, &Accept::default())
     }
 
-    /// [`Supervisor::resume`], where the operator knows what became of its history.
+    /// [`Supervisor::resume`], where the operator vouches for its history.
     ///
     /// # Errors
     /// As [`Supervisor::resume`].
@@ -185,7 +185,7 @@ impl Supervisor {
         for record in self.host.store.followed()? {
             self.host.begin_follower(&record.checkpoint.projection_name, record.generation)?;
         }
-        // Nothing is sent: what is waited for is that the other ends go.
+        // Nothing is sent: what it waits for is that the other ends go.
         let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);
         Ok(())
     }
@@ -193,6 +193,16 @@ impl Supervisor {
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.
     pub fn wait_idle(&self, names: Option<&[String]>, timeout: Duration) -> bool {
         self.host.wait_idle(names, timeout)
+    }
+
+    /// How often anything has happened to a rebuild beyond that its numbers move: one has begun, waits, has ended.
+    pub fn news(&self) -> u64 {
+        self.host.news()
+    }
+
+    /// Waits until there are more [news](Supervisor::news) than the `known`, or `timeout` has passed.
+    pub fn wait_for_news(&self, known: u64, timeout: Duration) {
+        self.host.wait_for_news(known, timeout);
     }
 
     /// Ends everything that runs, and lets nothing begin any more. What is handled is durable when this returns. The
@@ -203,9 +213,9 @@ impl Supervisor {
     }
 }
 
-/// Learns from databases in which rows live what became of the last commits of a host that has ended, and drops there what
-/// it was building as a shadow. In the background, since a database may be away or silent; a moment is waited for those that are
-/// not. Who goes on with such a rebuild asks again.
+/// Learns from databases in which rows live what became of the last commits of a host that has ended, and drops its shadow
+/// builds there. In the background, since a database may be away or silent; this waits briefly for those that are not.
+/// Whatever goes on with such a rebuild asks again.
 fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<(), RebuildError> {
     if records.is_empty() {
         return Ok(());
@@ -233,18 +243,18 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
             }
         }
     })?;
-    // Nothing is sent: what is waited for is that the other end goes.
+    // Nothing is sent: what it waits for is that the other end goes.
     if let Err(RecvTimeoutError::Timeout) = recovered.recv_timeout(limits::RECOVERY_WAIT) {
         tracing::warn!(
-            "not known whether the last commit of {} was made: the database does not answer; what is said of it is as of the commit before",
+            "not known whether the last commit of {} was made: the database does not answer; what is shown of it is as of the commit before",
             asked.join(", ")
         );
     }
     Ok(())
 }
 
-/// A host ended in the middle of this rebuild. Once may be anything; again and again at the same place is the rebuild's
-/// own doing, and it would go on for ever.
+/// A host ended in the middle of this rebuild. Once may be anything; again and again at the same checkpoint is the rebuild's
+/// own doing, a crash loop that would not end.
 fn recover_orphan(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Result<(), RebuildError> {
     let name = &record.checkpoint.projection_name;
     let refused = |refusal| RebuildError::Refused { name: name.clone(), refusal };

@@ -1,4 +1,4 @@
-//! Putting plugins in place: a recorded decision.
+//! Installing and swapping plugins: a recorded decision.
 
 use super::{
     Input, RebuildError, locate,
@@ -66,7 +66,7 @@ impl Supervisor {
     /// # Errors
     /// When the plugin is not accepted, or its projection is installed with another plugin: that is a swap.
     pub fn install(&self, component: &[u8]) -> Result<(Description, String, bool), RebuildError> {
-        // Before its turn: compiling may take as long as it may, and nobody else's command is to wait for it.
+        // Before the command lock: compiling may take long, and no other command is to wait for it.
         let plugin = self.host.engine.load(component)?;
         let description = plugin.description().clone();
         let _lock = self.host.command(&description.name)?;
@@ -83,7 +83,7 @@ impl Supervisor {
         Ok((description, plugin.digest().to_owned(), new))
     }
 
-    /// Checks a plugin and puts it in place of the current one. A running rebuild takes it up between two chunks.
+    /// Checks a plugin and replaces the current one with it. A running rebuild takes it up between two chunks.
     ///
     /// # Errors
     /// When the plugin is not accepted or belongs to another projection, or a running rebuild cannot go on with it.
@@ -200,11 +200,11 @@ fn trigger_like(name: &str, record: Option<&RebuildRecord>) -> Trigger {
     }
 }
 
-/// Tables are part of the state's shape: another set of them needs another version, or nobody would notice.
+/// Tables are part of the state's shape: another set of them needs another version, or the change would go unnoticed.
 fn refuse_silent_shape_change(before: &Description, after: &Description) -> Result<(), RebuildError> {
     if before.version == after.version && before.tables != after.tables {
         return Err(RebuildError::Usage(format!(
-            "this plugin has other tables than the one in place, but the same version {}; give it a new version",
+            "this plugin has other tables than the installed one, but the same version {}; give it a new version",
             after.version
         )));
     }

@@ -12,21 +12,21 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a trigger asks for.
+/// What a trigger requests.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Trigger {
     /// The projection.
     pub name: String,
-    /// `log`, `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`; what readers see was built from where absent, else
-    /// what the latest rebuild used, else `log`. An unfinished rebuild keeps its own.
+    /// `log`, `file:PATH`, `postgres:PRESET?...` or a name of `unspool.toml`; where absent the source of the live generation,
+    /// else of the latest rebuild, else `log`. An unfinished rebuild keeps its own.
     pub source: Option<String>,
     /// The first event, by id, position or time; from the first of the source where absent.
     pub from: Option<String>,
     /// The last event, by id, position or time; up to the source's ceiling where absent.
     pub to: Option<String>,
-    /// Start anew, giving up what an unfinished rebuild has done.
+    /// Start over, giving up what an unfinished rebuild has done.
     pub restart: bool,
-    /// What an operator says of a history that is not quite what it was.
+    /// What an operator says about a history that is not quite what it was.
     #[serde(default)]
     pub accept: Accept,
     /// How it goes about it.
@@ -47,7 +47,7 @@ pub enum TriggerAnswer {
         projection_name: String,
         /// Projection and generation.
         checkpoint_id: String,
-        /// Where its events come from, and those of what readers see; only where that is another history.
+        /// Where its events come from, and those of the live generation; only where that is another history.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
         /// See `source`.
@@ -82,7 +82,7 @@ impl TriggerAnswer {
         }
     }
 
-    /// What is said of an attempt that has begun: of a generation that goes on, or of a new one. `came_from`: see
+    /// The answer about an attempt that has begun: of a generation that goes on, or of a new one. `came_from`: see
     /// [`TriggerAnswer::Started`].
     pub(super) fn begun(record: &RebuildRecord, resumed: bool, came_from: Option<(String, String)>) -> TriggerAnswer {
         let (projection_name, checkpoint_id) = (record.checkpoint.projection_name.clone(), record.checkpoint_id());
@@ -105,10 +105,10 @@ pub struct Plan {
     pub would_be: String,
     /// Where the events come from.
     pub source: String,
-    /// Where those of what readers see come from, where that is another history.
+    /// Where those of the live generation come from, where that is another history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_was: Option<String>,
-    /// It begins behind this position.
+    /// It begins after this position.
     pub after: Position,
     /// It ends here.
     pub target: Position,
@@ -122,12 +122,12 @@ pub struct Plan {
     pub chunk_size: u32,
     /// The plugin that handles them.
     pub plugin_digest: String,
-    /// Whether readers are switched when it completes.
+    /// Whether it is promoted when it completes.
     pub promotes: bool,
 }
 
 impl Supervisor {
-    /// Starts, resumes, or leaves running.
+    /// Starts or resumes it, or leaves it running.
     ///
     /// # Errors
     /// When something that is named does not exist, the source cannot be read, or it is not possible as things are.
@@ -220,7 +220,8 @@ impl Supervisor {
         })
     }
 
-    /// What readers see is not replaced by what is built from nothing, or from less of the same history, unless that is asked for.
+    /// The live generation is not replaced by one that is built from nothing, or from less of the same history, unless that
+    /// is requested.
     pub(super) fn refuse_loss(&self, prepared: &Prepared, start: &AttemptStart) -> Result<(), RebuildError> {
         let name = &prepared.name;
         let live = self.host.store.live_rebuild(name)?.filter(|live| live.passed() > 0 && start.options.promotes());
@@ -258,7 +259,7 @@ impl Supervisor {
             return Ok(());
         }
         Err(RebuildError::NotPossible(format!(
-            "{gone} of the {} events that {} was built from, which readers see, are not in {} any more: the new rows would lack what \
+            "{gone} of the {} events that the live generation, {}, was built from are not in {} any more: the new rows would lack what \
              they made; add --accept-missing {gone} where that is meant, or --no-promote",
             live.passed(),
             live.checkpoint_id(),

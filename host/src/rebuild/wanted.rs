@@ -1,4 +1,4 @@
-//! What the last host was ended in the middle of goes on with the next one that serves, as soon as what it needs is there.
+//! What the last host was ended in the middle of is resumed by the next one that serves, as soon as what it needs is there.
 
 use super::{RebuildError, host::Host, supervisor::Supervisor};
 use crate::{
@@ -36,7 +36,7 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
     let (since, mut tries, mut first) = (now_ms(), 0, Some(tried));
     loop {
         let Some(host) = host.upgrade() else { return };
-        // An operator may have resumed it, held it or given it up meanwhile.
+        // An operator may have resumed, paused or cancelled it meanwhile.
         match host.store.rebuild(name, record.generation) {
             Ok(now) if now.is_wanted() => {}
             _ => return,
@@ -44,7 +44,7 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
         match resume(&host, record) {
             Ok(()) => return tracing::info!(projection = name, "resumed: the last host ended while it was running"),
             Err(_) if host.is_closing() => return,
-            // It would not be otherwise the next time.
+            // It would be the same the next time.
             Err(RebuildError::OtherHistory { message, remedy }) => {
                 let failure = EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy);
                 return give_up(&host, record, failure);
@@ -66,7 +66,7 @@ fn try_until_it_does(host: &Weak<Host>, record: &RebuildRecord, tried: Sender<()
     }
 }
 
-/// Leaves it failed, and tells the operator.
+/// Leaves it failed, and alerts the operator.
 fn give_up(host: &Host, record: &RebuildRecord, failure: EventFailure) {
     let (name, position) = (record.checkpoint.projection_name.as_str(), record.checkpoint.position);
     if let Err(e) = host.store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
@@ -78,7 +78,7 @@ fn give_up(host: &Host, record: &RebuildRecord, failure: EventFailure) {
 /// Between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What does not answer is found out before the turn is taken, so that an operator's commands do not wait for it.
+/// What does not answer is found out before the command lock is taken, so that an operator's commands do not wait for it.
 fn resume(host: &Arc<Host>, record: &RebuildRecord) -> Result<(), RebuildError> {
     host.source(&record.spec.source)?;
     host.store.reach_external(record)?;

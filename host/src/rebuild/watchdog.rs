@@ -1,5 +1,5 @@
-//! Watches that rebuilds move: one that stands still while it is behind is logged, and ended where it lasts; of one that
-//! waits for something that is away the operator is told, and again when that is over.
+//! Watches that rebuilds move: one that stalls while it is behind is logged, and ended where that lasts; one that waits for
+//! something that is away is reported to the operator, and again when that is over.
 
 use super::host::Host;
 use crate::{
@@ -17,17 +17,17 @@ use std::{
 /// How often it looks.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where it comes to look so much later than it meant to, the whole host has stood still, and no rebuild is to blame.
+/// Where it looks so much later than it should, the whole host was suspended, and no rebuild is to blame.
 const SUSPENDED: Duration = Duration::from_secs(5);
 
-/// What to think of a rebuild that has stood still for some time.
+/// The verdict on a rebuild that has stood still for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// It is where it should be, or has not stood still for long.
     Fine,
     /// It should have moved by now.
     Stalled,
-    /// It does not come back.
+    /// It will not recover.
     Lost,
 }
 
@@ -97,8 +97,8 @@ fn watch(host: &Weak<Host>) {
     }
 }
 
-/// Tells the operator, once, that a rebuild has been waiting for long, and, once, that it does not wait any more. Of one
-/// that has failed they are told as of any other. `told`: which generations they have been told of.
+/// Tells the operator, once, that a rebuild has been waiting for long, and, once, that it does not wait any more. One that
+/// has failed is reported like any other. `told`: which generations have been reported.
 fn tell(host: &Host, name: &str, told: &mut HashMap<String, u64>) {
     let Ok(Some(record)) = host.store.latest_rebuild(name) else {
         told.remove(name);
@@ -128,7 +128,7 @@ fn tell(host: &Host, name: &str, told: &mut HashMap<String, u64>) {
 
 fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
     let Some(published) = host.published(name) else { return };
-    // What is built as a shadow is waited for by who asked for it; only rebuilds are watched.
+    // A shadow build is awaited by the caller that requested it; only rebuilds are watched.
     let Ok(Some(record)) = host.store.latest_rebuild(name) else { return };
     let verdict = match verdict(&record, &published) {
         // It is not stuck: it tries again, and says itself when it gives up.

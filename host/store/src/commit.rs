@@ -22,7 +22,7 @@ pub struct Commit {
     pub follows: bool,
     /// The plugin that did it.
     pub plugin_digest: String,
-    /// Where it stands now, and what it is doing.
+    /// Its position now, and what it is doing.
     pub checkpoint: Checkpoint,
     /// Transient failures met since the last commit.
     pub retries: u64,
@@ -44,9 +44,9 @@ pub struct Commit {
     pub stages: StageReport,
 }
 
-/// What a commit makes of the record, but for parked events, which are counted where they are kept.
+/// The effect of a commit on the record, but for dead letters, which are counted where they are kept.
 pub(super) fn apply_to(record: &mut RebuildRecord, commit: &Commit) {
-    // A digest that was taken of other rows than these says nothing of them.
+    // A digest of other rows than these says nothing about them.
     record.row_digest = None;
     record.discarded += commit.discarded;
     extend_ranges(record, commit);
@@ -69,7 +69,7 @@ pub(super) fn apply_to(record: &mut RebuildRecord, commit: &Commit) {
 }
 
 /// The stored record, provided that `commit` comes from the attempt that holds the claim and does not move backwards. An
-/// attempt has one last commit; what changes a rebuild that has ended claims it anew, and leaves it in its status.
+/// attempt has one last commit; what changes a rebuild that has ended claims it again, and leaves it in its status.
 pub(super) fn fenced_record(
     rebuilds: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     commit: &Commit,

@@ -13,7 +13,7 @@ use unspool_vocabulary::private;
 /// |---|---|
 /// | `store.redb` | plugins, checkpoints, rows |
 /// | `log.redb` | the embedded event log |
-/// | `kept` | which of the two there have been: they are not made anew when they are missing |
+/// | `kept` | which of the two there have been: they are not recreated when they are missing |
 /// | `files/` | event files that are sources, indexed: a cache, made again when missing |
 /// | `unspool.toml` | what operators have set: named sources, databases of read models |
 /// | `compiled/` | compiled plugins: a cache, may be deleted at any time |
@@ -22,10 +22,10 @@ use unspool_vocabulary::private;
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-/// Who has any of these has made the directory for us.
+/// A directory with any of these was made for us.
 const OURS: [&str; 4] = ["store.redb", "log.redb", unspool_disk::KEPT, unspool_vocabulary::settings::FILE];
 
-/// What others must not write to, nor put in place.
+/// What others must not write to, nor replace.
 const ENTRIES: [&str; 8] = [
     "store.redb",
     "log.redb",

@@ -4,7 +4,7 @@ use unspool_disk::DiskError;
 #[cfg(feature = "postgres")]
 use unspool_postgres::ConnectError;
 
-/// A store that cannot do what it was asked for.
+/// A store that cannot do what was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Its file, or the disk under it.

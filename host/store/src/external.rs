@@ -14,19 +14,19 @@ use unspool_vocabulary::Position;
 
 /// A database with rows of generations.
 pub(super) trait ExternalRows: Send + Sync {
-    /// Sees whether it answers.
+    /// Checks that it answers.
     fn reach(&self) -> Result<(), StoreError>;
 
-    /// Checks that tables of `projection` can live here, as `external` says, and makes what all projections share. Changes nothing
-    /// that readers see.
+    /// Checks that tables of `projection` can live here, as `external` says, and creates what all projections share. Changes
+    /// nothing that is live.
     fn prepare(&self, projection: &str, tables: &[String], external: &External) -> Result<(), StoreError>;
 
-    /// Lets only `attempt` commit to the generation of `record` from here on, once what is under way is over.
+    /// Lets only `attempt` commit to the generation of `record` from here on, once what is under way has ended.
     fn claim(&self, record: &RebuildRecord, external: &External, attempt: u64) -> Result<Claimed, StoreError>;
 
-    /// Makes the rows and the checkpoint of `commit` durable, and lets readers see the generation where `promote` says so.
-    /// `record` is what the store has of the generation. After an error that is not [`StoreError::Fenced`] it is not known
-    /// whether this was done, and the generation must be claimed anew.
+    /// Makes the rows and the checkpoint of `commit` durable, and promotes the generation where `promote` says so. `record`
+    /// is what the store has of the generation. After an error that is not [`StoreError::Fenced`] it is not known whether
+    /// this was done, and the generation must be claimed again.
     fn commit(
         &self,
         record: &RebuildRecord,
@@ -50,13 +50,13 @@ pub(super) trait ExternalRows: Send + Sync {
     /// Says why the row cannot be kept here.
     fn normalize(&self, key: &str, document: Option<&[u8]>) -> Result<Option<Vec<u8>>, String>;
 
-    /// Lets readers see the generation of `record`, in one transaction. May be done twice.
+    /// Promotes the generation of `record`, in one transaction. May be done twice.
     fn switch(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError>;
 
-    /// Takes from readers what they see of `projection`: what they are to see is not here. May be done twice.
+    /// Removes what readers use of `projection`: its live generation is not here. May be done twice.
     fn retire(&self, projection: &str, external: &External) -> Result<(), StoreError>;
 
-    /// Drops the rows of a generation that readers do not see. What others have built on them is not dropped.
+    /// Drops the rows of a generation that is not live. What others have built on them is not dropped.
     fn drop_generation(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError>;
 
     /// Makes the read model of one data directory another's: `old` and `new` are the names by which they are told apart.
@@ -65,8 +65,8 @@ pub(super) trait ExternalRows: Send + Sync {
     /// What is here of `projection`.
     fn standing(&self, projection: &str) -> Result<Standing, StoreError>;
 
-    /// The first of `tables` by whose name readers see anything but generation `number` of `projection`: that name, and what they
-    /// see, which is nothing where there is no such name.
+    /// The first of `tables` whose name shows readers anything but generation `number` of `projection`: that name, and what
+    /// it shows, which is nothing where there is no such name.
     fn astray(
         &self,
         standing: &Standing,
@@ -87,12 +87,12 @@ pub(super) struct Claimed {
     pub(super) newest: Option<Commit>,
 }
 
-/// What a database says of a projection.
+/// What a database says about a projection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Standing {
     /// Which data directory the projection belongs to; absent where the database has never heard of it.
     pub(super) owner: Option<String>,
-    /// The generation that readers are to see.
+    /// The generation that is to be live.
     pub(super) live: Option<u64>,
     /// The generations whose rows are there.
     pub(super) generations: Vec<GenerationThere>,

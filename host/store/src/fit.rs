@@ -1,5 +1,5 @@
 //! Whether the store and a database with rows belong together. Where one of the two was restored from an older copy, or the data
-//! directory was copied, they tell different stories; nobody may read or change rows by either.
+//! directory was copied, they contradict each other; nobody may read or change rows by either.
 //!
 //! Differences that are none: the database is one commit ahead (a host ended, or an answer was lost, between the two), or in
 //! the middle of a switch of readers. What changes while it is looked at is bracketed by what the store says before and after.
@@ -12,7 +12,7 @@ use super::{
 };
 use std::collections::BTreeSet;
 
-/// What the store says of a projection at one moment.
+/// What the store says about a projection at one moment.
 struct Recorded {
     owner: ProjectionRecord,
     records: Vec<RebuildRecord>,
@@ -38,7 +38,7 @@ impl Recorded {
 enum Misfit {
     /// The database has the read model of another data directory.
     Foreign,
-    /// The two tell different stories, and this is what they say.
+    /// The two contradict each other, and this is what they say.
     Diverged(String),
 }
 

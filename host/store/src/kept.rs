@@ -1,4 +1,4 @@
-//! What a data directory is known to keep: a file that is missing or empty is not made anew where something was in it.
+//! What a data directory is known to keep: a file that is missing or empty is not recreated where something was in it.
 
 use super::{Store, data_dir::DataDir, error::StoreError};
 use std::{
@@ -18,7 +18,7 @@ impl DataDir {
         self.path().join(KEPT)
     }
 
-    /// Whether `file` of this directory was there before; `None` where nothing says so.
+    /// Whether `file` of this directory was there before; `None` where nothing is recorded.
     ///
     /// # Errors
     /// When the note cannot be read.

@@ -102,7 +102,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store of `dir` to read it: nothing is written to the file, and rows that a host left in a journal are read there.
+    /// Opens the store of `dir` to read it: nothing is written to the file, and rows that a host left in a journal are read
+    /// there.
     ///
     /// # Errors
     /// As [`Store::open`]; and where there is none.

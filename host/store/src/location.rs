@@ -1,9 +1,9 @@
-//! In which directory a store is: so that a copy of it is told from the one that it was copied from.
+//! In which directory a store is: so that a copy of it can be told from its original.
 //!
 //! Copies share the names by which databases know their read models: two that are both used would switch readers under each
-//! other, and drop each other's rows. So a store notes where it is, under `place` in `meta`. One that finds itself elsewhere
-//! changes nothing in a database until an operator has made the read models there its own. Rows in the store itself are each
-//! copy's own anyway.
+//! other, and drop each other's rows. So a store records where it is, under `place` in `meta`. One that finds itself
+//! elsewhere changes nothing in a database until an operator has made the read models there its own. Rows in the store itself
+//! are each copy's own anyway.
 
 use super::{
     Store,

@@ -33,7 +33,7 @@ pub struct CheckReport {
     pub generations: u64,
     /// Rows that were read.
     pub rows: u64,
-    /// Parked events that were read.
+    /// Dead letters that were read.
     pub parked: u64,
     /// The directory of which this one is a copy, or from which it was moved; absent where it is where it was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ fn check_projection(
                 let record: RebuildRecord = decode(name, stored.value())?;
                 if role == "live" && record.status() != Status::Completed {
                     report.problems.push(format!(
-                        "{}: readers see it, and it is {}",
+                        "{}: it is live, and it is {}",
                         record.checkpoint_id(),
                         record.status()
                     ));
@@ -237,7 +237,7 @@ fn check_generation(
     };
     report.parked += parked;
     if parked != record.parked {
-        report.problems.push(format!("{id}: {parked} events are parked, its receipt says {}", record.parked));
+        report.problems.push(format!("{id}: there are {parked} dead letters, its receipt says {}", record.parked));
     }
     if let Some(recorded) = record.row_digest.as_ref().filter(|_| readable) {
         work::begin(format!("checking the digest of {id}"), "rows", Some(recorded.rows));
@@ -261,11 +261,10 @@ pub fn compact(dir: &DataDir) -> Result<bool, StoreError> {
     if let Some(first) = db.check_pages()?.into_iter().next() {
         return Err(DiskError::Damaged(first).into());
     }
-    let intact = db.check_integrity().map_err(|e| StoreError::damaged(e.to_string()))?;
+    let intact = db.check_tables().map_err(|e| StoreError::damaged(e.to_string()))?;
     if !intact {
         return Err(StoreError::damaged("its pages do not fit together"));
     }
-    work::begin("compacting", "", None);
     db.compact().map_err(|e| DiskError::Write(e.to_string()).into())
 }
 

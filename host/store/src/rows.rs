@@ -40,7 +40,7 @@ impl Generation {
 pub type RowSnapshot = Arc<dyn ReadRows<Error = StoreError> + Send + Sync>;
 
 /// The digest of the rows, which are those of `generation`: BLAKE3 over, for each table in order of its name, the name and every
-/// row's key and canonical document in key order, each behind its length (8 bytes, little-endian). Chunk sizes,
+/// row's key and canonical document in key order, each after its length (8 bytes, little-endian). Chunk sizes,
 /// pauses, crashes and the plugin's way to write a map leave no trace in it.
 ///
 /// # Errors

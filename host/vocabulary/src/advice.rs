@@ -62,7 +62,7 @@ impl EventFailure {
                 "see to the disk (free space on it, where it is full), end the host and start it again: after such an error \
                  it writes no more; then {resume}"
             ),
-            FailureKind::Plugin => format!("{swap} puts a plugin in place that loads, then {resume}"),
+            FailureKind::Plugin => format!("{swap} installs a plugin that loads, then {resume}"),
             FailureKind::Other => format!("see to what it says, then {resume}"),
         }
     }

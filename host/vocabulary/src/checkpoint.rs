@@ -16,7 +16,7 @@ pub enum Status {
     Completed,
     /// Stopped at an event that could not be handled; resumes at the checkpoint once its cause is gone.
     Failed,
-    /// Given up by an operator; may be started anew.
+    /// Given up by an operator; may be started again.
     Cancelled,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// An event as one remembers it, to know it again.
+/// An event as a checkpoint remembers it, to recognise it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
@@ -64,16 +64,17 @@ impl Mark {
     }
 }
 
-/// What a checkpoint knows of the history that it stands in.
+/// What a checkpoint knows about its history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Seen {
-    /// Nothing was noted, by an earlier release.
+    /// Nothing was recorded, by an earlier release.
     #[default]
     Unknown,
     /// No event stands at it or before it.
     Nothing,
-    /// The last event at it or before it that is known, whether it was handled, parked, or of no type that matches.
+    /// The last event at it or before it that is known, whether it was handled, became a dead letter, or is of no type that
+    /// matches.
     Event(Mark),
 }
 
@@ -89,7 +90,7 @@ pub struct Checkpoint {
     pub last_event_timestamp: Option<i64>,
     /// How far the source has been read, over events that did not match too.
     pub position: Position,
-    /// By which event the history is known again when work goes on.
+    /// The event by which the history is recognised when work goes on.
     #[serde(default)]
     pub seen: Seen,
     /// Matching events handled so far.

@@ -1,4 +1,4 @@
-//! Places where a test can end the process as `kill -9` would: what is durable then is all that the next host finds.
+//! Points at which a test can end the process as `kill -9` would: what is durable then is all that the next host finds.
 //!
 //! Compiled with the feature `crash-points` alone; without it a point is nothing.
 

@@ -50,8 +50,8 @@ pub enum DocumentError {
         /// Where the value begins that is cut off.
         at: usize,
     },
-    /// Something stands behind the value.
-    #[error("it goes on for {bytes} bytes behind its value, which ends at byte {at}")]
+    /// Something follows the value.
+    #[error("it goes on for {bytes} bytes after its value, which ends at byte {at}")]
     Trailing {
         /// Where the value ends.
         at: usize,

@@ -67,8 +67,8 @@ pub struct BlockEvent<'a> {
 }
 
 impl BlockEvent<'_> {
-    /// By what it is known again; `None` where it is no event. What could not be read may be corrected where it stands: its
-    /// content is not noted.
+    /// The mark by which it is recognised; `None` where it is no event. What could not be read may be corrected in its
+    /// source: its content is not recorded.
     pub fn mark(&self) -> Option<Mark> {
         let mark = Mark::of(self.frame, self.position)?;
         Some(if self.unreadable.is_some() { Mark { content: String::new(), ..mark } } else { mark })
@@ -83,7 +83,7 @@ impl EventBlock {
         self.unreadable.clear();
     }
 
-    /// Adds an event behind the others: the frame that shows it, where it stands, and why it cannot be read where it cannot.
+    /// Adds an event after the others: the frame that shows it, where it stands, and why it cannot be read where it cannot.
     pub fn push(&mut self, frame: &[u8], position: Position, unreadable: Option<&str>) {
         self.unreadable.extend(unreadable.map(|why| (self.ends.len(), why.to_owned())));
         self.bytes.extend_from_slice(frame);

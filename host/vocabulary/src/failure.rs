@@ -109,7 +109,7 @@ impl EventFailure {
         EventFailure { remedy: Some(remedy.into()), ..self }
     }
 
-    /// Whether a projection is not what it says, in that two streams meet in a row: no single event is to blame.
+    /// Whether a projection is not what it declares, in that two streams meet in a row: no single event is to blame.
     pub fn is_breach(&self) -> bool {
         self.kind == FailureKind::BadOutput && self.stream.is_some() && self.event_id.is_none()
     }

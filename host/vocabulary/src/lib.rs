@@ -1,4 +1,4 @@
-//! The words of the product: what the layers say to each other. Nothing here does I/O.
+//! The vocabulary of the product: the types that the layers exchange. Nothing here does I/O.
 
 mod advice;
 mod checkpoint;

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Instances that handle chunks at the same time, over all rebuilds. Five leaves most of a server to live work.
 pub const POOL_INSTANCES: usize = 5;
 
-/// Instances that handle chunks of one projection at the same time, where it is partitioned by stream and nobody said how
-/// many: one core less than there are is left for what reads and commits.
+/// Instances that handle chunks of one projection at the same time, where it is partitioned by stream and no number is given:
+/// one less than there are cores, so that one core is left for what reads and commits.
 pub fn instances_of_one() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cores.saturating_sub(1).clamp(1, POOL_INSTANCES)
@@ -22,7 +22,7 @@ pub const CALL_SHORT: Duration = Duration::from_millis(10);
 /// See [`CALL_SHORT`].
 pub const CALL_LONG: Duration = Duration::from_millis(40);
 
-/// The nice value of threads of a rebuild of low priority: behind everything else.
+/// The nice value of threads of a rebuild of low priority: after everything else.
 pub const LOW_NICE: i32 = 19;
 
 /// The nice value of the thread that commits while all rebuilds have low priority. It holds the store's write lock, for which
@@ -32,11 +32,11 @@ pub const LOW_COMMITTER_NICE: i32 = 10;
 /// Events of a call below which it is not worth sharing them out among instances.
 pub const SHARED_EVENTS: usize = 256;
 
-/// Events of the first call of a generation up to which each of its streams is handled by itself, where the projection is partitioned by
-/// stream: a fresh instance for each costs some 20 µs.
+/// Events of the first call of a generation up to which each of its streams is handled by itself, where the projection is
+/// partitioned by stream: a fresh instance for each costs some 20 µs.
 pub const CHECKED_EVENTS: usize = 1024;
 
-/// Of so many calls of such a projection one is handled in [`CHECKED_PARTS`], to see whether it is what it says.
+/// Of so many calls of such a projection one is handled in [`CHECKED_PARTS`], to see whether it is what it declares.
 pub const CHECKED_CALLS: u64 = 64;
 /// See [`CHECKED_CALLS`]: two streams that touch one row are in different parts seven times out of eight.
 pub const CHECKED_PARTS: usize = 8;
@@ -44,7 +44,8 @@ pub const CHECKED_PARTS: usize = 8;
 /// Rows whose owners `plugin verify` knows at the same time: some 100 MiB.
 pub const KEPT_OWNERS: usize = 1 << 22;
 
-/// Bytes of events in one call, and thereby in one chunk; a chunk ends early where it would exceed them. The first event always fits.
+/// Bytes of events in one call, and thereby in one chunk; a chunk ends early where it would exceed them. The first event
+/// always fits.
 pub const CHUNK_BYTES: usize = 4 << 20;
 
 /// Bytes of events that a reader may hold ready for one rebuild. Enough to hide a read behind a chunk's handling.
@@ -53,7 +54,7 @@ pub const READ_AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
 pub const OVERLAY_BYTES: usize = 16 << 20;
 
-/// Bytes of rows that are committed and kept at hand by who handles, per rebuild: what changed lately changes again soon.
+/// Bytes of rows that are committed and kept at hand by the handlers, per rebuild: what changed lately changes again soon.
 pub const RETAINED_BYTES: usize = 2 << 20;
 
 /// Bytes of the filter that tells keys never written, per rebuild: it spares the store a look-up of each new row. Up to three
@@ -93,10 +94,10 @@ pub const COMMIT_GATHER: Duration = Duration::from_millis(60);
 /// Bytes of rows that make a commit due before its time.
 pub const COMMIT_BYTES: usize = 16 << 20;
 
-/// Memories and tables of one instance together, in bytes; what a host is given where it is told nothing else.
+/// Memories and tables of one instance together, in bytes; the default of a host.
 pub const GUEST_MEMORY_BYTES: usize = 64 << 20;
 
-/// The most that a host may be told to allow one instance; the pool reserves this much address space per memory.
+/// The most that a host may be configured to allow one instance; the pool reserves this much address space per memory.
 pub const GUEST_MEMORY_CEILING_BYTES: usize = 1 << 30;
 
 /// Processor time that one chunk may take. Wall-clock time would blame a plugin for a loaded machine.
@@ -142,7 +143,7 @@ pub const PLUGIN_BYTES: usize = 64 << 20;
 pub const COMPILE_MEMORY_BYTES: u64 = 2 << 30;
 
 /// Processor time that compiling a plugin of `bytes` may take, in a process of its own: some ten times what plugins take, and
-/// never so long that whoever waits for it gives up.
+/// never so long that the caller gives up.
 pub fn compile_time(bytes: usize) -> Duration {
     Duration::from_secs(5 + (bytes >> 20) as u64)
 }
@@ -164,7 +165,7 @@ pub const IMPORT_HANDOVER_EVENTS: usize = 2048;
 /// See [`IMPORT_HANDOVER_EVENTS`].
 pub const IMPORT_HANDOVER_BYTES: usize = 1 << 20;
 
-/// Blocks of the log that a reader passes over, because nothing in them matches, before it says how far it is.
+/// Blocks of the log that a reader passes over, because nothing in them matches, before it reports its position.
 pub const BLOCKS_PASSED_OVER: usize = 1024;
 
 /// Bytes of sections of the log that are kept while several read at the same time, from the slowest reader to the fastest.
@@ -226,8 +227,8 @@ pub const OPEN_TRANSACTIONS_WAIT: Duration = Duration::from_secs(60);
 /// How often a follower looks for new events, where nothing wakes it.
 pub const FOLLOW_POLL: Duration = Duration::from_millis(100);
 
-/// How long a rebuild may be without contact to its source, or to the database with its rows, before the operator is told,
-/// and a follower's lag is called unknown: longer than a connection that is made again takes.
+/// How long a rebuild may be without contact to its source, or to the database with its rows, before the operator is alerted,
+/// and a follower's lag is called unknown: longer than a reconnect takes.
 pub const CONTACT: Duration = Duration::from_secs(5);
 
 /// How long an alert command may take; then it is ended.
@@ -264,14 +265,14 @@ pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
 /// The same for one that takes long, such as a retry of many dead letters: it may be about to end, and more is not known.
 pub const LONG_COMMAND_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a command that stops a rebuild waits for its thread, before it ends it without. Longer than a silent server
-/// is waited for.
+/// How long a command that stops a rebuild waits for its thread, before it ends it without. Longer than a connection waits
+/// for a silent server.
 pub const STOP_WAIT: Duration = Duration::from_secs(15);
 
 /// How long a host that ends waits for everything that runs in it.
 pub const HOST_STOP: Duration = Duration::from_secs(6);
 
-/// How long a process takes to end that was asked to, at most, whatever it waits for: less than what supervisors of
+/// How long a process that is asked to end may take, whatever it waits for: less than what supervisors of
 /// processes grant before they kill.
 pub const END: Duration = Duration::from_secs(9);
 
@@ -282,11 +283,11 @@ pub const RECOVERY_WAIT: Duration = Duration::from_secs(2);
 /// How often in a row a host may end in the middle of a rebuild, at the same checkpoint, before it is left failed.
 pub const CRASHES: u32 = 3;
 
-/// Events that one generation may have parked. Beyond that a handler is broken, not an event; and their streams are kept
+/// Dead letters that one generation may have. Beyond that a handler is broken, not an event; and their streams are kept
 /// in memory.
 pub const PARKED_EVENTS: u64 = 100_000;
 
-/// Parked events that are handled at once when they are retried, and their bytes.
+/// Dead letters that are handled at once when they are retried, and their bytes.
 pub const RETRY_EVENTS: usize = 500;
 
 /// The window over which the rate of a rebuild is taken.

@@ -1,9 +1,9 @@
-//! Places in a source's global order.
+//! Positions in a source's global order.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{fmt, str::FromStr};
 
-/// A place in a source's global order: opaque, ordered, never a time.
+/// A position in a source's global order: opaque, ordered, never a time.
 ///
 /// Most sources count; some order by a pair (a transaction and a number in it). A position that only counts has
 /// `major` 0 and is shown as its number; another is shown as `major:minor`.
@@ -18,10 +18,10 @@ pub struct Position {
 impl Position {
     /// Before every event.
     pub const START: Position = Position { major: 0, minor: 0 };
-    /// Behind every event.
+    /// After every event.
     pub const END: Position = Position { major: u64::MAX, minor: u64::MAX };
 
-    /// The greatest position before this one: reading behind it begins here.
+    /// The greatest position before this one: reading after it begins here.
     pub fn before(self) -> Position {
         match (self.major, self.minor) {
             (major, minor @ 1..) => Position { major, minor: minor - 1 },

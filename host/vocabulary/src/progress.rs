@@ -11,7 +11,7 @@ pub struct Progress {
     pub projection_name: String,
     /// What the rebuild is doing.
     pub status: Status,
-    /// A host ended in the middle of it, which the next one that serves goes on with: not an operator has paused it.
+    /// A host ended in the middle of it, which the next one that serves goes on with: no operator has paused it.
     #[serde(default)]
     pub interrupted: bool,
     /// Names the checkpoint: projection and generation.
@@ -19,10 +19,10 @@ pub struct Progress {
     /// The generation that it builds or built.
     #[serde(default)]
     pub generation: u64,
-    /// The generation that readers see; absent while there is none.
+    /// The live generation; absent while there is none.
     #[serde(default)]
     pub live_generation: Option<u64>,
-    /// What readers see, where that is another generation.
+    /// The live generation, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveGeneration>,
     /// Where its events come from.
@@ -32,8 +32,8 @@ pub struct Progress {
     pub events_processed: u64,
     /// Matching events up to the target; absent where the source does not count them.
     pub total_events: Option<u64>,
-    /// How much of `total_events` is handled, parked or discarded: 0 to 100, and 100 only once that is all there is. Absent
-    /// where these are not counted.
+    /// How much of `total_events` is handled, a dead letter or discarded: 0 to 100, and 100 only once that is all there is.
+    /// Absent where these are not counted.
     pub percent_complete: Option<f64>,
     /// At the present rate; absent while there is none, or it stands still, and where events are not counted.
     pub estimated_remaining_ms: Option<u64>,
@@ -49,7 +49,7 @@ pub struct Progress {
     pub retries: u64,
     /// Events set aside because they, or an earlier one of their stream, could not be handled.
     pub parked: u64,
-    /// Whether it counts as done with parked events.
+    /// Whether it counts as done with dead letters.
     pub allow_parked: bool,
     /// Whether the live generation is kept up to date with new events: `following`, or `failed` at one of them; absent while it is
     /// not.
@@ -81,12 +81,12 @@ pub struct Progress {
     /// The failure in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EventFailure>,
-    /// What to do so that it goes on, or is read; absent where there is nothing to do.
+    /// What to do so that it goes on, or is promoted; absent where there is nothing to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// The generation that readers see.
+/// The live generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveGeneration {
@@ -122,7 +122,7 @@ pub struct Waiting {
     pub error: String,
 }
 
-/// How far a follower is behind what is stable of its history; absent while it does not hear from it.
+/// How far a follower is behind the stable position of its history; absent while it has no contact to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     /// Matching events that have not been handled yet; absent, too, while there may be some and the source does not count.
@@ -154,8 +154,8 @@ pub struct StageReport {
     pub rows_committed: u64,
 }
 
-/// `processed` of `total` in percent, cut to hundredths. 100 is only said of all, and only where `is_final`: there are no
-/// more to come.
+/// `processed` of `total` in percent, cut to hundredths. It is 100 only for all of them, and only where `is_final`: no more
+/// are to come.
 pub fn percent(processed: u64, total: u64, is_final: bool) -> f64 {
     if is_final && processed >= total {
         return 100.0;

@@ -1,4 +1,4 @@
-//! What a projection says of itself, and what it may say.
+//! What a projection declares, and what it may declare.
 
 use std::collections::HashSet;
 use unspool_frame::Description;
@@ -8,7 +8,7 @@ use unspool_frame::Description;
 #[error("describe: {0}")]
 pub struct InvalidDescription(String);
 
-/// Checks what a plugin says of itself.
+/// Checks what a plugin declares.
 ///
 /// # Errors
 /// Names the first field that is empty, repeated, out of range or has characters that it may not have.

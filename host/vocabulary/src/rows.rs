@@ -235,7 +235,7 @@ mod tests {
         prop::collection::vec(("[ab]{1,3}", prop::option::weighted(0.5, document())), 0..14).prop_map(Changes)
     }
 
-    /// The pages of a scan behind each other; none is empty or too large, and each begins after the one before.
+    /// The pages of a scan, one after another; none is empty or too large, and each begins after the one before.
     fn pages(rows: &impl ReadRows<Error = EventFailure>, scan: Scan<'_>) -> Page {
         let mut all = Page::new();
         loop {

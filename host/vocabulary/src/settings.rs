@@ -1,4 +1,4 @@
-//! `unspool.toml` in the data directory: what operators set once instead of saying it with each command.
+//! `unspool.toml` in the data directory: what operators set once instead of giving it with each command.
 //!
 //! ```toml
 //! [projections.order-summary]
@@ -30,7 +30,7 @@ pub struct Settings {
     pub sources: BTreeMap<String, toml::Table>,
 }
 
-/// What it says of one projection.
+/// What it says about one projection.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projection {
@@ -41,7 +41,7 @@ pub struct Projection {
     pub tables: BTreeMap<String, Table>,
 }
 
-/// What it says of one table.
+/// What it says about one table.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {

@@ -1,7 +1,7 @@
-//! How far a long piece of work is: said by who does it, looked at by who waits for it.
+//! The progress of a long piece of work: reported by the code that does it, polled by the code that waits for it.
 //!
-//! A thread that is watched has a meter, which is its own; on any other thread what is said is lost, at next to no cost. So what
-//! works for long says how far it is, and need not know whether anybody listens.
+//! A thread that is watched has a meter of its own; on any other thread what is reported is lost, at next to no cost. So what
+//! works for long reports its progress, and need not know whether anybody listens.
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -18,7 +18,7 @@ use std::{
 /// Stack of a thread that is watched: as large as that of the thread for which it works.
 const STACK_BYTES: usize = 8 << 20;
 
-/// One step of a long piece of work, and how far it is.
+/// One step of a long piece of work, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// What is being done, such as `comparing rows`.
@@ -37,7 +37,7 @@ thread_local! {
     static METER: RefCell<Option<Meter>> = const { RefCell::new(None) };
 }
 
-/// Does `work` on a thread of its own, and gives every so often to `look` how far it is.
+/// Does `work` on a thread of its own, and passes its progress to `look` every so often.
 ///
 /// # Errors
 /// When the system gives no thread; then nothing is done.
@@ -60,17 +60,17 @@ pub fn watched<T: Send>(every: Duration, work: impl FnOnce() -> T + Send, look: 
     })
 }
 
-/// Says that a step begins, of which nothing is done yet.
+/// Reports that a step begins, of which nothing is done yet.
 pub fn begin(what: impl Into<String>, unit: &str, total: Option<u64>) {
     change(|step| *step = Some(Work { what: what.into(), unit: unit.to_owned(), done: 0, total }));
 }
 
-/// Says that so many more are done.
+/// Reports that so many more are done.
 pub fn advance(by: u64) {
     change(|step| step.iter_mut().for_each(|step| step.done += by));
 }
 
-/// Says that so many are done by now.
+/// Reports that so many are done by now.
 pub fn reach(done: u64) {
     change(|step| step.iter_mut().for_each(|step| step.done = done));
 }

@@ -7,7 +7,7 @@ use crate::wire::{self, FrameError, Result};
 /// The payloads are length-prefixed (`bin`) so that a handler which does not look at them pays nothing for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// The place in the source's global order.
+    /// The position in the source's global order.
     pub position: u64,
     /// Unique in the source.
     pub id: &'a str,
@@ -34,8 +34,8 @@ impl<'a> Event<'a> {
         self.encode_content(out);
     }
 
-    /// Appends all of the event but its position: what two copies of it have in common. Behind an [`event_header`] it is
-    /// the event.
+    /// Appends all of the event but its position: what two copies of it have in common. After an [`event_header`] it is the
+    /// event.
     pub fn encode_content(&self, out: &mut Vec<u8>) {
         let written = (|| {
             rmp::encode::write_str(out, self.id).ok()?;
@@ -49,7 +49,7 @@ impl<'a> Event<'a> {
         debug_assert!(written.is_some(), "writing to a vector cannot fail");
     }
 
-    /// The stream of an encoded event, as bytes, without looking at anything behind it; `None` where there is none.
+    /// The stream of an encoded event, as bytes, without looking at anything after it; `None` where there is none.
     pub fn stream_of(encoded: &'a [u8]) -> Option<&'a [u8]> {
         let mut input = encoded;
         rmp::decode::read_array_len(&mut input).ok()?;

@@ -1,4 +1,4 @@
-//! The description frame: who a projection is.
+//! The description frame: what a projection declares.
 
 use crate::wire::{self, Result};
 use serde::{Deserialize, Serialize};

@@ -6,8 +6,8 @@
 //! | write | plugin to host | array of [`Write`]s |
 //! | description | plugin to host | map, see [`Description`] |
 //!
-//! `wit/README.md` shows each byte by byte, for authors of plugins in other languages. A reader ignores elements behind
-//! the ones it knows, so that a later host may append facts to an event.
+//! `wit/README.md` shows each byte by byte, for authors of plugins in other languages. A reader ignores elements after the
+//! ones it knows, so that a later host may append facts to an event.
 
 mod chunk;
 mod description;

@@ -116,7 +116,7 @@ impl WriteFrame {
     }
 }
 
-/// Reads the writes of a frame, in order, and refuses bytes behind the last one.
+/// Reads the writes of a frame, in order, and refuses bytes after the last one.
 #[derive(Debug, Clone)]
 pub struct Writes<'a> {
     rest: &'a [u8],
@@ -142,7 +142,7 @@ impl<'a> Iterator for Writes<'a> {
         if self.left == 0 {
             let rest = std::mem::take(&mut self.rest);
             return (!rest.is_empty())
-                .then(|| Err(wire::error("write frame", format!("{} bytes behind its last write", rest.len()))));
+                .then(|| Err(wire::error("write frame", format!("{} bytes after its last write", rest.len()))));
         }
         self.left -= 1;
         let write = Write::decode(&mut self.rest);

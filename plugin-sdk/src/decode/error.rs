@@ -41,8 +41,8 @@ impl DecodeError {
     }
 }
 
-/// In the words of whoever mends the event: to them nil is no unit, it is all one whether a string is borrowed, and 1e308 has
-/// no 309 digits.
+/// In the words of whoever corrects the event: to them nil is no unit, it does not matter whether a string is borrowed, and
+/// 1e308 has no 309 digits.
 fn plainly(mut problem: String) -> String {
     if let Some(rest) = problem.strip_prefix("invalid type: ") {
         let float = rest.strip_prefix("floating point `").and_then(|rest| rest.split_once('`'));

@@ -38,7 +38,7 @@ fn ended(decoder: &mut Deserializer<ReadRefReader<'_, [u8]>>) -> bool {
     matches!(bool::deserialize(decoder), Err(Error::InvalidMarkerRead(_)))
 }
 
-/// The same error with the place where it happened.
+/// The same error with the path where it happened.
 #[cold]
 fn located<'de, T: Deserialize<'de>>(input: &'de [u8], error: Error) -> DecodeError {
     match serde_path_to_error::deserialize::<_, T>(Strict(&mut decoder(input))) {

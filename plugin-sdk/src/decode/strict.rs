@@ -1,6 +1,7 @@
-//! What `rmp_serde` would take and a payload must not get away with: an array in place of a struct (its elements would become
-//! the fields in the order of their declaration) and a number in place of the name of a variant (it would count them).
-//! Besides, a number that is something else is refused by who expects it, who says so; `rmp_serde` alone names a marker.
+//! What `rmp_serde` would take and a payload must not get away with: an array instead of a struct (its elements would become
+//! the fields in the order of their declaration) and a number instead of the name of a variant (it would count them).
+//! Besides, a number that is something else is refused by the type that expects it, which says so; `rmp_serde` alone names a
+//! marker.
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};

@@ -13,7 +13,7 @@ use unspool_sdk::{Outcome, Partitioning, Plugin, Projection, Rows, TableDescript
 mod tests;
 
 projection! {
-    /// The part that keeps to the contract, if not to good manners.
+    /// The part that keeps to the contract, badly as it behaves.
     pub struct Counting;
     name: "faulty",
     version: 1,

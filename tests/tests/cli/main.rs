@@ -10,3 +10,5 @@ mod refusals;
 mod service;
 mod status;
 mod terminal;
+mod watching;
+mod work;

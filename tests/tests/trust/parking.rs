@@ -119,7 +119,7 @@ fn what_lacks_events_is_not_given_to_readers_unless_that_is_said() {
         json!({ "matching": EVENTS, "handled": EVENTS - waiting, "parked": waiting, "discarded": 0, "missing": 0, "filtered": 0, "leftOut": {} })
     );
     data.run(["model", "export", "faulty/seen"]).refused(3, &["no read model yet"]);
-    data.run(["model", "promote", "faulty"]).refused(3, &["parked", "--allow-parked"]);
+    data.run(["model", "promote", "faulty"]).refused(3, &["dead letters", "--allow-parked"]);
     data.ok(["model", "promote", "faulty", "--allow-parked"]);
     assert_eq!(data.rows("faulty/seen").len(), 40);
 
@@ -160,7 +160,7 @@ fn after_a_fix_the_parked_events_are_handled_as_if_none_had_failed() {
     assert_eq!(receipt["digest"], json!(data.digest("faulty")));
     assert_eq!(receipt["events"]["handled"], EVENTS);
     assert_eq!(data.json(["status", "faulty"])["eventsProcessed"], EVENTS);
-    data.run(["dead-letters", "retry", "faulty"]).refused(3, &["no parked events"]);
+    data.run(["dead-letters", "retry", "faulty"]).refused(3, &["no dead letters"]);
     data.json(["model", "verify", "faulty"]);
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));
 }
@@ -203,7 +203,7 @@ fn discarded_events_are_forgotten_and_counted() {
         json!({ "matching": EVENTS, "handled": EVENTS - total, "parked": 0, "discarded": total, "missing": 0, "filtered": 0, "leftOut": {} })
     );
     assert_eq!(data.json(["status", "faulty"])["percentComplete"], 100.0);
-    data.run(["dead-letters", "discard", "faulty", "--all"]).refused(3, &["no parked events"]);
+    data.run(["dead-letters", "discard", "faulty", "--all"]).refused(3, &["no dead letters"]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_past_state_is_built_beside_what_readers_see_and_kept_until_it_is_dropped() 
     data.ok(["model", "drop", "order-summary", "dawn"]);
     let kept = store_file::tables(&data).into_iter().filter(|table| table.starts_with("rows/")).count();
     assert_eq!((roles(&data), kept), (vec![json!("previous"), json!("live")], 2));
-    data.run(["model", "drop", "order-summary", "7"]).refused(3, &["what readers see"]);
+    data.run(["model", "drop", "order-summary", "7"]).refused(3, &["the live generation"]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_stream_is_not_rebuilt_where_that_would_not_be_right() {
     data.run(["rebuild", "process-map", "--stream", "s01"])
         .refused(3, &["not partitioned by stream", "unspool rebuild process-map"]);
     data.run(["rebuild", "faulty", "--stream", "s10"])
-        .refused(3, &["parked", "dead-letters retry faulty --stream s10"]);
+        .refused(3, &["dead letters", "dead-letters retry faulty --stream s10"]);
     data.ok(["dead-letters", "discard", "faulty", "--all"]);
     data.run(["rebuild", "faulty", "--stream", "s10"]).refused(1, &["e50", "cannot be handled"]);
     assert_eq!((data.digest("faulty"), data.digest("process-map")), before);

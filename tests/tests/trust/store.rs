@@ -117,7 +117,7 @@ fn a_check_finds_what_was_changed_behind_the_products_back() {
     let ahead = |data: &Data| store_file::change_record(data, "faulty", 1, "/checkpoint/position", json!([0, 801]));
     assert_one(&problems(ahead), &["faulty/1", "receipt ends at 800", "stands at 801"]);
     let lost = |data: &Data| store_file::change_record(data, "faulty", 1, "/parked", json!(9));
-    assert_one(&problems(lost), &["faulty/1", "8 events are parked", "says 9"]);
+    assert_one(&problems(lost), &["faulty/1", "8 dead letters", "says 9"]);
     let early = |data: &Data| store_file::change_record(data, "faulty", 1, "/target", json!([0, 900]));
     assert_one(&problems(early), &["faulty/1", "completed at 800", "target 900"]);
 }

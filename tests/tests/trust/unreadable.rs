@@ -331,7 +331,7 @@ fn other_ways_through_a_history_meet_them_too() {
     let source = table.source();
     let one = table.data.json(["rebuild", "faulty", "--stream", "a"]);
     assert_eq!(one["events"], 2);
-    table.data.run(["rebuild", "faulty", "--stream", "b"]).refused(3, &["parked"]);
+    table.data.run(["rebuild", "faulty", "--stream", "b"]).refused(3, &["dead letters"]);
     let checked = table.data.json([
         "plugin".as_ref(),
         "verify".as_ref(),

@@ -60,7 +60,7 @@ impl Host {
 }
 
 fn returning(frame: &[u8]) -> String {
-    // The frame is written over what stands behind it; the heap is behind all of it.
+    // The frame is written over what follows it; the heap comes after all of it.
     module(guest::RETURN, &description().encode(), frame).replace("(i32.const 65536))\n", "(i32.const 3000000))\n")
 }
 
@@ -121,13 +121,13 @@ fn write_frames_that_lie_about_their_length_are_refused() {
     let one = put(b"totals", b"a", &[1]);
     host.fails_with("more writes than there are", &[&[0xdd, 0xff, 0xff, 0xff, 0xff], &one[1..]].concat());
     host.fails_with("fewer writes than there are", &[&[0x90], &one[1..]].concat());
-    host.fails_with("bytes behind the last write", &[&one[..], &[0xc0]].concat());
+    host.fails_with("bytes after the last write", &[&one[..], &[0xc0]].concat());
     host.fails_with("a string longer than the frame", b"\x91\x93\xdb\xff\xff\xff\xff");
     host.fails_with("a document longer than the frame", b"\x91\x93\xa6totals\xa1a\xc6\xff\xff\xff\xff\x01");
     host.fails_with("no array", b"\x81\xa1a\x01");
     host.fails_with("a write of two elements", b"\x91\x92\xa6totals\xa1a");
     host.fails_with(
-        "a write with a nest behind it",
+        "a write with a nest after it",
         &[b"\x91\x94\xa6totals\xa1a\xc0".as_slice(), &[0x91; 60_000]].concat(),
     );
 }
@@ -144,7 +144,7 @@ fn names_that_are_none_are_refused() {
         ("a table of the store's own", b"rows/orders/1/totals", b"a"),
         ("a table that takes over a terminal", b"\x1b]0;owned\x07", b"a"),
         ("a name in another case", b"TOTALS", b"a"),
-        ("a name with more behind it", b"totals\0", b"a"),
+        ("a name with more after it", b"totals\0", b"a"),
     ] {
         host.fails_with(what, &put(table, key, &[1]));
     }

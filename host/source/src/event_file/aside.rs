@@ -1,4 +1,4 @@
-//! Where events go that are refused, as they are, so that they can be mended and imported.
+//! Where events go that are refused, as they are, so that they can be corrected and imported.
 
 use super::{EventFileError, Reason};
 use std::{
@@ -11,8 +11,8 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// A new file for what is refused. It is a draft beside its place, begun with the first of it, until it is published; a draft
-/// that is not goes with this: what was set aside is in the imported file itself.
+/// A new file for what is refused. It is a draft beside its final path, begun with the first of it, until it is published; a
+/// draft that is not goes with this: what was set aside is in the imported file itself.
 pub struct Aside {
     path: PathBuf,
     inner: Mutex<Inner>,

@@ -23,7 +23,7 @@ pub(super) struct Brackets {
 }
 
 impl Brackets {
-    /// Of what begins behind `column` bytes of its line.
+    /// Of what begins after `column` bytes of its line.
     pub(super) fn new(column: usize) -> Brackets {
         Brackets {
             column,

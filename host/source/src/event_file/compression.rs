@@ -94,9 +94,10 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The content of a gzip file: all its members. Zeros behind them are padding, as tapes, block devices and object stores leave it.
+/// The content of a gzip file: all its members. Zeros after them are padding, as tapes, block devices and object stores leave
+/// it.
 struct GzipMembers {
-    /// The member that is being unpacked; absent behind the last one.
+    /// The member that is being unpacked; absent after the last one.
     member: Option<GzDecoder<Stored>>,
 }
 
@@ -120,7 +121,7 @@ impl GzipMembers {
                     return Ok(true);
                 }
                 (_, Some(_)) => {
-                    let problem = "behind the last member stands something that is neither gzip nor padding";
+                    let problem = "after the last member comes something that is neither gzip nor padding";
                     return Err(io::Error::new(ErrorKind::InvalidData, problem));
                 }
                 (read, None) => stored.consume(read),

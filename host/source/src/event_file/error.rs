@@ -23,7 +23,7 @@ impl EventFileError {
     }
 }
 
-/// A place in an event file, counted from 1.
+/// A position in an event file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// The line of a JSON file in which it begins; blank ones count.
@@ -97,7 +97,7 @@ pub enum Reason {
     /// The file ends before an array of events does.
     #[error("the array that begins here has no end: the file is truncated; fetch it again")]
     OpenArray,
-    /// Between the events of an array, or behind them, stands something else than there should.
+    /// Between the events of an array, or after them, is something else than there should be.
     #[error("in an array of events a comma or the closing bracket is expected here; found {found}")]
     NotInArray {
         /// What stands there.
@@ -122,7 +122,7 @@ pub enum Reason {
     #[error("not an event in MessagePack: {0}")]
     NotMessagePack(DocumentError),
     /// What is wrong with something in MessagePack of which the end cannot be told.
-    #[error("{0}; where it ends cannot be told, so that nothing behind it can be read: it cannot be set aside")]
+    #[error("{0}; where it ends cannot be told, so that nothing after it can be read: it cannot be set aside")]
     Endless(Box<Reason>),
     /// The event is larger than any may be.
     #[error(

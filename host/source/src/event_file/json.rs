@@ -31,9 +31,9 @@ pub(super) struct JsonEvents {
     buffer: Vec<u8>,
     /// What of the buffer has been read.
     at: usize,
-    /// Whether there is nothing behind the buffer.
+    /// Whether there is nothing after the buffer.
     at_end: bool,
-    /// Whether the buffer has the rest of one line, and nothing behind it.
+    /// Whether the buffer has the rest of one line, and nothing after it.
     one_line: bool,
     /// The line in which the rest of the buffer begins, counted from 1, and at which byte of it, counted from 0.
     line: u64,
@@ -56,7 +56,7 @@ enum InArray {
     EventOrEnd,
     Event,
     CommaOrEnd,
-    /// Behind something that was set aside, in which there may have been a comma.
+    /// After something that was set aside, in which there may have been a comma.
     Anything,
 }
 
@@ -141,7 +141,7 @@ impl JsonEvents {
         }
     }
 
-    /// Writes what the last error is about to `out`, and goes on behind it.
+    /// Writes what the last error is about to `out`, and goes on after it.
     pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
         let mut end = if self.last.is_empty() { self.extent()? } else { End::At(self.last.len()) };
         loop {
@@ -209,7 +209,7 @@ impl JsonEvents {
             let end = line.iter().position(|byte| matches!(byte, b',' | b']' | b'{' | b'[' | b'"'));
             return end.filter(|end| matches!(line[*end], b',' | b']')).map_or(End::Line, End::At);
         }
-        // A value that is no event, and behind it another object. Anything else may be the rest of one.
+        // A value that is no event, and after it another object. Anything else may be the rest of one.
         let text = line.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         let is_value = matches!(values.next(), Some(Ok(_)));
@@ -404,7 +404,7 @@ pub(super) fn fields(text: &str) -> Result<Fields<'_>, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// What the parser says about an object that begins behind `column` bytes of its line.
+/// What the parser says about an object that begins after `column` bytes of its line.
 fn problem(error: &serde_json::Error, text: &str, column: usize) -> Reason {
     if half_surrogate(text).is_some()
         && let Err(problem) = from_json(text)

@@ -96,7 +96,7 @@ impl MessagePackStream {
         Ok(true)
     }
 
-    /// Writes what was refused last to `out`, and goes on behind it.
+    /// Writes what was refused last to `out`, and goes on after it.
     pub(super) fn set_aside(&mut self, out: &mut dyn Write) -> Result<(), Reason> {
         out.write_all(&self.buffer[self.read..self.read + self.last]).map_err(Reason::unwritable)?;
         self.read += std::mem::take(&mut self.last);

@@ -1,9 +1,9 @@
 //! Event files: one event after another, in the order of the history.
 //!
 //! What a file holds is told by its content, never by its name: gzip (all members) and zstd (all frames) are unpacked; what
-//! begins with a MessagePack map or array is a stream of such maps; everything else is JSON: objects, one a line (NDJSON) or one
-//! behind the other, over several lines or in arrays. White space, byte order marks and record separators (RFC 7464) between
-//! them are passed over. A file without events is not an error.
+//! begins with a MessagePack map or array is a stream of such maps; everything else is JSON: objects, one a line (NDJSON) or
+//! one after the other, over several lines or in arrays. White space, byte order marks and record separators (RFC 7464)
+//! between them are passed over. A file without events is not an error.
 //!
 //! An event of ours has these fields, and no others: a misspelt one must not vanish. Fields of other names are read by a map
 //! (see [`Mapping`]).
@@ -27,8 +27,8 @@
 //! | `data`, or `data_base64` | the data; the second as binary |
 //! | all others, null excepted | entries of the metadata, which is always a map |
 //!
-//! Times are rounded down to milliseconds. Where that loses something, the time as it is written, a number to the nanosecond, is kept as
-//! `time` in the metadata, unless these are no map or have a `time` of their own; it does not make another event.
+//! Times are rounded down to milliseconds. Where that loses something, the time as it is written, a number to the nanosecond,
+//! is kept as `time` in the metadata, unless these are no map or have a `time` of their own; it does not make another event.
 //!
 //! The order of positions, ids that stand twice and the like concern the log: see [`super::log`].
 
@@ -156,7 +156,7 @@ impl EventFile {
         EventFile { name: name.to_owned(), ..self }
     }
 
-    /// Sets events and lines that are refused aside, and goes on behind them.
+    /// Sets events and lines that are refused aside, and goes on after them.
     pub fn setting_aside(self, aside: Arc<Aside>) -> EventFile {
         EventFile { aside: Some(aside), ..self }
     }
@@ -245,7 +245,7 @@ impl Events {
         }
     }
 
-    /// Writes what the last error is about to `out`, and goes on behind it.
+    /// Writes what the last error is about to `out`, and goes on after it.
     fn set_aside(&mut self, out: &mut dyn std::io::Write) -> Result<(), Reason> {
         match self {
             Events::Json(events) => events.set_aside(out),
@@ -310,7 +310,8 @@ impl Form {
             (None, [0, b'{' | b'[' | b'"', ..] | [b'{' | b'[', 0, ..]) => {
                 Err(Reason::OtherFormat("UTF-16 text; convert it to UTF-8".to_owned()))
             }
-            // JSON begins with printable ASCII, white space, a byte order mark or a record separator; behind a hole it goes on.
+            // JSON begins with printable ASCII, white space, a byte order mark or a record separator; after a hole it goes
+            // on.
             (None, [] | [b'\t' | b'\n' | b'\r' | 0x1e | b' '..=b'~', ..] | [0xef, 0xbb, 0xbf, ..]) => Ok(Form::Json),
             (None, [0, ..]) if head.iter().all(|byte| *byte == 0) => Ok(Form::Json),
             (None, _) => {

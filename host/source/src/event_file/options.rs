@@ -1,4 +1,4 @@
-//! How a file is to be read, where that is said.
+//! How a file is to be read, where that is given.
 
 use super::Reason;
 use super::field::{Fields, Given};
@@ -40,13 +40,13 @@ pub enum WithoutTime {
 const OPTIONS: [&str; 3] = ["map", "without_time", "numbers"];
 
 impl FileOptions {
-    /// Whether nothing is said.
+    /// Whether nothing is given.
     pub fn is_default(&self) -> bool {
         *self == FileOptions::default()
     }
 
-    /// The path and the options in what a source says behind `file:`. A question mark is part of the path where none of the
-    /// options stands behind it.
+    /// The path and the options in what follows `file:`. A question mark is part of the path where none of the options
+    /// follows it.
     ///
     /// # Errors
     /// Says what is wrong with the options.
@@ -58,7 +58,7 @@ impl FileOptions {
         }
     }
 
-    /// Says one option.
+    /// Sets one option.
     ///
     /// # Errors
     /// When there is none of that name, or it cannot have that value.
@@ -184,7 +184,7 @@ impl Reading {
 }
 
 impl Given {
-    /// The event with the time that was kept in its metadata, where there is a place for it.
+    /// The event with the time that was kept in its metadata, where there is room for it.
     pub(super) fn keeping(mut self, time: Time) -> Given {
         if let Some(kept) = time.kept
             && let Some(with_time) = with_time(&self.event.metadata, &kept)

@@ -36,7 +36,7 @@ enum Expects {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
     Plain,
-    /// Behind a backslash.
+    /// After a backslash.
     Escape,
 }
 

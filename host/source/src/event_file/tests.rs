@@ -36,12 +36,12 @@ fn plain(event: Event, position: Option<u64>, place: Place) -> FileEvent {
     FileEvent { event, position, place, cloud: false, without_time: None, raw: None }
 }
 
-/// A whole event of ours, with `more` behind its fields.
+/// A whole event of ours, with `more` after its fields.
 fn line(more: &str) -> String {
     format!(r#"{{"id":"e1","stream":"order-1","type":"OrderCreated","timestamp":1700000000123{more}}}"#)
 }
 
-/// A whole CloudEvent, with `more` behind its attributes.
+/// A whole CloudEvent, with `more` after its attributes.
 fn cloud(more: &str) -> String {
     format!(
         r#"{{"specversion":"1.0","id":"c1","source":"/shop","type":"created","time":"2024-01-31T12:00:00Z"{more}}}"#
@@ -227,7 +227,7 @@ fn a_finer_time_is_rounded_down_and_kept() {
         let event = with(r#"{"a":1,"z":2}"#);
         assert_eq!(event.event.metadata, doc(&format!(r#"{{"z":2,"time":"{time}","a":1}}"#)));
         assert_eq!(event.without_time, Some(doc(r#"{"a":1,"z":2}"#)));
-        // No place for it.
+        // No room for it.
         for metadata in [r#"{"time":"mine"}"#, "[1]", "\"text\""] {
             let FileEvent { event, without_time, .. } = with(metadata);
             assert_eq!((event.timestamp, event.metadata, without_time), (timestamp, doc(metadata), None));

@@ -123,7 +123,7 @@ fn out_of_range(field: &str, value: FieldValue<'_>, unit: Unit, number: i128) ->
     }
 }
 
-/// The canonical map or nil `metadata` with the time that was `kept` in it; `None` where there is no place for it: the
+/// The canonical map or nil `metadata` with the time that was `kept` in it; `None` where there is no room for it: the
 /// metadata are something else, or have a time of their own.
 pub(super) fn with_time(metadata: &[u8], kept: &str) -> Option<Vec<u8>> {
     let mut entries = metadata;

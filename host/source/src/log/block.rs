@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 4 | how many events: n |
 //! | 12 n | for each event: where it ends in the frames (4), its position (8) |
-//! | rest | the frames: the events as chunk frames show them, one behind the other |
+//! | rest | the frames: the events as chunk frames show them, one after the other |
 //!
 //! Numbers are little-endian. Events are spliced into a chunk without being decoded.
 

@@ -1,5 +1,5 @@
-//! When two events are the same: an event that is delivered again may come with the time of that delivery, at another place, and
-//! written with more or less of its fraction.
+//! When two events are the same: an event that is delivered again may come with the time of that delivery, at another
+//! position, and written with more or less of its fraction.
 
 use super::hash_128;
 use crate::event_file::without_time;

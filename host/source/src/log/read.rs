@@ -104,7 +104,7 @@ pub(super) fn until(log: &EventLog, timestamp: i64) -> Result<Position, SourceEr
     Ok(Position::number(last))
 }
 
-/// The position behind which, up to `through`, there are `events` matching events.
+/// The position after which, up to `through`, there are `events` matching events.
 pub(super) fn back(log: &EventLog, matcher: &Matcher, through: Position, events: u64) -> Result<Position, SourceError> {
     let read = log.begin()?;
     let wanted = Wanted::new(log, &read, matcher)?;
@@ -133,7 +133,7 @@ pub(super) fn back(log: &EventLog, matcher: &Matcher, through: Position, events:
     Ok(Position::START)
 }
 
-/// A position of the log as its number. A pair has none: it stands behind every event.
+/// A position of the log as its number. A pair has none: it is after every event.
 fn number(position: Position) -> u64 {
     if position.major == 0 { position.minor } else { u64::MAX }
 }

@@ -2,8 +2,8 @@
 //! once.
 //!
 //! A section is kept until the last reader has passed it. Where that would take too much memory, the readers in front wait:
-//! they share the processor with those behind, who catch up. A reader that would hold up the others for long, or that
-//! begins far from them, reads detached, until it is where they are. With one reader there is nobody to keep anything for.
+//! they share the processor with those behind, which catch up. A reader that would hold up the others for long, or that
+//! begins far from them, reads detached, until it has reached them. With one reader there is nobody to keep anything for.
 
 use super::block::Section;
 use std::{
@@ -42,7 +42,7 @@ struct Cursor {
     detached: bool,
 }
 
-/// A section, or the cursor for one that is being read: whoever comes meanwhile waits for it.
+/// A section, or the slot for one that is being read: readers that come meanwhile wait for it.
 #[derive(Default)]
 struct Kept {
     section: Arc<Mutex<Option<Arc<Section>>>>,
@@ -184,7 +184,7 @@ impl State {
         }
     }
 
-    /// The cursor of a section that is kept, or is to be; `None` where the reader has it for itself.
+    /// The slot of a section that is kept, or is to be; `None` where the reader has it for itself.
     fn cursor_for(&mut self, number: u64, key: Key) -> Option<Arc<Mutex<Option<Arc<Section>>>>> {
         let together = self.readers.len() > 1 && self.readers.get(&number).is_some_and(|cursor| !cursor.detached);
         if together {

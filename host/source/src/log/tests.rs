@@ -41,7 +41,7 @@ fn matcher(kinds: &[&str]) -> Matcher {
     Matcher::new(&kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>())
 }
 
-/// Reads a range to its end: the events, and what the last block says of how far it goes.
+/// Reads a range to its end: the events, and how far the last block says it goes.
 fn read(log: &EventLog, matcher: &Matcher, after: u64, through: u64) -> (Vec<(u64, String)>, Position) {
     let mut reader = log.read(matcher, Position::number(after), Position::number(through)).unwrap();
     let (mut events, mut last) = (Vec::new(), Position::START);

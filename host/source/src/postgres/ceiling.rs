@@ -1,11 +1,11 @@
-//! Up to where a history is stable: nothing that commits later stands at or below.
+//! The stable position of a history: nothing that commits later gets a position at or below it.
 //!
 //! A writer takes its number within a transaction and commits later, out of order. Two proofs are used, neither of which
 //! depends on how the writer works:
 //!
-//! - **No hole**: behind a stable position, numbers that follow each other without a gap are all there already.
+//! - **No hole**: after a stable position, numbers that follow each other without a gap are all there already.
 //! - **Nobody left**: after the greatest number was read, all transactions that were open then have ended. Whoever might
-//!   still fill a hole below it was one of them; so the holes that are left stay empty for good.
+//!   still fill a hole below it was one of them; so the holes that are left stay empty.
 //!
 //! Every open transaction holds a lock on its own virtual transaction id, which any role may see in `pg_locks`; prepared
 //! ones are in `pg_prepared_xacts`. A sequence that hands out numbers to *sessions* (`CACHE` above 1, or an increment that
@@ -28,7 +28,7 @@ use unspool_vocabulary::{Position, limits};
 /// Numbers that are looked at in one search for a hole.
 const SEARCHED: i64 = 10_000;
 
-/// How often it is looked whether transactions have ended.
+/// How often to check whether transactions have ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What is known of the end of a history.
@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct StablePosition {
     /// Stable up to here.
     reached: Position,
-    /// The end of the history at some moment, and who was at work then and is still.
+    /// The end of the history at some moment, and the transactions that were open then and still are.
     candidate: Option<Candidate>,
 }
 
@@ -46,7 +46,7 @@ struct Candidate {
     open: HashSet<String>,
 }
 
-/// A history whose end is looked at.
+/// A history whose end is determined.
 pub(super) struct End<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: &'a Layout,
@@ -54,7 +54,7 @@ pub(super) struct End<'a> {
 }
 
 impl StablePosition {
-    /// Looks again, without waiting, up to where the history is stable.
+    /// Determines the stable position again, without waiting.
     pub(super) fn look(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
         let found = match history.layout.ordering {
             Ordering::Serialised => history.greatest()?,
@@ -66,10 +66,10 @@ impl StablePosition {
     }
 
     /// Waits until everything that stands in the history now is stable, however long transactions that are open now
-    /// take, and says up to where that is.
+    /// take, and returns the stable position.
     pub(super) fn wait(&mut self, history: &mut End<'_>) -> Result<Position, SourceError> {
         let until = Instant::now() + limits::OPEN_TRANSACTIONS_WAIT;
-        // What was known is forgotten: the store may have been put back to an earlier state, which is to be seen.
+        // What was known is forgotten: the store may have been restored to an earlier state, which must be noticed.
         *self = StablePosition::default();
         let mut open = match history.layout.ordering {
             Ordering::Serialised => return self.look(history),
@@ -171,7 +171,7 @@ impl End<'_> {
         }
     }
 
-    /// How far numbers follow each other behind `position`.
+    /// How far numbers follow each other after `position`.
     fn without_hole(&mut self, position: Position) -> Result<Position, SourceError> {
         let Layout { end, number, shift, .. } = self.layout;
         if !self.layout.counted {

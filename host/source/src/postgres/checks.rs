@@ -1,4 +1,4 @@
-//! What cannot be seen in rows is asked when a source is opened: whether its end can be told at all.
+//! What cannot be seen in rows is checked when a source is opened: whether its end can be told at all.
 
 use super::{
     failed,
@@ -9,7 +9,7 @@ use super::{
 use crate::SourceError;
 use postgres_protocol::escape::escape_literal;
 
-/// Refuses what would make positions unsafe to read behind.
+/// Refuses what would make it unsafe to read after a position.
 pub(super) fn refuse_unsafe(settings: &Settings, layout: &Layout, session: &mut Session) -> Result<(), SourceError> {
     match &layout.transaction {
         None => refuse_positions(settings, layout, session)?,
@@ -37,7 +37,7 @@ pub(super) fn refuse_unsafe(settings: &Settings, layout: &Layout, session: &mut 
 }
 
 /// A row without a transaction stands nowhere; and a transaction that this server has not come to yet is another cluster's,
-/// behind which everything that is written here would be out of order.
+/// after which everything that is written here would be out of order.
 fn refuse_transactions(
     settings: &Settings,
     layout: &Layout,
@@ -255,7 +255,7 @@ fn refuse_sequences(
     let (sequence, cache, increment) = (row.text(0).unwrap_or("?"), row.number::<i64>(1), row.number::<i64>(2));
     if cache == 1 && increment == 1 {
         return Err(SourceError::permanent(format!(
-            "{}: the sequence {sequence} has CYCLE: behind its greatest number it begins again, below what was read; \
+            "{}: the sequence {sequence} has CYCLE: after its greatest number it begins again, below what was read; \
              ALTER SEQUENCE {sequence} NO CYCLE",
             settings.name
         )));

@@ -1,4 +1,4 @@
-//! What the store says of the columns that are read: their types, and where they come from.
+//! What the store says about the columns that are read: their types, and where they come from.
 
 use super::{
     failed,

@@ -41,7 +41,7 @@ impl Databases {
         {
             return Ok(source);
         }
-        // Not under the lock: a server that does not answer keeps only who asks for it waiting.
+        // Not under the lock: a server that does not answer keeps only the callers that want it waiting.
         let source = Arc::new(open()?);
         self.opened().insert(name.to_owned(), (description.to_owned(), source.clone()));
         Ok(source)

@@ -1,7 +1,7 @@
 //! What tells a history in PostgreSQL from any other: the cluster, the database in it, and what is read there.
 //!
 //! A failover to a physical standby, another address, role or version of the server change nothing of it. A restored copy of
-//! the same cluster cannot be told by it: the event at a checkpoint tells that.
+//! the same cluster cannot be told from it: the event at a checkpoint tells that.
 
 use super::{failed, layout::Layout, session::Session, settings::Settings};
 use crate::{Recognised, SourceError};

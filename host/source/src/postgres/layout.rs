@@ -6,7 +6,7 @@ use postgres::types::Type;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use unspool_vocabulary::{Matcher, Numbers, Position};
 
-/// How positions become safe to read behind: a sequence number is taken before its transaction commits, so that a reader
+/// How it becomes safe to read after a position: a sequence number is taken before its transaction commits, so that a reader
 /// who has seen 10 may see 9 later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,7 +27,7 @@ pub(super) enum Nested {
     Read,
     /// The payload is the text.
     Keep,
-    /// Nobody said which.
+    /// Not given.
     Refuse,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Nested {
 pub(super) struct Layout {
     /// The table, join or query behind FROM.
     pub(super) from: String,
-    /// The table whose rows writers insert; names the store in messages, and what the catalogs say of it is looked at.
+    /// The table whose rows writers insert; names the store in messages, and is looked up in the catalogs.
     pub(super) table: String,
     /// What the end of the history is looked for in, and where its number stands there.
     pub(super) end: String,
@@ -61,7 +61,7 @@ pub(super) struct Layout {
     pub(super) data: String,
     pub(super) metadata: Option<String>,
     pub(super) time: Option<String>,
-    /// What the time counts, where it is a number and somebody said so.
+    /// What the time counts, where it is a number and the unit is given.
     pub(super) unit: Option<Unit>,
     /// The field of the payload where the time stands, where no column has it.
     pub(super) time_in_data: Option<&'static str>,
@@ -72,7 +72,7 @@ pub(super) struct Layout {
     pub(super) only: Option<String>,
     /// What `only` leaves out: a name, and a condition over `from`.
     pub(super) left_out: Vec<(&'static str, String)>,
-    /// The channel on which the store tells of new events.
+    /// The channel on which the store announces new events.
     pub(super) channel: Option<String>,
     pub(super) nested: Nested,
     pub(super) numbers: Numbers,
@@ -208,7 +208,7 @@ impl Layout {
         })
     }
 
-    /// A position as the store's own number. A pair is none of it: it stands behind every event.
+    /// A position as the store's own number. A pair has none: it is after every event.
     pub(super) fn stored(&self, position: Position) -> i64 {
         let number = if position.major == 0 { i64::try_from(position.minor).unwrap_or(i64::MAX) } else { i64::MAX };
         if number == i64::MAX { number } else { number.saturating_sub(self.shift) }
@@ -229,7 +229,7 @@ impl Layout {
         at
     }
 
-    /// The place of an event, as columns that sort.
+    /// The position of an event, as columns that sort.
     pub(super) fn place(&self) -> String {
         list(self.transaction.iter().cloned().chain([self.position.clone()]))
     }

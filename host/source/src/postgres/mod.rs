@@ -9,8 +9,8 @@
 //! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
 //! | `identity.rs` | what tells a history from another, wherever it is read from |
 //! | `presets/`, `layout.rs` | tables and columns of each store, as SQL |
-//! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says of them: types, whether the end can be told at all, whether a position is one event's alone |
-//! | `ceiling.rs` | up to where the history is stable |
+//! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says about them: types, whether the end can be told at all, whether a position is one event's alone |
+//! | `ceiling.rs` | the stable position of the history |
 //! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
 
 mod ceiling;
@@ -57,7 +57,7 @@ pub struct PostgresSource {
     idle: Arc<read::Idle>,
     /// The unique index that keeps a position from being used twice, as a statement that makes it; where there is none.
     index_missing: Option<String>,
-    /// Whether notifications come to who listens; unknown before the first waiting.
+    /// Whether notifications reach a listener; unknown before the first wait.
     notifies: OnceLock<bool>,
 }
 
@@ -68,7 +68,7 @@ struct State {
 }
 
 impl PostgresSource {
-    /// The history that `text` names, as `--source` has it: what stands behind `postgres:`. `name` is the whole.
+    /// The history that `text` names, as `--source` has it: what follows `postgres:`. `name` is the whole.
     ///
     /// # Errors
     /// When it names nothing that is known, the database cannot be reached (transient), or it does not hold what the
@@ -108,7 +108,7 @@ impl PostgresSource {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on the connection; a lost one is made anew the next time.
+    /// Works on the connection; a lost one is replaced the next time.
     fn with<T>(
         &self,
         work: impl FnOnce(&mut Session, &mut StablePosition) -> Result<T, SourceError>,
@@ -139,7 +139,7 @@ impl PostgresSource {
         self.with(|session, _| session.query(query).map_err(|e| failed(&self.settings, &e)))
     }
 
-    /// The place in the first row, where there is one.
+    /// The position in the first row, where there is one.
     fn place(&self, condition: &str, order: &str) -> Result<Option<Position>, SourceError> {
         let Layout { from, position, transaction, .. } = &self.layout;
         let major = transaction.as_ref().map_or("'0'".to_owned(), |transaction| format!("{transaction}::text"));
@@ -278,7 +278,7 @@ impl Source for PostgresSource {
         if !*self.notifies.get_or_init(|| self.is_alone()) {
             return std::thread::sleep(timeout);
         }
-        // Whatever comes wakes; a failure shows at the next look, and must not make the waiting busy.
+        // Whatever comes wakes; a failure shows at the next look, and must not turn the wait into a busy loop.
         let waited = self.with(|session, _| session.wait(channel, timeout).map_err(|e| failed(&self.settings, &e)));
         if waited.is_err() {
             std::thread::sleep(timeout);
@@ -287,8 +287,8 @@ impl Source for PostgresSource {
 }
 
 impl PostgresSource {
-    /// Whether its session of the server is its own, so that it may listen there. Behind a pooler somebody else's would go
-    /// on listening.
+    /// Whether its session of the server is its own, so that it may listen there. Behind a pooler somebody else's would go on
+    /// listening.
     fn is_alone(&self) -> bool {
         let alone = self.with(|session, _| {
             let mut other = Session::open(&self.settings)?;

@@ -28,7 +28,7 @@ const SORTED_ROWS: usize = 500_000;
 const BLOCK_EVENTS: usize = 1_000;
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Blocks that wait for who reads them.
+/// Blocks that wait for their reader.
 const BLOCKS_AHEAD: usize = 4;
 
 /// What a reader reads.
@@ -135,7 +135,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Behind one name another history may stand from one moment to the next: a pooler that leads to another server, a table that is
+    /// A name may lead to another history from one moment to the next: a pooler that leads to another server, a table that is
     /// exchanged.
     fn refuse_another(&self, session: &mut Session, last: Option<&Mark>) -> Result<(), SourceError> {
         let Some(last) = last else { return Ok(()) };
@@ -190,7 +190,7 @@ impl Scan {
                 if !block.push(position, unreadable, settings)? {
                     continue;
                 }
-                // Not behind the end of the range: a block that ends there is the last one.
+                // Not after the end of the range: a block that ends there is the last one.
                 if reached < self.through && out.send(Ok(block.take())).is_err() {
                     cancel.take().into_iter().for_each(stop);
                     return Ok(None);
@@ -230,7 +230,7 @@ fn stop(cancel: Cancel) {
 }
 
 enum Batch {
-    /// There may be more behind this position; by what the event there is known again.
+    /// There may be more after this position; the mark by which the event there is recognised.
     Full(Position, Option<Mark>),
     Last,
 }
@@ -258,7 +258,7 @@ impl Growing {
         Ok(self.ends.len() >= BLOCK_EVENTS || self.bytes.len() >= BLOCK_BYTES)
     }
 
-    /// By what the event that was appended last is known again; an event that cannot be read may be corrected.
+    /// The mark by which the event that was appended last is recognised; an event that cannot be read may be corrected.
     fn mark(&self, position: Position, unreadable: bool) -> Option<Mark> {
         let start = self.ends.last().map_or(0, |(end, _)| *end as usize);
         Mark::of(&self.bytes[start..], position).filter(|_| !unreadable)

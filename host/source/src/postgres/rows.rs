@@ -81,7 +81,7 @@ impl Rows {
     }
 
     /// Appends the row's event to `bytes`: its position, and why it cannot be read, where it cannot; then what the source has
-    /// for it is appended in its place (see [`unspool_vocabulary::EventBlock::unreadable`]).
+    /// for it is appended instead (see [`unspool_vocabulary::EventBlock::unreadable`]).
     ///
     /// # Errors
     /// Where it is not even known which event it is: set aside in another stream's place, it would let later events of its

@@ -18,7 +18,7 @@ pub(super) struct Settings {
 const COMMON: [&str; 4] = ["time", "shift", "numbers", "nested"];
 
 impl Settings {
-    /// From what stands behind `postgres:` on a command line.
+    /// From what follows `postgres:` on a command line.
     pub(super) fn inline(name: &str, text: &str) -> Result<Settings, SourceError> {
         let (preset, pairs) = text.split_once('?').unwrap_or((text, ""));
         let (mut connection, mut options) = (String::new(), BTreeMap::new());

@@ -40,10 +40,10 @@ pub(super) fn remedy(text: &str, column: &str) -> String {
     }
 }
 
-/// What to do about a number of which nobody said what it counts.
+/// What to do about a number whose unit is not given.
 const COUNTS: &str = "; say what it counts, as in time=COLUMN:s, or :ms, :us, :ns";
 
-/// A number that counts `unit` since 1970; milliseconds where nobody said what, and it looks like them.
+/// A number that counts `unit` since 1970; milliseconds where that is not given, and it looks like them.
 pub(super) fn of_number(text: &str, unit: Option<Unit>) -> Result<i64, Reason> {
     let time = format!("its time {text}");
     let remedy = if unit.is_none() { COUNTS } else { "" };

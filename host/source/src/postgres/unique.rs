@@ -1,4 +1,4 @@
-//! Whether a position is one event's alone, and stays so: asked when a source is opened.
+//! Whether a position is one event's alone, and stays so: checked when a source is opened.
 
 use super::{
     failed,
@@ -11,7 +11,7 @@ use postgres_protocol::escape::escape_literal;
 
 /// Refuses positions that two rows have, where no unique index rules them out. Gives the statement that makes such an index,
 /// where the table could have one and has none. What a query or a view shows is found out as it is read; where transactions
-/// come first in a position, a number that is given out again is behind all others all the same.
+/// come first in a position, a number that is given out again comes after all others all the same.
 pub(super) fn refuse_doubled(
     settings: &Settings,
     layout: &Layout,

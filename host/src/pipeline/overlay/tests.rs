@@ -2,41 +2,12 @@
 
 use super::*;
 use crate::{
-    store::{AttemptStart, Commit, NewRebuild, Purpose, RebuildOptions, RebuildRecord, RebuildSpec},
-    vocabulary::{Description, StageReport},
+    pipeline::testing::begin,
+    store::{Commit, RebuildOptions, RebuildRecord},
+    vocabulary::StageReport,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use unspool_frame::{Complexity, Partitioning, TableDescription};
-
-/// A generation in a store in memory, whose attempt has begun.
-fn begun() -> (Store, RebuildRecord) {
-    let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
-    let description = Description {
-        name: "orders".to_owned(),
-        version: 1,
-        event_types: vec!["*".to_owned()],
-        tables: vec![TableDescription { name: "rows".to_owned() }],
-        complexity: Complexity::default(),
-        chunk_size: None,
-        partitioning: Partitioning::default(),
-    };
-    store.install(&description, "digest", b"component", "install", 0).unwrap();
-    let spec = RebuildSpec {
-        source: "log".to_owned(),
-        source_identity: "identity".to_owned(),
-        after: Position::START,
-        to: None,
-        purpose: Purpose::Rebuild,
-        label: None,
-        segments: Vec::new(),
-        options: RebuildOptions::default(),
-    };
-    let new = NewRebuild { spec, into: None, indexes: Vec::new() };
-    let record = store.create_generation("orders", new, 0).unwrap();
-    let record = store.begin_attempt("orders", record.generation, &AttemptStart::again(&record)).unwrap();
-    (store, record)
-}
 
 fn commit_of(record: &RebuildRecord, layer: &Layer) -> Commit {
     Commit {
@@ -82,7 +53,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn a_handler_reads_what_was_written_last(steps in prop::collection::vec(step(), 1..40)) {
-        let (store, record) = begun();
+        let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
+        let record = begin(&store, "orders", 0, RebuildOptions::default());
         let generation = Generation::of(&record);
         let overlay = Arc::new(Overlay::default());
         let mut view = View::new(overlay.clone(), store.clone(), generation.clone()).unwrap();

@@ -13,10 +13,7 @@ use crate::{
     store::{AttemptStart, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, now_ms},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 /// What one generation is brought forward with.
 pub(in crate::rebuild) struct Follower {
@@ -71,7 +68,8 @@ impl Follower {
                     opened = None;
                     tracing::warn!(projection = self.projection, tries, "following, retrying: {failure}");
                     self.published.waits_for(&failure);
-                    self.pause_before_try(tries);
+                    self.host.has_news();
+                    self.stop.wait_until(Instant::now() + limits::backoff(tries));
                 }
                 Err(failure) => {
                     self.give_up(&failure);
@@ -139,7 +137,7 @@ impl Follower {
             record,
             source: opened.source.clone(),
             matcher,
-            plugin: opened.plugin.clone(),
+            plugin: Arc::new(opened.plugin.clone()),
             store: self.host.store.clone(),
             committer: self.committer.clone(),
             pool: self.host.pool.clone(),
@@ -149,6 +147,7 @@ impl Follower {
             follows: true,
             retry: None,
             touched: None,
+            backoff: limits::backoff,
         })
     }
 
@@ -167,13 +166,6 @@ impl Follower {
         if self.to.is_none() {
             let id = format!("{}/{}", self.projection, self.generation);
             self.host.alerts.failed(&self.projection, &id, self.published.position(), failure);
-        }
-    }
-
-    fn pause_before_try(&self, tries: u32) {
-        let until = Instant::now() + limits::backoff(tries);
-        while Instant::now() < until && !self.stop.is_raised() {
-            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Commands about one projection take turns.
+//! The command lock: one command about a projection at a time.
 
 use super::Host;
 use crate::{limits, rebuild::RebuildError};
 
-/// The turn of one command about a projection, until it is dropped.
+/// The command lock of a projection, held until it is dropped.
 pub(in crate::rebuild) struct CommandLock<'a> {
     host: &'a Host,
     name: String,
@@ -11,23 +11,22 @@ pub(in crate::rebuild) struct CommandLock<'a> {
 
 impl Drop for CommandLock<'_> {
     fn drop(&mut self) {
-        self.host.work().in_hand.remove(&self.name);
-        self.host.ended.notify_all();
+        self.host.change(|work| work.in_hand.remove(&self.name));
     }
 }
 
 impl Host {
-    /// Takes the turn of one command about the projection `name`. A command that waits for something far away holds up
+    /// Takes the command lock of the projection `name`. A command that waits for something far away holds up
     /// no other projection, and others about this one not for long.
     ///
     /// # Errors
-    /// [`RebuildError::Busy`] where another command has not come to its end within [`limits::COMMAND_WAIT`], [`RebuildError::UnderWay`] where
-    /// one that takes long has not within [`limits::LONG_COMMAND_WAIT`].
+    /// [`RebuildError::Busy`] where another command does not finish within [`limits::COMMAND_WAIT`],
+    /// [`RebuildError::UnderWay`] where a long one does not within [`limits::LONG_COMMAND_WAIT`].
     pub(in crate::rebuild) fn command(&self, name: &str) -> Result<CommandLock<'_>, RebuildError> {
         self.turn(name, None)
     }
 
-    /// As [`Host::command`], for one that takes long: others about the projection are soon told `what` it is.
+    /// As [`Host::command`], for a long one: others about the projection soon fail with `what` it is.
     ///
     /// # Errors
     /// As [`Host::command`].

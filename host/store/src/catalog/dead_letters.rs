@@ -1,4 +1,4 @@
-//! Parked events: set aside in the transaction that moves the checkpoint over them (see `commit.rs`), read in pages.
+//! Dead letters: events set aside in the transaction that moves the checkpoint over them (see `commit.rs`), read in pages.
 
 use super::{
     records::ParkedEvent,
@@ -14,7 +14,7 @@ use unspool_vocabulary::{Position, crash};
 type Table = ReadOnlyTable<(&'static str, u64, u64), &'static [u8]>;
 
 impl Store {
-    /// The table of this name; `None` where nothing was ever parked.
+    /// The table of this name; `None` where there never was a dead letter.
     fn parked_in(&self, name: &str) -> Result<Option<Table>, StoreError> {
         match self.db.begin_read()?.open_table(parked_table(name)) {
             Ok(table) => Ok(Some(table)),
@@ -23,7 +23,7 @@ impl Store {
         }
     }
 
-    /// Parked events of a generation behind `after`, in the order of streams and within a stream of positions: up to
+    /// Dead letters of a generation after `after`, in the order of streams and within a stream of positions: up to
     /// `limit` of them and about `max_bytes`, but at least one where there is one.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Store {
         Ok(page)
     }
 
-    /// Where the parked events of a generation stand: position and stream, in no order.
+    /// Where the dead letters of a generation stand: position and stream, in no order.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -70,8 +70,8 @@ impl Store {
         Ok(keys)
     }
 
-    /// The parked events at `keys`, as far as they are there still: up to about `max_bytes`, but at least one; and how many of the keys
-    /// that were.
+    /// The dead letters at `keys`, as far as they are still there: up to about `max_bytes`, but at least one; and how many of
+    /// the keys that were.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -95,7 +95,7 @@ impl Store {
         Ok((events, keys.len()))
     }
 
-    /// The streams that have parked events in a generation.
+    /// The streams that have dead letters in a generation.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-/// How many events are parked once `commit` has been taken over.
+/// How many dead letters there are once `commit` has been applied.
 pub(crate) fn parked_after(read: &ReadTransaction, commit: &Commit, before: u64) -> Result<u64, StoreError> {
     if commit.parked.is_empty() && commit.unparked.is_empty() {
         return Ok(before);
@@ -155,13 +155,13 @@ pub(crate) fn change_parked(write: &WriteTransaction, commit: &Commit, parked_be
     Ok(table.len()?)
 }
 
-/// Forgets the parked events of a generation that is dropped.
+/// Drops the dead letters of a generation that is dropped.
 pub(crate) fn forget(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
     write.delete_table(parked_table(&parked_table_name(projection, generation)))?;
     Ok(())
 }
 
-/// The redb table that holds the parked events of one generation.
+/// The redb table that holds the dead letters of one generation.
 pub(crate) fn parked_table_name(projection: &str, generation: u64) -> String {
     format!("parked/{projection}/{generation}")
 }

@@ -9,10 +9,10 @@ use crate::{Store, error::StoreError, rows::Generation};
 use redb::{ReadableDatabase, ReadableTable};
 use unspool_vocabulary::{Checkpoint, Position, Seen, StageReport, Status};
 
-/// A generation that is to be made.
+/// A generation that is to be created.
 #[derive(Debug, Clone)]
 pub struct NewRebuild {
-    /// What it is asked for.
+    /// What is requested.
     pub spec: RebuildSpec,
     /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
     pub into: Option<String>,
@@ -20,7 +20,7 @@ pub struct NewRebuild {
     pub indexes: Vec<String>,
 }
 
-/// What is found anew when an attempt begins.
+/// What is determined again when an attempt begins.
 #[derive(Debug, Clone)]
 pub struct AttemptStart {
     /// See [`RebuildRecord::target`].
@@ -31,12 +31,13 @@ pub struct AttemptStart {
     pub chunk_size: u32,
     /// See [`RebuildSpec::options`].
     pub options: RebuildOptions,
-    /// The identity of the history as it is known now, and by what the checkpoint is; as they were where absent.
+    /// The identity of the history as it is known now, and the mark by which the checkpoint is recognised; unchanged where
+    /// absent.
     pub known: Option<(String, Seen)>,
 }
 
 impl AttemptStart {
-    /// To where `record` goes already, as it does.
+    /// The target and options that `record` has already.
     pub fn again(record: &RebuildRecord) -> AttemptStart {
         AttemptStart {
             target: record.target,
@@ -104,7 +105,7 @@ impl Store {
         Ok(records)
     }
 
-    /// The generation that readers of `projection` see.
+    /// The live generation of `projection`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where none has been promoted yet.
@@ -115,7 +116,7 @@ impl Store {
         self.generation(projection, live)
     }
 
-    /// The rebuild that filled the generation that readers of `projection` see; `None` where they see none.
+    /// The rebuild that filled the live generation of `projection`; `None` where there is none.
     ///
     /// # Errors
     /// When there is no such projection, or the store cannot be read.
@@ -131,8 +132,8 @@ impl Store {
         Ok(Generation::of(&self.rebuild(projection, number)?))
     }
 
-    /// The rebuilds that the store calls running. For a host that starts, and has the store for itself: they were left so
-    /// by one that ended without a word.
+    /// The rebuilds that the store calls running. For a host that starts, and has the store for itself: a host that crashed
+    /// orphaned them.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -149,7 +150,7 @@ impl Store {
     }
 }
 
-/// The record of the next generation of `owner`, which is not begun yet.
+/// The record of the next generation of `owner`, which has not begun yet.
 pub(crate) fn new_record(
     owner: &ProjectionRecord,
     spec: RebuildSpec,
@@ -194,7 +195,7 @@ pub(crate) fn new_record(
     }
 }
 
-/// Whether a new rebuild takes its place.
+/// Whether a new rebuild replaces it.
 pub(crate) fn is_unused(owner: &ProjectionRecord, record: &RebuildRecord) -> bool {
     let kept = [owner.live, owner.previous, owner.switching].contains(&Some(record.generation));
     !kept && record.spec.purpose == Purpose::Rebuild

@@ -81,7 +81,7 @@ fn nested(mut record: Map<String, Value>) -> Map<String, Value> {
     let mut options = json!({ "noPromote": !promotes });
     for name in ["priority", "rateLimit", "onError", "allowParked", "allowEmpty", "acceptMissing", "follow"] {
         let value = take(name);
-        // Absent in records of a time before it.
+        // Absent in older records.
         if !value.is_null() {
             options[name] = value;
         }

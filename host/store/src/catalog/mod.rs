@@ -3,12 +3,12 @@
 //! | file | what it has |
 //! |---|---|
 //! | `records` | the records themselves |
-//! | `options` | what a rebuild was asked for, as one value |
+//! | `options` | the options of a rebuild, as one value |
 //! | `tables` | the tables of records, read and written in transactions |
 //! | `registry` | projections and their plugins |
 //! | `generations` | the records of rebuilds |
 //! | `status` | how the status of one changes |
-//! | `promotion` | which generation readers see |
+//! | `promotion` | which generation is live |
 //! | `dead_letters` | events that were set aside |
 //! | `migrate` | records of earlier layouts |
 

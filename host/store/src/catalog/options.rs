@@ -1,4 +1,4 @@
-//! What a rebuild was asked for: one value, from the command line to its record.
+//! The options of a rebuild: one value, from the command line to its record.
 
 use serde::{Deserialize, Serialize};
 use unspool_vocabulary::{Description, Position, limits};
@@ -13,36 +13,36 @@ pub struct RebuildSpec {
     pub source_identity: String,
     /// It begins after this position.
     pub after: Position,
-    /// It ends here, if it was told where to end.
+    /// It ends here, if an end was given.
     pub to: Option<Position>,
     /// What it is built for.
     pub purpose: Purpose,
     /// What operators call it, where they gave it a name.
     pub label: Option<String>,
-    /// Parts that other plugins than the current one build, in order: after a swap that went back.
+    /// Parts that other plugins than the current one build, in order: after a swap that rewound.
     pub segments: Vec<Segment>,
-    /// How it goes about it.
+    /// How it is built.
     pub options: RebuildOptions,
 }
 
-/// How a rebuild goes about it, as it was asked for; what was not said has its default. A rebuild that is resumed keeps them,
-/// but for those that are said again.
+/// How a rebuild is carried out, as requested; what was not given has its default. A rebuild that is resumed keeps them, but
+/// for those that are given again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RebuildOptions {
-    /// Events per chunk, and per call of the plugin; where absent as many as the projection says, several chunks a call.
+    /// Events per chunk, and per call of the plugin; where absent as many as the projection declares, several chunks a call.
     pub chunk_size: Option<u32>,
     /// How much it yields to everything else on the machine.
     pub priority: Option<Priority>,
     /// Events per second that it may handle at most; as many as it can where absent.
     pub rate_limit: Option<u32>,
-    /// Whether readers are left where they are when it completes.
+    /// Whether the live generation stays as it is when it completes.
     pub no_promote: bool,
     /// What happens to events that cannot be handled.
     pub on_error: Option<OnError>,
-    /// Whether it counts as done, and is promoted, with parked events in it.
+    /// Whether it counts as done, and is promoted, in spite of dead letters.
     pub allow_parked: bool,
-    /// Whether it may take the place of rows although its history has no event for it.
+    /// Whether it may replace rows although its history has no event for it.
     pub allow_empty: bool,
     /// As many events may be missing at its end that were counted or handled before; none where absent.
     pub accept_missing: Option<u64>,
@@ -66,7 +66,7 @@ impl RebuildOptions {
         self.accept_missing.unwrap_or_default()
     }
 
-    /// Whether readers are switched to it when it completes.
+    /// Whether it is promoted when it completes.
     pub fn promotes(&self) -> bool {
         !self.no_promote
     }
@@ -82,7 +82,7 @@ impl RebuildOptions {
         if self.chunk_size.is_some() { 1 } else { limits::CHUNKS_PER_CALL }
     }
 
-    /// These, but for what is said `again`.
+    /// These, but for what is given `again`.
     pub fn with(&self, again: &RebuildOptions) -> RebuildOptions {
         RebuildOptions {
             chunk_size: again.chunk_size.or(self.chunk_size),
@@ -97,7 +97,7 @@ impl RebuildOptions {
         }
     }
 
-    /// The first option by which `asked` is another than these, which work in chunks of `chunk_size`; and what it is here.
+    /// The first option in which `asked` differs from these, which work in chunks of `chunk_size`; and what it is here.
     pub fn other_than(&self, asked: &RebuildOptions, chunk_size: u32) -> Option<(&'static str, String)> {
         let written = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         let differs = [
@@ -138,12 +138,12 @@ pub enum Priority {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// To be what readers see.
+    /// To be the live generation.
     #[default]
     Rebuild,
     /// To be compared with another one, and dropped.
     Scratch,
-    /// To be looked at: the state at an earlier position. Kept until it is dropped by name.
+    /// To be inspected: the state at an earlier position. Kept until it is dropped by name.
     AsOf,
 }
 
@@ -172,7 +172,7 @@ pub struct Segment {
 mod tests {
     use super::*;
 
-    /// Every option that is said is what it is from then on, and is told where it is another.
+    /// Every option that is given holds from then on, and is named where it differs.
     #[test]
     fn what_is_said_again_holds() {
         let none = RebuildOptions::default();

@@ -1,4 +1,4 @@
-//! Which generation readers see. A switch is one transaction here; where a database has the rows of either generation, it
+//! Which generation is live. A switch is one transaction here; where a database has the rows of either generation, it
 //! switches its own readers, and this only notes that it is to (see `coordinator/switch.rs`).
 
 use super::{
@@ -9,12 +9,12 @@ use crate::error::StoreError;
 use redb::WriteTransaction;
 use unspool_vocabulary::{Position, crash};
 
-/// What readers may be given all the same.
+/// What may be promoted all the same.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allow {
-    /// A generation that lacks parked events.
+    /// A generation that has dead letters.
     pub parked: bool,
-    /// A generation that was built from no event, in place of one that was built from some.
+    /// A generation that was built from no event, to replace one that was built from some.
     pub empty: bool,
 }
 
@@ -28,8 +28,8 @@ pub(crate) fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) 
     match live.filter(|live| record.passed() == 0 && live.passed() > 0 && live.generation != record.generation) {
         None => Ok(()),
         Some(live) => Err(StoreError::Refused(format!(
-            "{} was built from no event: {} has none of its types in its range; readers see {}, which was built from {}, and \
-             are not given empty tables unless --allow-empty says that this is meant",
+            "{} was built from no event: {} has none of its types in its range; the live generation, {}, was built from {}, and is \
+             not replaced by empty tables unless --allow-empty says that this is meant",
             record.checkpoint_id(),
             record.spec.source,
             live.checkpoint_id(),
@@ -40,13 +40,13 @@ pub(crate) fn refuse_empty(record: &RebuildRecord, live: Option<RebuildRecord>) 
 
 pub(crate) fn not_complete(record: &RebuildRecord) -> StoreError {
     StoreError::Refused(format!(
-        "{} is {}, not completed; readers are only given complete generations",
+        "{} is {}, not completed; only complete generations are promoted",
         record.checkpoint_id(),
         record.status()
     ))
 }
 
-/// Switches readers of `projection` to `generation`; the one they saw stays for rollback. Following goes on with the live one.
+/// Switches readers of `projection` to `generation`; the one before stays for rollback. Following goes on with the live one.
 pub(crate) fn promote_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<(), StoreError> {
     let mut owner = owner_in(write, projection)?;
     if owner.live != Some(generation) {
@@ -86,8 +86,8 @@ pub(crate) fn behind_live(record: &RebuildRecord, live: Option<&RebuildRecord>) 
     (same && live.checkpoint.position > record.checkpoint.position).then_some(live.checkpoint.position)
 }
 
-/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, notes
-/// that it is to be asked, and says so: `Store::finish_switch` follows.
+/// Switches readers of `projection` to `generation` where the store alone decides that; where a database takes part, records
+/// that it is to take part, and says so: `Store::finish_switch` follows.
 pub(crate) fn switch_in(write: &WriteTransaction, projection: &str, generation: u64) -> Result<bool, StoreError> {
     let mut owner = owner_in(write, projection)?;
     let mut outside = false;

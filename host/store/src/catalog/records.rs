@@ -7,13 +7,13 @@ use unspool_vocabulary::{Checkpoint, Description, EventFailure, FollowState, Pos
 /// A projection of the registry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProjectionRecord {
-    /// What the current plugin says of itself.
+    /// What the current plugin declares.
     pub description: Description,
-    /// Every plugin that was put in place, oldest first; the last one is current.
+    /// Every plugin that was installed, oldest first; the last one is current.
     pub installs: Vec<Install>,
-    /// The generation that readers see.
+    /// The live generation.
     pub live: Option<u64>,
-    /// The generation that readers saw before; `model rollback` returns to it.
+    /// The generation that was live before; `model rollback` returns to it.
     pub previous: Option<u64>,
     /// The generation of the latest rebuild.
     pub latest: Option<u64>,
@@ -34,7 +34,7 @@ impl ProjectionRecord {
     }
 }
 
-/// One act of putting a plugin in place.
+/// One installation of a plugin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Install {
@@ -54,13 +54,13 @@ pub struct Install {
 pub struct RebuildRecord {
     /// The generation, counted from 1 within its projection.
     pub generation: u64,
-    /// What it was asked for.
+    /// What was requested.
     pub spec: RebuildSpec,
     /// The version of the state's shape that its plugin declared.
     pub state_version: u32,
     /// Its tables, in the order of the description.
     pub tables: Vec<String>,
-    /// Where this attempt ends: where it was told to, or at the source's ceiling when the attempt began.
+    /// Where this attempt ends: where it was given an end, or at the source's ceiling when the attempt began.
     pub target: Position,
     /// Matching events from its beginning to `target`; absent where its source does not count them.
     pub total_events: Option<u64>,
@@ -69,9 +69,9 @@ pub struct RebuildRecord {
     /// Whether and how it is kept up to date with new events, once it is complete; it is not where absent.
     #[serde(default)]
     pub following: Option<Following>,
-    /// Events that are parked.
+    /// Dead letters.
     pub parked: u64,
-    /// Events that were parked and then forgotten: they are never applied.
+    /// Dead letters that were discarded: they are never applied.
     pub discarded: u64,
     /// How often in a row a host ended in the middle of it without its checkpoint having moved in between.
     pub crashes: u32,
@@ -110,13 +110,13 @@ impl RebuildRecord {
         self.checkpoint.status
     }
 
-    /// Whether it goes on when the next host serves: a host ended in the middle of it, and no operator has held it since.
+    /// Whether it goes on when the next host serves: a host ended in the middle of it, and no operator has paused it since.
     pub fn is_wanted(&self) -> bool {
         self.interrupted && self.status() == Status::Paused
     }
 
-    /// What becomes of one that runs when its host ends in the middle of it, at `now` in milliseconds since 1970: it is paused, and
-    /// wanted.
+    /// What becomes of one that runs when its host ends in the middle of it, at `now` in milliseconds since 1970: it is
+    /// paused, and wanted.
     pub fn interrupt(&mut self, now: i64) {
         self.count_crash();
         self.attempt += 1;
@@ -137,12 +137,12 @@ impl RebuildRecord {
         self.crashed_at = position;
     }
 
-    /// Matching events that its checkpoint is behind, whatever became of them.
+    /// Matching events up to its checkpoint, whatever became of them.
     pub fn passed(&self) -> u64 {
         self.checkpoint.events_processed + self.parked + self.discarded
     }
 
-    /// Whether readers may be given it without asking again.
+    /// Whether it may be promoted without asking again.
     pub fn is_ready(&self) -> bool {
         self.status() == Status::Completed && (self.parked == 0 || self.spec.options.allow_parked)
     }
@@ -202,9 +202,9 @@ pub struct External {
     pub owner: String,
     /// Tells this generation from one with the same number of another time of the data directory: before a restore.
     pub id: String,
-    /// How many commits of that database the store's record has followed.
+    /// How many commits of that database have been applied to the store's record.
     pub commits: u64,
-    /// Statements that make indexes on its tables, which they name without a schema, before readers see them.
+    /// Statements that make indexes on its tables, which they name without a schema, before it is promoted.
     #[serde(default)]
     pub indexes: Vec<String>,
 }
@@ -218,7 +218,7 @@ pub struct RowDigest {
     pub rows: u64,
 }
 
-/// An event that was set aside.
+/// A dead letter: an event that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedEvent {
     /// Its stream.
@@ -229,9 +229,9 @@ pub struct ParkedEvent {
     /// [`unspool_vocabulary::EventBlock::unreadable`]).
     #[serde(with = "bytes_as_bin")]
     pub event: bytes::Bytes,
-    /// Why it could not be handled; absent for one that only waits behind another of its stream.
+    /// Why it could not be handled; absent for one that only waits after another of its stream.
     pub failure: Option<EventFailure>,
-    /// Whether its source could not read it: then no handler may be given it, and `failure` says why.
+    /// Whether its source could not read it: then no handler may get it, and `failure` says why.
     #[serde(default)]
     pub unreadable: bool,
 }
@@ -268,7 +268,7 @@ mod bytes_as_bin {
 pub struct BuiltRange {
     /// The plugin's digest.
     pub plugin_digest: String,
-    /// The range begins behind this position.
+    /// The range begins after this position.
     pub after: Position,
     /// And ends here.
     pub through: Position,

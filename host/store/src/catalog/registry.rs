@@ -51,8 +51,8 @@ impl Store {
         }
     }
 
-    /// Puts a plugin in place, as `how` says: `install`, `swap` or `rollback`. A plugin that is in place already is left
-    /// as it is: the answer is `false`.
+    /// Installs a plugin, as `how` says: `install`, `swap` or `rollback`. A plugin that is installed already is left as it
+    /// is: the answer is `false`.
     ///
     /// # Errors
     /// When the store cannot be written.

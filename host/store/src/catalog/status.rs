@@ -27,7 +27,7 @@ impl Store {
         })
     }
 
-    /// Sets the status of a rebuild whose thread does not come to its end, unless it has come to one after all.
+    /// Sets the status of a rebuild whose thread does not finish, unless it has finished after all.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
@@ -47,7 +47,7 @@ impl Store {
         })
     }
 
-    /// Notes that a rebuild, which runs, is to go on when the next host serves: its own is about to end.
+    /// Records that a running rebuild is to go on when the next host serves: its own is about to end.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
@@ -55,7 +55,7 @@ impl Store {
         self.update(projection, generation, |record| record.interrupted = record.status() == Status::Running)
     }
 
-    /// Notes that a rebuild stays where it is until an operator says otherwise.
+    /// Records that a rebuild stays where it is until an operator resumes it.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
@@ -71,7 +71,7 @@ impl Store {
         self.update(&record.checkpoint.projection_name, record.generation, |record| record.interrupt(now))
     }
 
-    /// Notes the digest of a generation that is complete.
+    /// Records the digest of a generation that is complete.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
@@ -84,7 +84,8 @@ impl Store {
         self.update(projection, generation, |record| record.row_digest = Some(digest))
     }
 
-    /// [`Store::record_digest`] by who built it, and knows where the time went, that of the last commit included.
+    /// [`Store::record_digest`] for the caller that built it, which knows where the time went, that of the last commit
+    /// included.
     ///
     /// # Errors
     /// As [`Store::record_digest`].

@@ -78,9 +78,9 @@ impl Store {
         Ok(record)
     }
 
-    /// Lets only the next attempt commit to a generation that lives in a database, and takes over what that database has
-    /// and the store has not: the commit in the middle of which a host ended, or of which it did not learn how it came
-    /// out. Says how the rebuild stands; `None` where the rows live in the store.
+    /// Lets only the next attempt commit to a generation that lives in a database, and takes over what that database has and
+    /// the store has not: the commit in the middle of which a host ended, or of which it did not learn the outcome. Says how
+    /// the rebuild stands; `None` where the rows live in the store.
     pub(crate) fn claim_outside(&self, projection: &str, generation: u64) -> Result<Option<Status>, StoreError> {
         self.finish_switch(projection)?;
         let record = self.rebuild(projection, generation)?;
@@ -102,7 +102,7 @@ impl Store {
         }
     }
 
-    /// Sees whether the database that has the rows of `record` answers, where one has them.
+    /// Checks that the database that has the rows of `record` answers, where one has them.
     ///
     /// # Errors
     /// When it does not.
@@ -126,7 +126,7 @@ impl Store {
             )));
         };
         if commit.checkpoint.status == Status::Running && !commit.follows {
-            // How it ended is what the store has noted since.
+            // How it ended is what the store has recorded since.
             commit.checkpoint.status = record.status();
             commit.checkpoint.error = record.checkpoint.error.clone();
         }

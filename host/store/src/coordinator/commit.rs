@@ -21,8 +21,8 @@ impl Store {
     /// again from what the store holds.
     ///
     /// Of a rebuild whose rows live in a database, that database has its own transaction first, with rows, checkpoint and
-    /// promotion, and the store follows it. After an error it may be that the database alone has the commit: who claims the
-    /// generation next, has it then.
+    /// promotion, and the store follows. After an error it may be that the database alone has the commit: whoever claims the
+    /// generation next has it then.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Disk`] where the disk refuses;
@@ -70,7 +70,7 @@ impl Store {
     }
 }
 
-/// Takes over what `commit` did, all but the rows. Says whether readers are to be switched by [`Store::finish_switch`].
+/// Takes over what `commit` did, all but the rows. Says whether [`Store::finish_switch`] is to switch readers.
 pub(super) fn advance(
     write: &WriteTransaction,
     mut record: RebuildRecord,

@@ -14,8 +14,8 @@ use redb::WriteTransaction;
 use unspool_vocabulary::{Status, crash};
 
 impl Store {
-    /// Makes an empty generation. A new rebuild takes the place of the one before: a generation that is neither live, nor
-    /// kept for rollback, nor made to be looked at, is dropped.
+    /// Creates an empty generation. A new rebuild replaces the one before: a generation that is neither live, nor kept for
+    /// rollback, nor built to be inspected, is dropped.
     ///
     /// # Errors
     /// When there is no such projection, or the store cannot be written, or a database in which rows live or are to live
@@ -51,7 +51,7 @@ impl Store {
         Ok(record)
     }
 
-    /// Drops a generation that readers do not see and no rebuild works on.
+    /// Drops a generation that is not live and that no rebuild works on.
     ///
     /// # Errors
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
@@ -67,7 +67,7 @@ impl Store {
             )))
         };
         if owner.live == Some(generation) || owner.switching == Some(generation) {
-            return used("what readers see");
+            return used("the live generation");
         }
         if record.status() == Status::Running {
             return used("being built");
@@ -143,8 +143,7 @@ impl Store {
         Ok(there.generations.iter().map(|generation| generation.number + 1).max().unwrap_or_default())
     }
 
-    /// Drops in their databases what a new rebuild takes the place of. What cannot be dropped is left there: it is in
-    /// nobody's way but its own.
+    /// Drops in their databases what a new rebuild replaces. What cannot be dropped is left there: it is in nobody's way.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -201,7 +200,7 @@ mod tests {
         testing::{install_orders, new_generation},
     };
 
-    /// Verifications and rebuilds make generations of one projection at the same time.
+    /// Verifications and rebuilds create generations of one projection at the same time.
     #[test]
     fn no_two_generations_get_the_same_number() {
         let dir = tempfile::tempdir().unwrap();

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `commit` | rows, checkpoint and promotion of any number of rebuilds; a database first, the store follows |
 //! | `claim` | lets one attempt commit; takes over what a database has and the store has not |
-//! | `switch` | switches what readers see, in three steps where a database takes part |
+//! | `switch` | switches the live generation, in three steps where a database takes part |
 //! | `following` | attempts that bring a complete generation forward |
-//! | `generations` | makes generations, and drops them with their rows |
+//! | `generations` | creates generations, and drops them with their rows |
 //! | `rows` | reads rows, and maintains them |
 
 mod claim;

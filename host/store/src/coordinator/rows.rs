@@ -94,7 +94,7 @@ impl Store {
         self.embedded.unflushed_bytes(generation)
     }
 
-    /// Whether [`Store::maintain`] has something to do that is worth its while.
+    /// Whether [`Store::maintain`] has something worthwhile to do.
     pub fn wants_maintenance(&self, generation: &Generation) -> bool {
         self.embedded.wants_flush(generation)
     }

@@ -1,4 +1,4 @@
-//! Switching what readers see. Where databases take part it takes three steps: the intent in the store, the switch in the
+//! Switching the live generation. Where databases take part it takes three steps: the intent in the store, the switch in the
 //! database, the new live generation in the store.
 
 use crate::{
@@ -22,10 +22,10 @@ pub enum CaughtUp {
 }
 
 impl Store {
-    /// Makes a generation that was built as a shadow the one that readers see, and the latest rebuild, in place of `live`.
+    /// Makes a shadow build the live generation, and the latest rebuild, in place of `live`.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where it is not complete, or readers see another one than `live` by now;
+    /// [`StoreError::Refused`] where it is not complete, or another one than `live` is live by now;
     /// [`StoreError::NotFound`] where there is none.
     pub fn adopt(&self, projection: &str, generation: u64, live: u64) -> Result<ProjectionRecord, StoreError> {
         crash::point("adopt.before");
@@ -37,7 +37,7 @@ impl Store {
         refuse_empty_in(&write, &record)?;
         if owner_in(&write, projection)?.live != Some(live) {
             return Err(StoreError::Refused(format!(
-                "readers of {projection} do not see generation {live} any more; nothing was changed: verify again"
+                "generation {live} of {projection} is not live any more; nothing was changed: verify again"
             )));
         }
         // From here on it is what the one before was: kept up to date where that was.
@@ -69,8 +69,8 @@ impl Store {
     /// Switches readers of `projection` to `generation`.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where it is not complete, or has parked events or was built from none, and `allow` does not say
-    /// that this is fine; [`StoreError::NotFound`] where there is none.
+    /// [`StoreError::Refused`] where it is not complete, or has dead letters or was built from no event, and `allow` does not
+    /// permit this; [`StoreError::NotFound`] where there is none.
     pub fn promote(&self, projection: &str, generation: u64, allow: Allow) -> Result<ProjectionRecord, StoreError> {
         crash::point("promote.before");
         self.finish_switch(projection)?;
@@ -85,7 +85,7 @@ impl Store {
         }
         if record.parked > 0 && !allow.parked {
             return Err(StoreError::Refused(format!(
-                "{} lacks {} parked events; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
+                "{} has {} dead letters; retry them (unspool dead-letters retry {projection}), or add --allow-parked",
                 record.checkpoint_id(),
                 record.parked
             )));
@@ -143,7 +143,7 @@ impl Store {
         Ok(CaughtUp::Yes)
     }
 
-    /// Refuses to give readers a generation that was built from no event in place of one that was built from some.
+    /// Refuses to promote a generation that was built from no event over one that was built from some.
     ///
     /// # Errors
     /// [`StoreError::Refused`] in that case; when the store cannot be read.
@@ -151,11 +151,11 @@ impl Store {
         refuse_empty(&self.rebuild(projection, generation)?, self.live_rebuild(projection)?)
     }
 
-    /// Switches readers of `projection` back to the generation they saw before; the two change places.
+    /// Switches readers of `projection` back to the generation that was live before; the two swap roles.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] where there is no earlier one, or it was built from no event and `allow_empty` does not say that
-    /// this is fine.
+    /// [`StoreError::Refused`] where there is no earlier one, or it was built from no event and `allow_empty` does not permit
+    /// this.
     pub fn rollback(&self, projection: &str, allow_empty: bool) -> Result<ProjectionRecord, StoreError> {
         let previous = self
             .projection(projection)?
@@ -182,7 +182,7 @@ impl Store {
             (None, None) => Ok(()),
         };
         crash::point("switch.done");
-        // What could not be asked may have been done: the intent stays.
+        // What got no answer may have been done: the intent stays.
         if switched.as_ref().is_err_and(StoreError::is_transient) {
             return switched;
         }

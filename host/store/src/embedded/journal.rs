@@ -9,7 +9,7 @@
 //! | `journal/PROJECTION/GENERATION` | (number of the commit, number of the frame) | a write frame (see [`unspool_frame::WriteFrame`]) |
 //!
 //! A commit's number has the number of its attempt in its upper half, so that no two commits of a generation ever have the same:
-//! by numbers, what is in memory is told from what a transaction sees.
+//! the numbers tell what is in memory from what a transaction sees.
 //! Applying a journal more than once changes nothing, as long as it is applied whole and in its order.
 
 use crate::{catalog::RebuildRecord, changes::RowChanges, error::StoreError};

@@ -1,6 +1,6 @@
 //! Rows that are durable in a journal and not in their tables yet, as they are in memory.
 //!
-//! A memtable is what one attempt has put into the journal, decoded. It is believed only as far as the journal says the same
+//! A memtable is what one attempt has put into the journal, decoded. It is trusted only as far as the journal says the same
 //! in the transaction at hand: a transaction that sees other commits there reads them from the journal itself. So nothing has
 //! to be changed in memory and on the disk at the same moment.
 
@@ -31,9 +31,9 @@ struct Memtable {
 enum Flushing {
     /// Nothing is on its way into tables.
     Idle,
-    /// Some of it is to follow.
+    /// More of it is to follow.
     Between(Flush),
-    /// Somebody is at it.
+    /// A thread works on it.
     Busy,
 }
 
@@ -103,7 +103,7 @@ impl Memtables {
         tables.iter().find(|table| table.is_of(&generation.projection, generation.number)).map_or(0, Memtable::bytes)
     }
 
-    /// Whether a flush is worth its while, or has begun.
+    /// Whether a flush is worthwhile, or has begun.
     pub(super) fn wants_flush(&self, generation: &Generation) -> bool {
         let tables = self.lock();
         let table = tables.iter().find(|table| table.is_of(&generation.projection, generation.number));

@@ -1,4 +1,4 @@
-//! Rows of generations that live in the store. Nobody outside knows that there is a journal.
+//! Rows of generations that live in the store. Nothing outside knows that there is a journal.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -137,7 +137,7 @@ impl Embedded {
         Ok(())
     }
 
-    /// Lets go of what is in memory of a generation that has no journal any more.
+    /// Drops what is in memory of a generation that has no journal any more.
     pub(super) fn forget(&self, projection: &str, generation: u64) {
         self.memtables.forget(projection, generation);
     }

@@ -53,9 +53,9 @@ impl RowTable {
         Ok(())
     }
 
-    /// Says of damage where it is in the table: at this key, or behind it.
+    /// Says where in the table the damage is: at this key, or after it.
     fn damaged(&self, key: Option<&str>, error: StoreError) -> StoreError {
-        error.reading(format_args!("{} at or behind {}", self.name, key.unwrap_or("its beginning")))
+        error.reading(format_args!("{} at or after {}", self.name, key.unwrap_or("its beginning")))
     }
 
     fn document(&self, stored: &[u8]) -> Result<Bytes, StoreError> {

@@ -68,7 +68,7 @@ impl Built {
         holds(&self.rows(), &self.expected)
     }
 
-    /// Lets go of everything that is in memory, as the end of a process does.
+    /// Drops everything that is in memory, as the end of a process does.
     fn forget(&mut self) {
         self.store.embedded = Arc::new(Embedded::default());
     }
@@ -164,7 +164,7 @@ fn a_last_commit_in_the_middle_of_a_flush_leaves_nothing_to_it() {
     let flush = built.store.embedded.take_flush(&built.generation).unwrap();
     built.commit(many(2, 3), true);
     assert_eq!(built.store.unflushed_bytes(&built.generation), 0);
-    // Whoever is at it comes too late with what is older now.
+    // Whoever works on it comes too late with what is older now.
     let write = built.store.db.begin_write().unwrap();
     let mut flush = flush;
     assert!(!built.store.embedded.flush(&write, &built.record, &mut flush).unwrap());

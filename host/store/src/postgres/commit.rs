@@ -46,12 +46,12 @@ impl From<postgres::Error> for Refusal {
 }
 
 impl Pool {
-    /// Makes the rows and the checkpoint of `commit` durable, and lets readers see the generation where `promote` says so.
+    /// Makes the rows and the checkpoint of `commit` durable, and promotes the generation where `promote` says so.
     /// `record` is what the store has of the generation.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] where another attempt has taken over; [`StoreError::Postgres`] where the server refuses or
-    /// cannot be reached: then it is not known whether it has the commit, and the generation must be claimed anew.
+    /// cannot be reached: then it is not known whether it has the commit, and the generation must be claimed again.
     pub(super) fn commit(
         &self,
         record: &RebuildRecord,
@@ -219,7 +219,7 @@ fn row(out: &mut Vec<u8>, table: i16, change: &RowChange) -> Result<(), String> 
     Ok(())
 }
 
-/// A field behind its length.
+/// A field after its length.
 fn field(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>) -> Result<(), String> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);

@@ -1,4 +1,4 @@
-//! Indexes that operators declare for a projection's tables: made on each generation anew, before readers see it.
+//! Indexes that operators declare for a projection's tables: created on each generation, before it is promoted.
 //!
 //! A statement names its table without a schema; it is carried out with the generation's schema as the only one in which
 //! names are looked for.
@@ -14,8 +14,8 @@ use crate::{
 use postgres::Transaction;
 
 impl Pool {
-    /// Tries the indexes of `external` on empty tables, of which nothing is left: what cannot be made at the end of a rebuild is
-    /// known before it begins.
+    /// Tries the indexes of `external` on empty tables, of which nothing is left: what cannot be created at the end of a
+    /// rebuild is known before it begins.
     ///
     /// # Errors
     /// When one is not the statement of an index, or the server refuses it.
@@ -48,7 +48,7 @@ impl Pool {
     }
 }
 
-/// Makes the indexes of a generation, where they are not there yet.
+/// Creates the indexes of a generation that do not exist yet.
 pub(super) fn make(
     transaction: &mut Transaction<'_>,
     record: &RebuildRecord,
@@ -77,12 +77,12 @@ fn run(transaction: &mut Transaction<'_>, schema: &str, index: &str) -> Result<(
     transaction.batch_execute("SET LOCAL search_path = DEFAULT")
 }
 
-/// The statement that makes a table of rows.
+/// The statement that creates a table of rows.
 pub(super) fn create_table(table: &str) -> String {
     format!("CREATE TABLE {table} (key text COLLATE \"C\" PRIMARY KEY, document jsonb NOT NULL)")
 }
 
-/// Refuses what is not one statement that makes an index in a transaction.
+/// Refuses what is not one statement that creates an index in a transaction.
 fn check(index: &str) -> Result<(), &'static str> {
     let words: Vec<String> = index.split_whitespace().take(4).map(str::to_lowercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -5,14 +5,14 @@
 //!
 //! | in the database | holds |
 //! |---|---|
-//! | `unspool.projections` | which data directory a projection belongs to, and the generation that readers see |
+//! | `unspool.projections` | which data directory a projection belongs to, and its live generation |
 //! | `unspool.generations` | for each generation its checkpoint, the attempt that may commit, and its newest commit |
 //! | `unspool_PROJECTION_GENERATION.TABLE` | rows: `key text COLLATE "C" PRIMARY KEY, document jsonb NOT NULL` |
 //! | `PROJECTION.TABLE` | a view of the live generation's table: what applications query |
 //!
 //! Rows and checkpoint are written by one PostgreSQL transaction, and so is the switch of the views where the commit
 //! completes the rebuild; that transaction decides. The store's own record follows it. Where a host ends between the two,
-//! or does not learn how a commit came out, PostgreSQL is one commit ahead: `unspool.generations` has that commit without
+//! or does not learn the outcome of a commit, PostgreSQL is one commit ahead: `unspool.generations` has that commit without
 //! its rows, and whoever next claims the generation applies it to the store first (see `coordinator/claim.rs`).
 //!
 //! An attempt's number is a fence: a commit of another attempt than the one in `unspool.generations` changes no row of it,

@@ -14,7 +14,7 @@ use unspool_postgres::{self as server, Target, connect, describe, is_lost, is_tr
 /// Connections that are kept while nobody uses them.
 const IDLE: usize = 4;
 
-/// How long a connection may take to say that it is there.
+/// How long a connection may take to answer.
 const VALID_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a role or a database may have set and rows must not depend on: limits of time, transactions that only read or see
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     pub(super) client: server::Connection,
     /// Whether its temporary table is there (see `commit.rs`).
     pub(super) has_incoming: bool,
-    /// It was used before, and may have been lost without a word since.
+    /// It was used before, and may have been lost silently since.
     used: bool,
 }
 
@@ -79,7 +79,7 @@ impl Pool {
         Ok(Connection { client, has_incoming: false, used: false })
     }
 
-    /// A connection that was there a moment ago, for work that cannot simply begin again.
+    /// A connection that answered a moment ago, for work that cannot simply begin again.
     pub(super) fn take_valid(&self) -> Result<Connection, StoreError> {
         loop {
             let mut connection = self.take()?;
@@ -120,12 +120,12 @@ impl Pool {
         }
     }
 
-    /// Sees whether the server answers.
+    /// Checks that the server answers.
     pub(super) fn reach(&self) -> Result<(), StoreError> {
         self.with("whether it is there", |connection| connection.client.batch_execute(""))
     }
 
-    /// Lets all idle connections go.
+    /// Closes all idle connections.
     pub(super) fn forget(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -139,7 +139,7 @@ impl ReadRows for Rows {
         if prefix.contains('\0') || limit == 0 {
             return Ok(Vec::new());
         }
-        // Behind a key with this character is what is behind the text before it.
+        // After a key with this character comes what comes after the text before it.
         let after = after.map(|after| after.split('\0').next().unwrap_or_default());
         let end = successor(prefix);
         let expected = max_bytes / self.row_bytes.load(Ordering::Relaxed).max(1);

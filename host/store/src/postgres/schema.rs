@@ -1,4 +1,4 @@
-//! Schemas and tables: made for a generation, and dropped with it.
+//! Schemas and tables: created for a generation, and dropped with it.
 
 use super::{
     indexes::create_table,
@@ -13,7 +13,7 @@ use crate::{
 use postgres::Transaction;
 use unspool_vocabulary::crash;
 
-/// Makes what all projections share, where it is not there yet.
+/// Creates what all projections share, where it does not exist yet.
 const CONTROL: &str = "
     CREATE SCHEMA IF NOT EXISTS unspool;
     CREATE TABLE IF NOT EXISTS unspool.projections (
@@ -45,8 +45,8 @@ pub(super) fn make_room(projection: &str) -> String {
 }
 
 impl Pool {
-    /// Checks that `projection` of `owner` can live in this database, and makes what all projections share. Changes nothing
-    /// that readers see.
+    /// Checks that `projection` of `owner` can live in this database, and creates what all projections share. Changes nothing
+    /// that is live.
     ///
     /// # Errors
     /// When the server cannot be reached, the role lacks a privilege, or something of the same name is somebody else's.
@@ -81,7 +81,7 @@ impl Pool {
         if !made {
             self.with("its control tables", |connection| {
                 let mut transaction = connection.client.transaction()?;
-                // Two that make them at once would stand in each other's way.
+                // Two that create them at once would get in each other's way.
                 transaction.batch_execute("SELECT pg_advisory_xact_lock(hashtext('unspool'))")?;
                 transaction.batch_execute(CONTROL)?;
                 transaction.commit()
@@ -143,8 +143,8 @@ impl Pool {
         }
     }
 
-    /// Lets only `attempt` commit to the generation of `record` from here on, once what is under way is over. Makes its
-    /// schema where that is not there yet.
+    /// Lets only `attempt` commit to the generation of `record` from here on, once what is under way has ended. Creates its
+    /// schema where that does not exist yet.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses, or the generation is gone or another's.
@@ -185,10 +185,10 @@ impl Pool {
         }
     }
 
-    /// Drops the tables of a generation that readers do not see. What others have built on them is not dropped.
+    /// Drops the tables of a generation that is not live. What others have built on them is not dropped.
     ///
     /// # Errors
-    /// When readers see it, something depends on it, or the server cannot be reached.
+    /// When it is live, something depends on it, or the server cannot be reached.
     pub(super) fn drop_generation(&self, record: &RebuildRecord, external: &External) -> Result<(), StoreError> {
         let id = record.checkpoint_id();
         let (projection, generation) = (&record.checkpoint.projection_name, record.generation);
@@ -217,7 +217,7 @@ impl Pool {
             Ok(false)
         })?;
         if live {
-            return Err(StoreError::Refused(format!("{id} is what readers of {} see", self.target())));
+            return Err(StoreError::Refused(format!("{id} is the live generation in {}", self.target())));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a database says of a projection, to be compared with what the store says.
+//! What a database says about a projection, to be compared with what the store says.
 
 use super::{
     names::{generation_schema, table, view_schema},
@@ -28,7 +28,7 @@ pub(super) fn astray(
 }
 
 impl Pool {
-    /// What the database says of `projection`.
+    /// What the database says about `projection`.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.

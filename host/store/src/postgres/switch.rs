@@ -1,4 +1,4 @@
-//! What readers see: views under stable names.
+//! The live generation in PostgreSQL: views under stable names.
 
 use super::{
     indexes,
@@ -11,14 +11,14 @@ use crate::{
 };
 use postgres::{Transaction, error::SqlState};
 
-/// How long a switch waits for readers at a time, and how often. Meanwhile new readers wait behind it. Less than
+/// How long a switch waits for readers at a time, and how often. Meanwhile new readers queue behind it. Less than
 /// PostgreSQL's `deadlock_timeout`, so that the switch gives way before a reader is made to.
 const WAIT: &str = "500ms";
 /// See [`WAIT`].
 const TRIES: u32 = 20;
 
 impl Pool {
-    /// Lets readers see the generation of `record`, in one transaction.
+    /// Promotes the generation of `record`, in one transaction.
     ///
     /// # Errors
     /// When something depends on a view that goes, or the server cannot be reached or refuses.
@@ -31,7 +31,7 @@ impl Pool {
         })
     }
 
-    /// Takes the views of `projection` away: what readers are to see is not in this database.
+    /// Drops the views of `projection`: its live generation is not in this database.
     ///
     /// # Errors
     /// As [`Pool::switch`].
@@ -100,7 +100,7 @@ fn replace_views(
     }
     for name in &names {
         let (view, rows) = (quoted(&table(name)), generation_table(projection, generation, name));
-        // Replaced, not made anew: privileges on it, and what is built on it, stay.
+        // Replaced, not recreated: privileges on it, and what is built on it, stay.
         transaction
             .batch_execute(&format!("CREATE OR REPLACE VIEW {schema}.{view} AS SELECT key, document FROM {rows}"))?;
     }

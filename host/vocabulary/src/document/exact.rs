@@ -185,7 +185,7 @@ impl Significant {
             *significant.digits.get_mut(significant.len)? = digit;
             significant.len += 1;
         }
-        // The digit before the point has exponent 0. From a digit behind it, the distance counts the point itself.
+        // The digit before the point has exponent 0. From a digit after it, the distance counts the point itself.
         let places = i64::try_from(point).ok()? - i64::try_from(first).ok()? - i64::from(first < point);
         significant.exponent = places.saturating_add(exponent.parse().ok()?);
         Some(significant)

@@ -80,8 +80,8 @@ fn canonical(text: &str, numbers: Numbers, written_out: bool) -> Result<Vec<u8>,
     if u32::try_from(text.len()).is_err() {
         return Err(DocumentError::TooLong { bytes: text.len() });
     }
-    // The parser gives only rounded values for floats and for integers that are too large. They stop the quick way, as does
-    // everything that is wrong; the exact way then says what it is.
+    // The parser gives only rounded values for floats and for integers that are too large. They stop the fast path, as does
+    // everything that is wrong; the exact path then says what it is.
     quick(text).or_else(|_| exact::from_json(text, numbers, written_out))
 }
 
@@ -118,7 +118,7 @@ fn quick(text: &str) -> Result<Vec<u8>, serde_json::Error> {
     Ok(output.writer.finish())
 }
 
-/// What the parser says about the part of `text` that begins at byte `base`, with the place in all of `text`.
+/// What the parser says about the part of `text` that begins at byte `base`, with the position in all of `text`.
 pub(super) fn json_problem(error: &serde_json::Error, text: &str, base: usize) -> DocumentError {
     let message = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -154,7 +154,7 @@ pub fn half_surrogate(text: &str) -> Option<(usize, &str)> {
             Some(0xd800..=0xdbff) if matches!(unit(start + ESCAPE), Some(0xdc00..=0xdfff)) => start + 2 * ESCAPE,
             Some(0xd800..=0xdfff) => return Some((start, &text[start..start + ESCAPE])),
             Some(_) => start + ESCAPE,
-            // Another escape: its character is behind the backslash, and may be a backslash.
+            // Another escape: its character follows the backslash, and may be a backslash.
             None => start + 1 + text[start + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }

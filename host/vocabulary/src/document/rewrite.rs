@@ -26,7 +26,7 @@ impl Canonical {
         if is_canonical(document)? { Ok(document) } else { self.rewritten(document) }
     }
 
-    /// A document that has been checked, encoded anew.
+    /// A document that has been checked, encoded again.
     pub(super) fn rewritten(&mut self, document: &[u8]) -> Result<&[u8], DocumentError> {
         self.0.clear();
         value(&mut Tokens::new(document), &mut self.0)?;

@@ -62,7 +62,7 @@ fn nesting_is_bounded_in_every_reader() {
     assert_eq!(check_document(&nested(limits::DOCUMENT_DEPTH)), Ok(()));
     assert_eq!(problem(&nested(limits::DOCUMENT_DEPTH + 1)), DocumentError::TooDeep);
     assert_eq!(problem(&nested(10_000_000)), DocumentError::TooDeep);
-    // Behind a float the exact way is taken.
+    // After a float the exact path is taken.
     for (opening, open, close) in [
         ("[1,[", "[", "]"),
         ("[1.5,[", "[", "]"),

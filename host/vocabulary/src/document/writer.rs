@@ -14,7 +14,7 @@ pub(super) struct Writer {
     ordered: Vec<u8>,
 }
 
-/// An entry of an open map, as places in the output.
+/// An entry of an open map, as offsets in the output.
 struct Entry {
     /// The first bytes of the encoded key: they decide most comparisons.
     prefix: u64,
@@ -135,7 +135,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a header in the place of the byte that was left for it. `markers` are for lengths in 4, 16 and 32 bits.
+    /// Puts a header where a byte was left for it. `markers` are for lengths in 4, 16 and 32 bits.
     fn header(&mut self, at: usize, len: usize, markers: [u8; 3]) {
         let out = self.out.as_mut_vec();
         if let (Ok(len), 0..16) = (u8::try_from(len), len) {

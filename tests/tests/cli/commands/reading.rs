@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead, BufReader},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 use unspool_tests::{
     data::{Answer, Data},
@@ -50,6 +51,8 @@ fn commands(event: &Value) -> Vec<Vec<String>> {
         "model receipt faulty",
         "dead-letters list faulty",
         "dead-letters show faulty e7",
+        "model export order-summary/orders",
+        "store check",
     ]
     .map(|command| command.split(' ').map(str::to_owned).collect())
     .to_vec()
@@ -119,6 +122,11 @@ fn they_show_what_a_killed_host_left_without_recovering_it() {
     assert_eq!((&receipt["status"], &receipt["digest"]), (&json!("paused"), &Value::Null));
     let digest = |data: &Data| data.json(["model", "digest", "order-summary", "--generation", "2"]);
     let (unrecovered, generations) = (digest(&data), data.list(["model", "generations", "order-summary"]));
+    let (copy, restored) = (data.scratch("copy.redb"), Data::new(BINARY));
+    changes_nothing(&data, &["store", "backup", copy.to_str().unwrap()].map(str::to_owned), &before);
+    restored.make();
+    fs::copy(copy, restored.path().join("store.redb")).unwrap();
+    assert_eq!(digest(&restored), unrecovered, "a copy has what a journal has");
 
     // The next command that changes something recovers it, and finds what was shown.
     data.ok(["pause", "order-summary"]);
@@ -172,4 +180,33 @@ fn they_read_at_the_same_time() {
     store.lock_shared().unwrap();
     data.ok(["status", "order-summary"]);
     data.run(["pause", "order-summary"]).refused(2, &["in use"]);
+    let (table, copy) = (data.scratch("orders.csv"), data.scratch("copy.redb"));
+    let export = ["model", "export", "order-summary/orders", "--format", "csv", "--out", table.to_str().unwrap()];
+    let before = everything(&data.path());
+    for command in [&["store", "check"][..], &["store", "backup", copy.to_str().unwrap()], &export] {
+        let command: Vec<_> = command.iter().map(|word| (*word).to_owned()).collect();
+        changes_nothing(&data, &command, &before);
+    }
+    assert!(fs::read_to_string(&table).unwrap().lines().count() > 1);
+}
+
+/// What takes long is not in the way of others who read; who wants to change something is told what is.
+#[test]
+fn a_long_one_keeps_others_from_changing_what_it_reads() {
+    let (data, _) = data();
+    data.ok(["rebuild", "order-summary"]);
+    let export = data.command(["model", "export", "order-summary/orders"]).stdout(Stdio::piped()).spawn();
+    let mut export = export.unwrap();
+    // Nobody reads the rest: it is in the middle of it for as long as that is so.
+    let mut first = String::new();
+    BufReader::with_capacity(1, export.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("key"), "{first}");
+    assert!(!data.path().join("control.sock").exists(), "it is no host for others");
+    data.ok(["status", "order-summary"]);
+    data.ok(["store", "check"]);
+    let pid = format!("pid {}", export.id());
+    data.run(["rebuild", "order-summary"]).refused(2, &["in use", &pid, "model export", "wait for its end"]);
+    export.kill().unwrap();
+    export.wait().unwrap();
+    assert_eq!(data.json(["rebuild", "order-summary"])["status"], "completed");
 }

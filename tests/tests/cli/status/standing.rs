@@ -155,7 +155,7 @@ fn a_bad_event_is_to_be_corrected_in_its_source() {
 fn what_is_over_says_what_is_left_to_do() {
     let data = faulty(200, &[(20, "Error")]);
     let answer: Answer = data.command(["rebuild", "faulty", "--on-error", "park"]).output().unwrap().into();
-    assert!(answer.stdout.contains("parked: ") && answer.stdout.contains("readers were not switched"), "{answer:#?}");
+    assert!(answer.stdout.contains("parked: ") && answer.stdout.contains("was not promoted"), "{answer:#?}");
     let status = data.json(["status", "faulty"]);
     assert_eq!((&status["status"], &status["percentComplete"]), (&json!("completed"), &json!(100.0)));
     assert!(status["next"].as_str().unwrap().contains("dead-letters list faulty"), "{status:#}");

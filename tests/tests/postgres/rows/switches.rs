@@ -51,7 +51,7 @@ fn generations_are_switched_and_dropped_in_store_and_database() {
     assert_eq!(schemas(&mut client), ["unspool_order-summary_2", "unspool_order-summary_4"]);
     data.ok(["model", "drop", "order-summary", "4"]);
     assert_eq!(schemas(&mut client), ["unspool_order-summary_2"]);
-    data.run(["model", "drop", "order-summary", "2"]).refused(3, &["readers"]);
+    data.run(["model", "drop", "order-summary", "2"]).refused(3, &["the live generation"]);
     data.run(["rebuild", "order-summary", "--into", &into(&shared().url())])
         .refused(3, &["order-summary/2", "one database"]);
     // A rebuild into the store takes readers there.

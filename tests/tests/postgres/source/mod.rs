@@ -2,6 +2,7 @@
 //! skipped while writers overlap, and nothing lost when connections are.
 
 mod connections;
+mod letters;
 mod marks;
 mod positions;
 mod seen;

@@ -188,7 +188,7 @@ fn a_source_has_its_options_behind_its_path() {
     }
 }
 
-/// Who is told what to write may write it.
+/// What a message advises is accepted.
 #[test]
 fn events_of_others_are_recognised() {
     for (text, map) in [

@@ -1,4 +1,4 @@
-//! What is refused: each time with the file, the place and the reason.
+//! What is refused: each time with the file, the position and the reason.
 
 use super::*;
 use std::io::{self, ErrorKind};
@@ -8,7 +8,7 @@ fn refused(content: impl Into<Vec<u8>>) -> String {
     read(content).unwrap_err().to_string()
 }
 
-/// Checks the message for one bad event, as NDJSON behind a good line and as MessagePack.
+/// Checks the message for one bad event, as NDJSON after a good line and as MessagePack.
 fn refuses(bad: &str, message: &str) {
     assert_eq!(refused(format!("{}\n{bad}\n", line(""))), format!("f, line 2: {message}"));
     let bad = serde_json::from_str::<serde_json::Value>(bad).map(|bad| rmp_serde::to_vec(&bad).unwrap()).unwrap();
@@ -292,7 +292,7 @@ fn a_stream_that_is_not_events_is_refused() {
 fn nothing_larger_than_an_event_is_taken_in() {
     let larger =
         "the event has more than 67108864 bytes; keep large content elsewhere, and a reference to it in the event";
-    // Endless, so that only a reader that stops comes to an end.
+    // Endless, so that only a reader that stops finishes.
     let endless = io::Cursor::new(format!("{}\n{{\"id\":\"", line(""))).chain(io::repeat(b'x'));
     let last = EventFile::from_reader(Box::new(endless), "f").unwrap().last().unwrap();
     assert_eq!(last.unwrap_err().to_string(), format!("f, line 2: {larger}"));
@@ -375,7 +375,7 @@ fn truncated_and_corrupt_files_are_told_apart() {
         let error = read([&packed[..], b"more than a header of garbage"].concat()).unwrap_err();
         assert!(matches!(error.reason, Reason::Corrupt { .. }), "{error}");
     }
-    // The header's flags, time and system are not checked; behind it every byte counts.
+    // The header's flags, time and system are not checked; after it every byte counts.
     let packed = gzip(content.as_bytes());
     for at in 10..packed.len() {
         let mut packed = packed.clone();

@@ -293,12 +293,12 @@ fn nothing_good_is_set_aside_with_what_is_bad() {
     assert!(read == ["a", "b"] && bad.trim_end() == large);
 }
 
-/// Without other marks than its lengths, a stream of MessagePack goes on only behind what has an end.
+/// Without other marks than its lengths, a stream of MessagePack goes on only after what has an end.
 #[test]
 fn what_has_no_end_is_still_said_to_be_wrong() {
     let a = packed(&event("a"));
     let message = |bad: &[u8]| apart([&a[..], bad].concat()).unwrap_err().to_string();
-    let endless = "; where it ends cannot be told, so that nothing behind it can be read: it cannot be set aside";
+    let endless = "; where it ends cannot be told, so that nothing after it can be read: it cannot be set aside";
     let cut = "f, event 2: the event is cut off: the file ends, or another event begins, before it does";
     assert_eq!(message(&a[..20]), format!("{cut}{endless}"));
     assert_eq!(

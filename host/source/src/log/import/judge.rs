@@ -16,7 +16,7 @@ use unspool_vocabulary::limits;
 /// What becomes of the events of a round.
 pub(super) struct Judged {
     pub(super) verdicts: Vec<Verdict>,
-    /// Those that are known under another id from now on, by their place in the round.
+    /// Those that are known under another id from now on, by their index in the round.
     pub(super) renamed: AHashMap<u32, Renamed>,
 }
 
@@ -39,7 +39,7 @@ struct Holder {
 enum HeldAt {
     /// At this position of the log.
     Log(u64),
-    /// At this place of the round.
+    /// At this index of the round.
     Round(u32),
 }
 

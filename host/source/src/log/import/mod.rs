@@ -53,11 +53,11 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl EventLog {
-    /// Adds the events of `file` that the log does not have. `progress` hears how far it is.
+    /// Adds the events of `file` that the log does not have. `progress` gets how far it is.
     ///
     /// # Errors
-    /// Names the file, the place in it and the reason, where an event is not acceptable: then nothing is added. Where what was
-    /// set aside cannot be kept, names the file for that.
+    /// Names the file, the position in it and the reason, where an event is not acceptable: then nothing is added. Where what
+    /// was set aside cannot be kept, names the file for that.
     pub fn import(
         &self,
         file: &mut EventFile,

@@ -9,7 +9,7 @@ use unspool_vocabulary::limits;
 #[derive(Default)]
 pub(super) struct Handover {
     pub(super) events: Vec<Parsed>,
-    /// Their contents, one behind the other.
+    /// Their contents, one after the other.
     pub(super) contents: Vec<u8>,
     /// How much of the file had been read by then.
     pub(super) bytes_read: u64,

@@ -24,10 +24,10 @@ struct State {
     closed: bool,
 }
 
-/// Who sends; when it is dropped, nothing follows.
+/// The sender; when it is dropped, nothing follows.
 pub(super) struct Sender<'q>(&'q Queue);
 
-/// Who receives; when it is dropped, nobody takes anything any more.
+/// The receiver; when it is dropped, nobody takes anything any more.
 pub(super) struct Receiver<'q>(&'q Queue);
 
 impl Queue {

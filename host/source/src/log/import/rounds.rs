@@ -164,7 +164,7 @@ impl<'t> Rounds<'t> {
                     self.last
                 ),
             ),
-            (None, None) => self.refuse(event, "there is no position left behind the last one"),
+            (None, None) => self.refuse(event, "there is no position left after the last one"),
         };
         refused.map(|_| None)
     }

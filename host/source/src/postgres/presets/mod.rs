@@ -119,8 +119,8 @@ fn over(table: String, ordering: Ordering, position: &str) -> Layout {
     }
 }
 
-/// The event type where the store has the name of a class: whole, or with `types=short` what stands behind the last
-/// `.`, `:` or `$` of it.
+/// The event type where the store has the name of a class: whole, or with `types=short` what follows the last `.`, `:` or `$`
+/// of it.
 fn type_name(settings: &Settings, column: &str) -> Result<String, SourceError> {
     match settings.option("types") {
         None | Some("full") => Ok(column.to_owned()),

@@ -1,0 +1,20 @@
+//! One call of the plugin, on a fresh instance in a place of the pool.
+
+use super::{attempt::Attempt, chunk::Chunk, overlay::ChunkRows};
+use crate::plugin::{CallError, Outcome};
+use std::sync::PoisonError;
+
+/// Waits for a place of the pool, and handles `chunk` in it, over `rows`.
+pub(super) fn call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<Outcome, CallError> {
+    let _place = attempt.pool.take();
+    let handle = |rows| {
+        let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
+        attempt.published.stages().handle().time(handle)
+    };
+    let Some(touched) = &attempt.touched else { return handle(rows) };
+    let (rows, looked) = rows.noting();
+    let outcome = handle(rows);
+    touched.looked(&looked.lock().unwrap_or_else(PoisonError::into_inner));
+    touched.written(outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes));
+    outcome
+}
