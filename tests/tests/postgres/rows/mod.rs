@@ -4,6 +4,6 @@ mod cuts;
 mod documents;
 mod kills;
 mod orders;
+mod rebuilds;
 mod refusals;
-mod rows;
 mod switches;
