@@ -5,6 +5,7 @@
 //! Rates are in events/s, times in milliseconds, memory in bytes. Every figure is the median of its rounds; ratios are
 //! between medians of the same run, on the same machine, in turn.
 
+mod fresh;
 mod histories;
 mod loss;
 mod native;
@@ -61,7 +62,7 @@ impl Options {
 /// A group of figures, by the name that `--only` knows.
 type Measure = (&'static str, fn(&Options, &Histories, &mut Report));
 
-const MEASURES: [Measure; 11] = [
+const MEASURES: [Measure; 12] = [
     ("rates", rates),
     ("sandbox", sandbox::measure),
     ("import", product::import),
@@ -71,6 +72,7 @@ const MEASURES: [Measure; 11] = [
     ("lag", loss::lag),
     ("priority", loss::priority),
     ("postgres", postgres::measure),
+    ("fresh", fresh::measure),
     ("memory", product::memory),
     ("start", product::start),
 ];
