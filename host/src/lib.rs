@@ -1,20 +1,20 @@
 //! Unspool replays an event history through sandboxed projection plugins and rebuilds read models that can be trusted.
 //!
-//! The modules stand in the order of their layers; each names only those below it in this list:
+//! The modules are in the order of their layers; each names only those below it in this list:
 //!
 //! | layer | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: arguments, progress bars, output |
 //! | [`control`] | the closed set of requests, executed here or by the host that owns the data directory |
 //! | [`rebuild`] | the state machine of a rebuild, its attempts, the supervisor of them all |
-//! | [`pipeline`] | source to reader to handlers to committer: the only place that knows a source, a plugin and a store |
+//! | [`pipeline`] | source to reader to handlers to committer: the only layer that knows a source, a plugin and a store |
 //! | [`source`], [`plugin`], [`store`] | adapters: histories, WebAssembly, redb; none knows the others |
 //! | [`export`] | rows as files for other engines: NDJSON, CSV, Parquet |
 //! | [`disk`], `postgres` | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
-//! | [`crash`] | places where a test can end the process; nothing without the feature `crash-points` |
+//! | [`crash`] | points where a test can end the process; nothing without the feature `crash-points` |
 //!
 //! `host/DESIGN.md` argues the formats, what a crash can leave, and the invariants.
 

@@ -56,7 +56,7 @@ pub(super) fn export(session: &Session, data: &Path, args: &ExportArgs, output: 
     done
 }
 
-/// What the host is asked.
+/// What is requested of the host.
 pub(super) fn request(args: &ExportArgs) -> Request {
     Request::ModelExport {
         name: args.model.name.clone(),
@@ -256,7 +256,7 @@ impl Draft {
         self.file.as_file().sync_all().map_err(|e| about(&self.path, &e))
     }
 
-    /// Gives the file its name, and says which that is.
+    /// Gives the file its name, and returns which that is.
     fn publish(self, force: bool) -> Result<PathBuf, ControlError> {
         let Draft { path, file } = self;
         let named = if force { file.persist(&path) } else { file.persist_noclobber(&path) };

@@ -69,7 +69,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
         let skipped = skipped.unwrap_or(0);
         if let (1.., Some(aside)) = (skipped, &skip_bad_lines) {
             say_aside(&format!(
-                "warning: {skipped} bad lines of {file} were not imported; they are in {aside}: mend them, and import that file"
+                "warning: {skipped} bad lines of {file} were not imported; they are in {aside}: correct them, and import that file"
             ));
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
     Ok(0)
 }
 
-/// A file as whoever imports it can open it.
+/// A file in a form that the importing process can open.
 struct Given {
     path: String,
     /// What messages call it, where that is not its path.
@@ -91,7 +91,7 @@ impl Given {
         self.copy.is_some()
     }
 
-    /// Makes the copy one that whoever `session` leads to can open: this process itself by its descriptor.
+    /// Makes the copy one that the process of `session` can open: this process itself by its descriptor.
     fn go_to(&mut self, session: &Session) -> Result<(), ControlError> {
         if let (Some(copy), false) = (&self.copy, session.is_remote()) {
             self.path = full(Path::new(&format!("/proc/self/fd/{}", copy.as_file().as_raw_fd())))?;
@@ -129,8 +129,8 @@ impl Given {
         }
     }
 
-    /// Copies what `reader` gives into the data directory, which the host sees as well. The copy goes when it is imported; what
-    /// a command leaves that was killed, the next host removes.
+    /// Copies what `reader` gives into the data directory, which the host sees as well. The copy goes when it is imported; the
+    /// next host removes what a killed command leaves.
     fn copied(mut reader: Box<dyn Read>, name: &str, data: &Path) -> Result<Given, ControlError> {
         let failed = |e: io::Error| ControlError::failed(format!("{name} cannot be copied to {}: {e}", data.display()));
         let (prefix, suffix) = IMPORT_COPY;

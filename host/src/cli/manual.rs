@@ -9,7 +9,7 @@ use clap::CommandFactory;
 use serde_json::json;
 use std::{fs, io, path::Path};
 
-/// Prints what makes `shell` complete commands and options.
+/// Prints the script that makes `shell` complete commands and options.
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8, ControlError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "unspool", &mut script);

@@ -84,7 +84,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// How often a command is tried that meets hosts in the moment of their death.
+/// How often a command is tried whose hosts end before they answer.
 const TRIES: u32 = 3;
 
 /// Runs the command; once more, as if there had been no host, where that ended before it answered anything.
@@ -103,7 +103,7 @@ fn run_again_where_the_host_ended(cli: &Cli, output: &Output) -> Result<u8, Cont
 
 /// Shows what was asked for, or what is wrong with the command line; a reader that has gone does not matter.
 fn help_or_usage(error: clap::Error) -> u8 {
-    // There are no options yet that could be asked.
+    // There are no parsed options yet.
     let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
     let error = if error.use_stderr() { with_visible_arguments(error) } else { error };
     let text = error.render().to_string();
@@ -114,7 +114,7 @@ fn help_or_usage(error: clap::Error) -> u8 {
         return REFUSED;
     }
     if text.lines().any(|line| visible(line) != line) {
-        // What stands in the environment.
+        // Text from the environment.
         text.lines().for_each(output::say_aside);
         return REFUSED;
     }
@@ -136,7 +136,7 @@ fn with_visible_arguments(error: clap::Error) -> clap::Error {
 }
 
 fn start_logging(cli: &Cli) {
-    // Who watches a rebuild on a terminal is told there how it ended, and once is enough.
+    // A rebuild that is watched on a terminal shows there how it ended, and once is enough.
     let watches = matches!(cli.command, Command::Rebuild(_) | Command::Resume(_) | Command::Demo { .. });
     let told = watches && !cli.json && io::stdout().is_terminal() && io::stderr().is_terminal();
     let usual = if told { format!("info,{FAILURES}=off") } else { "info".to_owned() };
@@ -224,7 +224,7 @@ fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError>
     show(&Session::open(cli, request.access())?, request, output)
 }
 
-/// Asks once, and shows rows and answer. What takes long and writes does so as a host: other terminals read meanwhile.
+/// Sends the request once, and shows rows and answer. What takes long and writes does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
     let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != UnfinishedRebuild::Continue);
     let hosting = if request.takes_long() || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };

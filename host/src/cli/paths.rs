@@ -96,7 +96,7 @@ pub(super) fn source(source: Option<&str>, reading: &FileArgs) -> Result<Option<
         (false, true) => options,
         (false, false) => {
             return Err(ControlError::refused(
-                "how the file is read is said twice: behind its path, and by --map, --without-time or --numbers",
+                "how the file is read is given twice: after its path, and by --map, --without-time or --numbers",
             ));
         }
     };

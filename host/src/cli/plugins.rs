@@ -18,7 +18,7 @@ pub(super) fn build(dir: &Path, file: Option<&Path>, features: &[String], output
     Ok(0)
 }
 
-/// Checks a component, and shows what it says of itself.
+/// Checks a component, and shows what it declares.
 pub(super) fn check(file: &Path, output: &Output) -> Result<u8, ControlError> {
     let refused = |e: String| ControlError::refused(format!("{}: {e}", file.display()));
     let bytes = plugin::read(file).map_err(|e| refused(e.to_string()))?;

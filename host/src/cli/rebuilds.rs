@@ -97,7 +97,7 @@ pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
     Ok(0)
 }
 
-/// Whoever has the data directory: a host that runs has the memory and the instances that it was started with.
+/// The process that has the data directory: a host that runs has the memory and the instances that it was started with.
 pub(super) fn attached(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
     let session = Session::open(cli, wanted)?;
     match cli.of_host.first().filter(|_| session.is_remote()) {
@@ -142,7 +142,7 @@ fn unfinished(session: &Session) -> Result<Vec<String>, ControlError> {
     Ok(names)
 }
 
-/// Asks, and shows meanwhile how far it is: a file is indexed before it is a source.
+/// Sends the request, and shows meanwhile how far it is: a file is indexed before it is a source.
 fn ask(session: &Session, request: Request, output: &Output) -> Result<Response, ControlError> {
     let mut steps = Steps::new(output.is_json());
     session.ask(request, &mut |row| {
@@ -162,7 +162,7 @@ fn streams(session: &Session, names: &[String], stream: &str, output: &Output) -
     Ok(0)
 }
 
-/// A command that works on something for longer: other terminals may ask this process meanwhile, where it has the data
+/// A command that works on something for longer: other terminals may send requests to this process meanwhile, where it has the data
 /// directory, and it ends cleanly when it is asked to.
 pub(super) struct Hosting {
     pub(super) ending: Ending,
@@ -204,7 +204,7 @@ impl Hosting {
         Ok(Hosting { ending, own, _server: server })
     }
 
-    /// Says that the command is about the rebuild of `name`.
+    /// Notes that the command is about the rebuild of `name`.
     pub(super) fn owns(&self, name: &str) {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
     }
@@ -318,7 +318,7 @@ fn say_ended(progress: &Progress, output: &Output) {
     if progress.parked > 0 {
         output.say(&format!("  parked: {}", values.count(progress.parked)));
     }
-    // Who gives a rebuild up knows.
+    // An operator who gives a rebuild up knows.
     let next = progress.next.as_ref().filter(|_| progress.status != Status::Cancelled);
     next.into_iter().for_each(|next| output.say(&format!("  {next}")));
 }

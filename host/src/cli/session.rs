@@ -61,13 +61,13 @@ impl Session {
             return client.ask(&request, sink);
         }
         let ended = ControlError::new(ErrorKind::Host, "the host that ran on this data directory has ended; try again");
-        // It has not been asked. But what it ran has ended with it, too.
+        // It has not received the request. But what it ran has ended with it, too.
         let again = !matches!(request, Request::Watch { .. });
         Err(ControlError { again, ..ended })
     }
 }
 
-/// The host has answered with what is no answer to what it was asked.
+/// The host's answer does not fit the request.
 pub(super) fn unknown_answer() -> ControlError {
     ControlError::failed("the host gave an unknown answer; it may be of another version: end it, and try again")
 }
@@ -79,7 +79,7 @@ fn held(cli: &Cli, error: ControlError) -> ControlError {
     ControlError::new(error.kind, format!("{} is in use by {holder}; {advice}", cli.data.display()))
 }
 
-/// What a host in this process is told.
+/// What a host in this process is given.
 pub(super) fn options(cli: &Cli) -> HostOptions {
     let memory_bytes = usize::try_from(cli.memory << 20).unwrap_or(limits::GUEST_MEMORY_BYTES);
     let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);

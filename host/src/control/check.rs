@@ -4,7 +4,7 @@ use super::{ControlError, Host};
 use crate::{source::log::EventLog, store::CheckReport};
 
 impl Host {
-    /// Reads the store, the log and the indexes of event files, and says what does not fit together.
+    /// Reads the store, the log and the indexes of event files, and reports what does not fit together.
     ///
     /// # Errors
     /// When one of them cannot be read, and nothing says why.

@@ -55,7 +55,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What programs are told.
+    /// Its name for programs.
     pub fn name(self) -> &'static str {
         match self {
             ErrorKind::Usage => "usage",

@@ -15,8 +15,8 @@ use std::{path::Path, sync::Arc};
 pub(super) type Answer = Result<Response, ControlError>;
 
 impl Host {
-    /// Carries `request` out. What has many rows gives them to `sink`, and what it says last to the caller; what takes long
-    /// says there how far it is, as [`Row::Progress`].
+    /// Carries `request` out. Rows go to `sink`, and the last answer to the caller; a request that takes long reports its
+    /// progress there, as [`Row::Progress`].
     ///
     /// # Errors
     /// What it refuses, or cannot do.

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// What a host is told when it starts.
+/// What a host is given when it starts.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
     /// See [`Options::alert`].
@@ -49,7 +49,7 @@ impl Default for HostOptions {
 /// How the names of copies begin and end, in the data directory, that commands make of what a host cannot open.
 pub const IMPORT_COPY: (&str, &str) = ("import-", ".draft");
 
-/// A data directory in hand. Clones share it.
+/// An open data directory. Clones share it.
 #[derive(Clone)]
 pub struct Host {
     inner: Arc<Inner>,
@@ -62,7 +62,7 @@ struct Inner {
     log: Result<EventLog, ControlError>,
     files: FileSources,
     sources: Sources,
-    /// What may be asked of it at most.
+    /// The most that a request may do with it.
     access: Access,
     options: HostOptions,
     /// Raised when the host ends.
@@ -176,7 +176,7 @@ impl Host {
         }
     }
 
-    /// Lets the rebuilds that the last host was ended in the middle of go on.
+    /// Resumes the rebuilds that were running when the last host ended.
     ///
     /// # Errors
     /// When the engine does not start, or the store cannot be read.
@@ -184,7 +184,7 @@ impl Host {
         Ok(self.supervisor()?.resume_interrupted()?)
     }
 
-    /// What `look` sees of the rebuilds, as they stand: to see it starts nothing that would work on them.
+    /// What `look` sees of the rebuilds, as they are: looking starts nothing that would work on them.
     pub(super) fn overview<T>(
         &self,
         look: impl Fn(Overview<'_>) -> Result<T, RebuildError>,
@@ -234,7 +234,7 @@ impl Host {
     }
 }
 
-/// Removes the copies that commands have left which were killed while they made one. A command that lives holds a lock on its own.
+/// Removes the copies of commands that were killed while they made one. A running command holds a lock on its own.
 fn remove_copies(dir: &DataDir) {
     let (prefix, suffix) = IMPORT_COPY;
     let is_copy = |name: &str| name.starts_with(prefix) && name.ends_with(suffix);
@@ -244,13 +244,13 @@ fn remove_copies(dir: &DataDir) {
             && is_left(&entry.path())
             && let Err(e) = std::fs::remove_file(entry.path())
         {
-            tracing::warn!("{} is left: {e}", entry.path().display());
+            tracing::warn!("{} cannot be removed: {e}", entry.path().display());
         }
     }
 }
 
-/// Whether a host was killed while it built rows in a database: only that knows the last commit, and what its readers see. It is asked
-/// before anything is said of them, as by whoever changes something.
+/// Whether a host was killed while it built rows in a database: only the database knows the last commit and the live
+/// generation. It is queried before either is reported, as it is by a request that changes something.
 fn is_known_elsewhere(store: &Store) -> Result<bool, ControlError> {
     let mut records = store.all_rebuilds()?.into_iter();
     Ok(records.any(|record| (record.status() == Status::Running || record.is_followed()) && record.external.is_some()))

@@ -1,12 +1,12 @@
-//! The control plane: the closed set of requests, carried out by whoever owns the data directory.
+//! The control plane: the closed set of requests, carried out by the owner of the data directory.
 //!
-//! A command is a [`Request`], which says what it may do. Where a host is running, the request goes over its socket; where none is,
+//! A command is a [`Request`], which declares what it may do. Where a host is running, the request goes over its socket; where none is,
 //! the command opens the store and carries the request out itself. Both ways end in [`Host::execute`], which gives any number of
 //! [`Row`]s and a [`Response`], or a [`ControlError`].
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `request` | what can be asked, and what each request may |
+//! | `request` | what can be requested, and what each request may do |
 //! | `response`, `answers` | what is answered |
 //! | `error` | how it can fail |
 //! | `execute` | carries requests out; `models`, `rows`, `check` and `watch` those about read models, many rows, all that is kept, and rebuilds while they run |

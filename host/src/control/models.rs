@@ -1,4 +1,4 @@
-//! Requests about read models and parked events.
+//! Requests about read models and dead letters.
 
 use super::{
     ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
@@ -41,7 +41,7 @@ impl Host {
     pub(super) fn model_receipt(&self, name: &str, generation: Option<&str>) -> Answer {
         let generation = self.known_generation(name, generation)?;
         let mut record = self.overview(|rebuilds| rebuilds.rebuild(name, generation.number))?;
-        // A host that ended right between the last commit and the digest left it to whoever asks.
+        // A host that ended right between the last commit and the digest left it to the next request.
         if record.status() == Status::Completed && record.row_digest.is_none() {
             record.row_digest = Some(self.store().digest(&generation)?);
         }
@@ -134,7 +134,7 @@ impl Host {
         Ok(Response::Dropped(Dropped { projection_name, generation, status: DropStatus::Dropped }))
     }
 
-    /// The parked events of the latest rebuild, in the order of streams and positions.
+    /// The dead letters of the latest rebuild, in the order of streams and positions.
     pub(super) fn dead_letters(&self, name: &str, stream: Option<&str>, sink: &mut Sink<'_>) -> Answer {
         let generation = self.latest(name)?;
         let mut after = stream.map(|stream| (stream.to_owned(), Position::START));
@@ -160,7 +160,7 @@ impl Host {
             let from = after.as_ref().map(|(stream, position)| (stream.as_str(), *position));
             let page = self.store().parked(&generation, from, limits::RETRY_EVENTS, limits::SCAN_BYTES)?;
             let Some(last) = page.last() else {
-                return Err(ControlError::not_possible(format!("no parked event of {name} has the id {id}")));
+                return Err(ControlError::not_possible(format!("no dead letter of {name} has the id {id}")));
             };
             after = Some((last.stream.clone(), last.position));
             for parked in page {
@@ -186,7 +186,7 @@ impl Host {
         Ok(generation)
     }
 
-    /// As [`Host::generation`], for who reads none of its rows: a database that is away is no reason to say nothing.
+    /// As [`Host::generation`], for callers that read none of its rows: an unavailable database is no reason not to answer.
     fn known_generation(&self, name: &str, wanted: Option<&str>) -> Result<Generation, ControlError> {
         let generation = self.find(name, wanted)?;
         self.refuse_known_misfit(name, Some(generation.number))?;

@@ -1,4 +1,4 @@
-//! Which process is in the way, and what it is doing: for the messages of those who wait for it.
+//! Which process is in the way, and what it is doing: for the messages of commands that wait for it.
 
 use std::{fmt, fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -15,7 +15,7 @@ impl Process {
     /// The process that holds a lock on the file at `path`.
     pub fn holding(path: &Path) -> Option<Process> {
         let inode = fs::metadata(path).ok()?.ino().to_string();
-        // "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF"; one that waits has "->" behind the number.
+        // "1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF"; one that waits has "->" after the number.
         let locks = fs::read_to_string("/proc/locks").ok()?;
         locks.lines().find_map(|lock| {
             let mut fields = lock.split_whitespace().skip_while(|field| !matches!(*field, "READ" | "WRITE" | "RW"));

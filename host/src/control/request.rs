@@ -1,4 +1,4 @@
-//! What can be asked.
+//! What can be requested.
 
 use super::{ControlError, Row};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Everything that can be asked of a host. Paths are absolute: the host may have another working directory.
+/// Everything that can be requested of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 #[allow(missing_docs)] // each is the command of the same name; `cli/args` documents its arguments
@@ -166,7 +166,7 @@ pub enum Request {
 pub enum Access {
     /// Read what is there: no engine is started, no status is set, and nothing is written, not even by opening a file.
     Read,
-    /// Change nothing; but it takes long, or needs plugins and histories: whoever carries it out is a host for others meanwhile.
+    /// Change nothing; but it takes long, or needs plugins and histories: the process that carries it out is a host for others meanwhile.
     Examine,
     /// Change what is there.
     Change,
@@ -183,7 +183,7 @@ struct Conduct {
 }
 
 impl Conduct {
-    /// That of what takes a moment, and may be asked twice.
+    /// That of a request that takes a moment, and may be sent twice.
     fn of(access: Access) -> Conduct {
         Conduct { access, repeatable: true, takes_long: false, tells_how_far: false }
     }
@@ -195,7 +195,7 @@ impl Request {
         self.conduct().access
     }
 
-    /// Whether asking twice comes to the same as asking once, so that a request whose answer was lost may be asked again.
+    /// Whether sending it twice has the effect of sending it once, so that it may be sent again when its answer was lost.
     pub fn is_repeatable(&self) -> bool {
         self.conduct().repeatable
     }
@@ -205,7 +205,7 @@ impl Request {
         self.conduct().takes_long
     }
 
-    /// Whether it gives no rows but those that say meanwhile how far it is.
+    /// Whether its only rows are those that report its progress.
     pub(super) fn tells_how_far(&self) -> bool {
         self.conduct().tells_how_far
     }
@@ -224,7 +224,7 @@ impl Request {
             | Request::ModelGenerations { .. }
             | Request::DeadLettersList { .. }
             | Request::DeadLettersShow { .. } => Conduct::of(Read),
-            // The digest of a receipt may have to be taken yet.
+            // The digest of a receipt may still have to be computed.
             Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {
                 Conduct { tells_how_far: true, ..Conduct::of(Read) }
             }
@@ -265,7 +265,7 @@ impl Request {
             Request::ModelRollback { .. } => {
                 Conduct { repeatable: false, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
-            // The second time it would be another change, or tell another story.
+            // The second time it would be another change, or give another answer.
             Request::PluginSwap { .. } | Request::ModelDrop { .. } => {
                 Conduct { repeatable: false, ..Conduct::of(Change) }
             }

@@ -1,4 +1,4 @@
-//! What is answered.
+//! The answers to requests.
 
 use super::answers::{
     BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed, ListedGeneration,
@@ -16,12 +16,12 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What is said last to a request that was carried out.
+/// The last answer to a request that was carried out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // each is what its type says
 pub enum Response {
-    /// Nothing: all was said in rows, or nobody wanted more of them.
+    /// Nothing: everything was in the rows, or nobody wanted more of them.
     Nothing,
     Imported(ImportSummary),
     LogStats(LogStats),
@@ -88,7 +88,7 @@ impl Row {
     }
 }
 
-/// What stands behind the tag of a variant.
+/// The value under the tag of a variant.
 fn content(tagged: &impl Serialize) -> Value {
     match serde_json::to_value(tagged) {
         Ok(Value::Object(fields)) => fields.into_iter().next().map_or(Value::Null, |(_, content)| content),

@@ -33,8 +33,8 @@ impl Host {
         Ok(Response::Nothing)
     }
 
-    /// Gives the head of each table, then its rows. Columns are found in all rows of the table
-    /// before the first is given, and how far that is is said meanwhile; without `columns` there are none. The answer says how many rows there were.
+    /// Gives the head of each table, then its rows. Columns are found in all rows of the table before the first is given,
+    /// with the progress reported meanwhile; without `columns` there are none. The answer counts the rows.
     pub(super) fn model_export(
         &self,
         name: &str,
@@ -116,7 +116,7 @@ impl Table<'_> {
         Ok(true)
     }
 
-    /// What there is in all rows; `None` where nobody wants to know any more. Says to `sink` how far that `work` is.
+    /// What there is in all rows; `None` where nobody listens any more. Reports to `sink` how far that `work` is.
     fn survey(&self, work: &mut Told, sink: &mut Sink<'_>) -> Result<Option<Survey>, ControlError> {
         let mut survey = Survey::default();
         let all = self.each("", usize::MAX, &mut |_, document| {
@@ -128,7 +128,7 @@ impl Table<'_> {
     }
 }
 
-/// Work that is told where rows are given: how far it is, and when that was said last.
+/// Work whose progress is reported among the rows: how far it is, and when that was reported last.
 struct Told {
     work: Work,
     at: Option<Instant>,

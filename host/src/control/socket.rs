@@ -2,8 +2,8 @@
 //!
 //! A connection carries one request and its answer, as lines of JSON: first a [`Request`]; then any number of
 //! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"kind", "message", "next"}}`. From the moment that it accepts the
-//! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long is told
-//! from a host that is stopped. (The system accepts connections in its place.)
+//! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long differs
+//! from a host that is stopped. (The system accepts connections on its behalf.)
 
 use super::{Access, ControlError, ErrorKind, Host, Process, Request, Response, Row, Sink};
 use crate::private;
@@ -35,10 +35,10 @@ const REQUEST_BYTES: u64 = 1 << 16;
 const ANSWER_LINES: usize = 256;
 
 /// Watchers that are answered at the same time. Each has a thread of the runtime, which has 512 of them: the others are there for
-/// whatever else is asked.
+/// other requests.
 const WATCHERS: usize = 64;
 
-/// How long a host says nothing at most.
+/// How long a host is silent at most.
 const BEAT: Duration = Duration::from_millis(500);
 
 /// How long it may be silent before it counts as one that does not answer: several times as long.
@@ -75,7 +75,7 @@ struct Active {
 struct Answers {
     host: Host,
     active: Arc<Active>,
-    /// Places for watchers.
+    /// Permits for watchers.
     watchers: Arc<Semaphore>,
 }
 
@@ -149,7 +149,7 @@ impl Drop for Server {
             tracing::debug!("the control socket is gone already: {e}");
         }
         if let Some(runtime) = self.runtime.take() {
-            // Nobody finds the socket any more; who is being answered is, unless nobody reads the answer.
+            // Nobody finds the socket any more; answers under way are completed, unless nobody reads them.
             self.active.wait_for_none(LAST_ANSWERS);
             // Waits for the listening task, which holds the host: its files are to be closed, not found open by the next.
             runtime.shutdown_timeout(Duration::from_secs(1));
@@ -194,7 +194,7 @@ async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
     }
 }
 
-/// More watch than a host answers at the same time.
+/// More commands watch than a host answers at the same time.
 fn too_many() -> ControlError {
     let message = format!(
         "{WATCHERS} commands watch rebuilds of this host already, and what runs goes on: end some of them, or ask unspool status NAME"
@@ -214,8 +214,8 @@ fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
     }
 }
 
-/// Says how far something is: who is slow to read does without what the next row says anew, and nobody waits for them. `false` when
-/// nobody listens any more.
+/// Reports how far something is: a slow reader misses what the next row repeats, and nobody waits for it. `false` when nobody
+/// listens any more.
 fn say(sender: &mpsc::Sender<Line>, row: Row) -> bool {
     !matches!(sender.try_send(Line::Row(row)), Err(TrySendError::Closed(_)))
 }
@@ -240,7 +240,7 @@ async fn write_line(write: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
     write.write_all(&text).await
 }
 
-/// The asking end.
+/// The requesting end.
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<BlockingStream>,
@@ -248,7 +248,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the host that runs on the data directory of `socket`; `None` where none does. Who answers for another user
+    /// Connects to the host that runs on the data directory of `socket`; `None` where none does. What answers for another user
     /// than ours, or root, is no host of ours.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ impl Client {
         }
     }
 
-    /// Asks, gives the rows to `sink`, and answers what the host said last.
+    /// Sends the request, gives the rows to `sink`, and returns the last answer of the host.
     ///
     /// # Errors
     /// What the host refused; [`ErrorKind::Host`] where it ended in the middle of the answer, or does not answer.
@@ -285,7 +285,7 @@ impl Client {
             match self.line() {
                 Ok(Some(Line::Beat)) => {}
                 Ok(Some(Line::Row(row))) => {
-                    // How far it is says nothing that would be said twice.
+                    // Progress may be reported twice: it is no part of the answer.
                     given |= !matches!(row, Row::Progress(_));
                     if !sink(row) {
                         return Ok(Response::Nothing);
@@ -311,13 +311,13 @@ impl Client {
     }
 }
 
-/// Connects, or fails at once: a blocking connect would wait for room among those whom a stopped host does not accept.
+/// Connects, or fails at once: a blocking connect would wait for room among those that a stopped host does not accept.
 fn connect_now(path: &Path) -> io::Result<BlockingStream> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let stream = runtime.block_on(UnixStream::connect(path))?;
     let user = stream.peer_cred()?.uid();
     if !private::is_trusted(user) {
-        tracing::warn!("what answers on {} belongs to user {user}, and is not asked", path.display());
+        tracing::warn!("what answers on {} belongs to user {user}, and is not used", path.display());
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let stream = stream.into_std()?;
@@ -329,7 +329,7 @@ fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// A host is there, and says nothing. It has the store open, whatever it is doing.
+/// A host is there, and is silent. It has the store open, whatever it is doing.
 fn silent(socket: &Path) -> ControlError {
     let message = match Process::holding(&socket.with_file_name("store.redb")) {
         Some(host) => format!("the host of this data directory, {host}, does not answer; {}", host.advice()),
@@ -352,7 +352,7 @@ fn lost(request: &Request, given: bool, error: &io::Error) -> ControlError {
     let unknown = if request.access() <= Access::Examine || request.is_repeatable() {
         "; try again"
     } else {
-        "; it is not known whether it did what was asked: see unspool status, unspool model generations and unspool plugin history"
+        "; it is not known whether it did what was requested: see unspool status, unspool model generations and unspool plugin history"
     };
     let message = format!("the host ended before it answered: {error}{unknown}");
     ControlError { again: request.is_repeatable() && !given, ..ControlError::new(ErrorKind::Host, message) }

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often numbers that move are said at most. What has begun, waits or has ended is said at once.
+/// How often numbers that move are reported at most. What has begun, waits or has ended is reported at once.
 pub(super) const NUMBERS: Duration = Duration::from_millis(200);
 
-/// How often the same is said again: the times in it go on, and a watcher that has gone is noticed by it.
+/// How often the same is reported again: the times in it go on, and a watcher that has gone is noticed by it.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What of a rebuild was said last.
+/// What was reported last of a rebuild.
 struct Said {
     at: Instant,
     status: Status,
@@ -30,7 +30,7 @@ impl Host {
         let supervisor = self.supervisor()?;
         let mut said = HashMap::new();
         loop {
-            // Counted before anything is looked at: what happens meanwhile is waited for no more.
+            // Counted before anything is looked at: the wait below ends at once for what happens meanwhile.
             let news = supervisor.news();
             let idle = supervisor.wait_idle(Some(names), Duration::ZERO);
             let latest = progress_of(supervisor, names)?;
@@ -55,7 +55,7 @@ fn progress_of(supervisor: &Supervisor, names: &[String]) -> Result<Vec<Progress
     Ok(latest)
 }
 
-/// Whether `progress` says more than was said last, or that is long ago; then it is what is said last.
+/// Whether `progress` has more than was reported last, or that is long ago; then it is what was reported last.
 fn is_due(said: &mut HashMap<String, Said>, progress: &Progress, news: u64) -> bool {
     let numbers = (progress.position, progress.events_processed, progress.parked, progress.retries);
     let now = Said { at: Instant::now(), status: progress.status, news, numbers };

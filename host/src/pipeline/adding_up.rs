@@ -1,5 +1,5 @@
 //! Whether what was counted is what was handled: a rebuild is complete only where the two are the same, counted again at the
-//! end. Where a source does not count, nothing is said of that.
+//! end. Where a source does not count, nothing is claimed about that.
 
 use super::{attempt::Attempt, commit_queue::Refused, halt::Halt, tally::Tally};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Seen},
 };
 
-/// Why what was read is not one history: at its beginning or at its end stands another event than when it was begun.
+/// Why what was read is not one history: at its beginning or its end there is another event than when it was begun.
 fn other_end(attempt: &Attempt) -> Result<Option<Halt>, SourceError> {
     let record = &attempt.record;
     let begun = match &record.checkpoint.seen {
@@ -30,7 +30,7 @@ fn other_end(attempt: &Attempt) -> Result<Option<Halt>, SourceError> {
 }
 
 /// Adds up: how many events were counted and not there to be read, and how the attempt ends. `passed` events have been handled
-/// or parked.
+/// or set aside.
 pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
     let record = &attempt.record;
     let Some(tally) = &attempt.tally else { return (record.checkpoint.missing, Halt::EndOfRange) };
@@ -52,7 +52,7 @@ pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
     if now > passed {
         let message = format!(
             "{passed} events were handled, and {source} has {now} in their range now: {} of them came in below positions that \
-             were settled",
+             were stable",
             now - passed
         );
         return (unread, failed(message, format!("`unspool rebuild {name} --restart` builds from what is there")));
@@ -101,7 +101,7 @@ fn not_counted(attempt: &Attempt, passed: u64) -> Halt {
     }
 }
 
-/// What readers see is not replaced by what was built from nothing, unless that is asked for.
+/// The live generation is not replaced by one that was built from nothing, unless that is requested.
 ///
 /// # Errors
 /// A failure of the source in that case; of the store where it cannot be read.
@@ -114,8 +114,8 @@ pub fn refuse_empty(store: &Store, record: &RebuildRecord) -> Result<(), EventFa
         Ok(()) => Ok(()),
         Err(StoreError::Refused(message)) => {
             let remedy = format!(
-                "see why it has none; where that is right, `unspool rebuild {name} --allow-empty` goes on and replaces what \
-                 readers see by nothing"
+                "see why it has none; where that is right, `unspool rebuild {name} --allow-empty` goes on and replaces the \
+                 live generation with an empty one"
             );
             Err(EventFailure::permanent(FailureKind::Source, message).with_remedy(remedy))
         }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Changed rows, by table and key; `None` where a row is deleted.
 pub type Changes = BTreeMap<(usize, Bytes), Option<Bytes>>;
 
-/// Takes events off the parked ones without handling them.
+/// Discards dead letters without handling them.
 ///
 /// # Errors
 /// When the store refuses, or `record` is no longer the one that may commit.

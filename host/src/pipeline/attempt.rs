@@ -23,7 +23,7 @@ pub struct Attempt {
     pub plugin: Arc<dyn Projection>,
     /// Where rows and checkpoints go.
     pub store: Store,
-    /// Who makes them durable.
+    /// What makes them durable.
     pub committer: Committer,
     /// How many instances may work at the same time, over all rebuilds.
     pub pool: InstancePool,
@@ -35,11 +35,11 @@ pub struct Attempt {
     pub completes: bool,
     /// It brings a complete generation forward, whose rebuild stays completed.
     pub follows: bool,
-    /// The event at its target, where one stands there.
+    /// The event at its target, where there is one.
     pub end: Option<Mark>,
     /// Where it handles dead letters of a generation that has been built.
     pub retry: Option<Retry>,
-    /// Told which rows its calls touch, where somebody asks.
+    /// Notes which rows its calls touch, where a caller wants to know.
     pub touched: Option<Touched>,
     /// What must add up at its target; absent where another attempt goes on from there.
     pub tally: Option<Tally>,

@@ -69,7 +69,7 @@ mod tests {
             assert_eq!(size.events(), expected);
             size.learn(size.events(), Duration::ZERO);
         }
-        // The rest of a history says nothing of a whole call.
+        // The rest of a history says nothing about a whole call.
         size.learn(10, Duration::ZERO);
         assert_eq!(size.events(), 8000);
         for expected in [4000, 2000, 1000, 500, 500] {

@@ -41,7 +41,7 @@ impl<'a> Calls<'a> {
     ) -> Result<Calls<'a>, Refused> {
         let Attempt { record, plugin, store, published, .. } = attempt;
         let retries = attempt.retry.is_some();
-        // First: who has no committer learns why, not what a store says that one has left half way.
+        // First: without a committer, the error is why there is none, not what the store says that it left half done.
         let commits = attempt.committer.register(CommitQueue::new(
             record,
             plugin.digest(),
@@ -99,7 +99,7 @@ impl<'a> Calls<'a> {
         self.size.was_too_much(events);
     }
 
-    /// The chunk without the events whose streams are parked; those wait from here on.
+    /// The chunk without the events of streams that have dead letters; those wait from here on.
     pub(super) fn set_aside(&mut self, chunk: Chunk) -> Chunk {
         if chunk.is_unreadable() {
             self.unreadable = Some(chunk.position(0));
@@ -110,7 +110,7 @@ impl<'a> Calls<'a> {
     /// Puts an outcome into the overlay; a failure learns which event it is about.
     pub(super) fn accept(&mut self, chunk: &Chunk, mut outcome: Outcome) -> (usize, Option<EventFailure>) {
         let handled = outcome.handled;
-        // Where two streams meet it says so, and no single event is to blame.
+        // Where two streams meet, the failure names them, and no single event is to blame.
         let blame = |failure: EventFailure| match failure.stream {
             Some(_) => failure,
             None => self.blame(chunk, handled, failure),
@@ -171,7 +171,7 @@ impl<'a> Calls<'a> {
         Ok(())
     }
 
-    /// The first `handled` events of a chunk of dead letters are none any more; the checkpoint stays.
+    /// The first `handled` events of a chunk of dead letters are dead letters no more; the checkpoint stays.
     fn retried(&self, chunk: &Chunk, handled: usize) -> Reached {
         let letter = |index| Some((chunk.event(index)?.stream.to_owned(), chunk.position(index)));
         let retried = (0..handled).filter_map(letter).collect();

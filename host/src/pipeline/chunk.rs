@@ -9,7 +9,7 @@ const HEADER: usize = 5;
 /// The frame of a chunk without events.
 const EMPTY: [u8; HEADER] = [0xdd, 0, 0, 0, 0];
 
-/// Events of one call, as one frame, with their places in it.
+/// Events of one call, as one frame, with their offsets in it.
 pub(super) struct Chunk {
     frame: Vec<u8>,
     /// Where each event ends in `frame`, and its position.
@@ -20,7 +20,7 @@ pub(super) struct Chunk {
     pub(super) unreadable: Option<String>,
 }
 
-/// What a checkpoint says of an event.
+/// What a checkpoint records of an event.
 #[derive(Debug, Clone)]
 pub(super) struct LastEvent {
     pub(super) id: String,
@@ -32,13 +32,13 @@ impl Chunk {
         Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through, unreadable: None }
     }
 
-    /// An empty chunk behind this one, with room for as much.
+    /// An empty chunk after this one, with room for as much.
     pub(super) fn next(&self) -> Chunk {
         let frame = Vec::with_capacity(self.frame.len() + self.frame.len() / 8);
         Chunk { frame, ends: Vec::with_capacity(self.ends.len()), ..Chunk::new(self.through) }.emptied(self.through)
     }
 
-    /// An empty chunk behind `through`, in the memory of this one.
+    /// An empty chunk after `through`, in the memory of this one.
     pub(super) fn emptied(mut self, through: Position) -> Chunk {
         self.frame.clear();
         self.frame.extend_from_slice(&EMPTY);
@@ -131,7 +131,7 @@ impl Chunk {
         BlockEvent { frame, position, unreadable: self.unreadable.as_deref() }.mark()
     }
 
-    /// What a checkpoint behind the first `handled` events says of the last of them.
+    /// What a checkpoint after the first `handled` events records of the last of them.
     pub(super) fn last_of(&self, handled: usize) -> Option<LastEvent> {
         let event = self.event(handled.checked_sub(1)?)?;
         Some(LastEvent { id: event.id.to_owned(), timestamp: event.timestamp })

@@ -97,7 +97,7 @@ impl CommitQueue {
         self.record.spec.options.priority()
     }
 
-    /// Says which status ends the attempt; the last commit follows.
+    /// Sets the status that ends the attempt; the last commit follows.
     pub(super) fn end_with(&self, status: Status, error: Option<EventFailure>, missing: u64) {
         self.state().ending = Some((status, error, missing));
     }

@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who makes work durable: one thread at a time, for all rebuilds of a host. Where all of them have low priority, that is a
+/// What makes work durable: one thread at a time, for all rebuilds of a host. Where all of them have low priority, that is a
 /// thread of low priority, too. The threads end when the last handle goes; attempts hold one, and have their last commit
 /// before they let go of it.
 #[derive(Clone)]
@@ -45,11 +45,11 @@ struct Shared {
     done: Condvar,
 }
 
-/// Whose work is made durable.
+/// The attempts whose work is made durable.
 #[derive(Default)]
 struct Members {
     all: Vec<Arc<CommitQueue>>,
-    /// Why nobody's is any more, once a thread has ended too early: what it had in hand may be half done.
+    /// Why no work is made durable any more, once a thread has ended too early: what it had in hand may be half done.
     gone: Option<Refused>,
 }
 
@@ -62,13 +62,13 @@ struct Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         {
-            // Under the lock: a committer that has looked already is waiting when it is told.
+            // Under the lock: a committer that has looked already is waiting when it is notified.
             let _queues = self.shared.lock();
             self.quit.store(true, Ordering::SeqCst);
         }
         self.shared.ready.notify_all();
         for handle in self.handles.drain(..) {
-            // Its panic was told to all queues.
+            // Its panic was reported to all queues.
             let _ = handle.join();
         }
     }
@@ -131,7 +131,7 @@ pub(super) struct CommitHandle {
 }
 
 impl CommitHandle {
-    /// Where its work waits.
+    /// The queue in which its work waits.
     pub(super) fn overlay(&self) -> &Arc<Overlay> {
         self.commit_queue.overlay()
     }
@@ -177,7 +177,7 @@ impl CommitHandle {
             if reached(&self.commit_queue) {
                 return Ok(());
             }
-            // Who claims the generation takes from the store what is in memory of it, and tells nobody here.
+            // A claim of the generation takes its rows in memory out of the store, and notifies nobody here.
             let waited = self.shared.done.wait_timeout(queues, limits::COMMIT_WAIT);
             queues = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -191,7 +191,7 @@ impl Drop for CommitHandle {
     }
 }
 
-/// Commits until the last handle goes. A panic is told to everybody who waits, and to who comes later.
+/// Commits until the last handle goes. A panic is reported to all that wait, and to all that come later.
 fn run(store: &Store, shared: &Shared, quit: &AtomicBool, priority: Priority) {
     if priority == Priority::Low {
         priority::lower(limits::LOW_COMMITTER_NICE);
@@ -251,7 +251,7 @@ fn wait_for_work(shared: &Shared, quit: &AtomicBool, priority: Priority) -> Opti
             });
             return Some(Task::Commit(together.map(|(_, (_, queue))| Arc::clone(queue)).collect()));
         }
-        // Who holds most in memory is the next whose handling would wait.
+        // The one with most in memory is the next whose handling would wait.
         let wanting = queues.all.iter().filter(|queue| queue.wants_maintenance());
         if let Some(queue) = wanting.max_by_key(|queue| queue.unflushed_bytes()) {
             return Some(Task::Maintain(queue.clone()));

@@ -1,6 +1,6 @@
 //! Finds the event behind a trap.
 //!
-//! A trap leaves no outcome, so nothing says which event it was. The events of the chunk are handled again, one at a
+//! A trap leaves no outcome, so nothing tells which event it was. The events of the chunk are handled again, one at a
 //! time, each in a fresh instance; every success goes into the overlay, so that the checkpoint stops right before the
 //! culprit. One at a time rather than by halves: a half that contains the culprit costs its whole limit (seconds, for a
 //! loop), a single event that is fine costs microseconds.
@@ -11,7 +11,7 @@ use crate::{plugin::CallError, vocabulary::EventFailure};
 /// Handles the events of `chunk`, which failed as a whole with `whole`, one by one. Where every event succeeds alone, the
 /// chunk was too much for one instance, and is now done: how much is handled at once never changes a result.
 ///
-/// Says how many events were handled, and the failure of the next one.
+/// Returns how many events were handled, and the failure of the next one.
 pub(super) fn find(
     calls: &mut Calls<'_>,
     chunk: &Chunk,

@@ -1,4 +1,4 @@
-//! Dead letters as a source: the events that a generation has set aside, in the order in which they stood in their history.
+//! Dead letters as a source: the events that a generation has set aside, in the order of their history.
 
 use crate::{
     limits,
@@ -104,21 +104,21 @@ impl Letters {
         let forget = || {
             let name = &self.of.generation.projection;
             format!(
-                "`unspool dead-letters discard {name} --stream '{}'` forgets what is parked of its stream",
+                "`unspool dead-letters discard {name} --stream '{}'` discards the dead letters of its stream",
                 letter.stream
             )
         };
         Ok(match found {
             Some((true, event, why)) => (event, why),
             Some((false, ..)) => {
-                (letter.event.clone(), Some(format!("another event stands in its place now; {}", forget())))
+                (letter.event.clone(), Some(format!("another event has its position now; {}", forget())))
             }
             None => (letter.event.clone(), Some(format!("its source does not have it any more; {}", forget()))),
         })
     }
 }
 
-/// What an attempt is told that handles dead letters: it takes those that are handled off, leaves those that fail again where
+/// Makes an attempt one that handles dead letters: it removes those that are handled, and leaves those that fail again where
 /// they are, and the checkpoint, too.
 #[derive(Clone, Default)]
 pub struct Retry {

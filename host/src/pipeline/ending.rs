@@ -9,7 +9,7 @@ use super::{
 use crate::vocabulary::{EventFailure, FailureKind, Status};
 
 /// Commits what is left together with the status that follows from `halt`, and waits for the answer: nothing is said to be
-/// done that is not durable. `passed` events have been handled or parked.
+/// done that is not durable. `passed` events have been handled or set aside.
 pub(super) fn end(attempt: &Attempt, calls: Calls<'_>, passed: u64, halt: Halt) -> Ended {
     let record = &attempt.record;
     let (missing, halt) = match halt {

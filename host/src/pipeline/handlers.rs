@@ -39,7 +39,7 @@ struct Handlers<'a> {
     calls: Calls<'a>,
     /// When what has been handled would be done at the rate limit.
     due: Instant,
-    /// Events of the rebuild that have been handled or parked, those of earlier attempts included.
+    /// Events of the rebuild that have been handled or set aside, those of earlier attempts included.
     passed: u64,
 }
 
@@ -68,7 +68,7 @@ impl Handlers<'_> {
         }
     }
 
-    /// Waits as long as `events` may take where the rebuild has a rate limit; work that took longer owes nothing.
+    /// Waits as long as `events` may take where the rebuild has a rate limit; work that took longer adds no wait.
     fn keep_to_rate(&mut self, events: usize) -> Result<(), Halt> {
         let Some(rate) = self.attempt.record.spec.options.rate_limit else { return Ok(()) };
         let due =
@@ -91,7 +91,7 @@ impl Handlers<'_> {
     }
 
     /// Handles a chunk; after a transient failure the rest of it, beginning with the event that failed. Where events are
-    /// parked, the rest goes on without the failed one and its stream. Returns what it handled last.
+    /// set aside, the rest goes on without the failed one and its stream. Returns what it handled last.
     fn handle_with_retries(&mut self, chunk: Chunk) -> Result<Chunk, Halt> {
         let mut chunk = self.calls.set_aside(chunk);
         if let Some(failure) = chunk.unreadable_failure() {

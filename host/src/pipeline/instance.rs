@@ -1,10 +1,10 @@
-//! One call of the plugin, on a fresh instance in a place of the pool.
+//! One call of the plugin, on a fresh instance with a permit of the pool.
 
 use super::{attempt::Attempt, chunk::Chunk, overlay::ChunkRows};
 use crate::plugin::{CallError, Outcome};
 use std::sync::PoisonError;
 
-/// Waits for a place of the pool, and handles `chunk` in it, over `rows`.
+/// Waits for a permit of the pool, and handles `chunk` with it, over `rows`.
 pub(super) fn call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<Outcome, CallError> {
     let _place = attempt.pool.take();
     let handle = |rows| {

@@ -5,15 +5,15 @@
 //! | file | what it does |
 //! |---|---|
 //! | `run.rs` | an attempt from its beginning to its end, on two threads; `attempt.rs` is what it works with, `stop.rs` ends it from outside |
-//! | `reader.rs` | reads ahead, filtered by event type, and cuts chunks (`chunk.rs`); `call_size.rs` says how large |
+//! | `reader.rs` | reads ahead, filtered by event type, and cuts chunks (`chunk.rs`); `call_size.rs` decides how large |
 //! | `queue.rs` | holds chunks ready, bounded in bytes |
 //! | `handlers.rs` | takes chunks in order: tries again, sets aside (`parking.rs`), or stops; `culprit.rs` finds the event behind a trap |
 //! | `calls.rs` | calls, and puts what was handled into the overlay |
-//! | `sharing.rs` | handles the streams of one chunk apart from each other, where the projection allows it; `owners.rs` finds rows that two of them touch |
-//! | `instance.rs` | one call of a plugin (`projection.rs`) in a place of the pool (`pool.rs`) |
+//! | `sharing.rs` | handles the streams of one chunk separately, where the projection allows it; `owners.rs` finds rows that two of them touch |
+//! | `instance.rs` | one call of a plugin (`projection.rs`) with a permit of the pool (`pool.rs`) |
 //! | `overlay.rs` | rows handled and not committed yet; later chunks read through it |
 //! | `committer.rs` | makes the work of all rebuilds durable; `commit_queue.rs` is what one of them has for it |
-//! | `ending.rs` | commits the last of it with the status that follows from `halt.rs`; `adding_up.rs` sees whether what was counted is what was handled |
+//! | `ending.rs` | commits the last of it with the status that follows from `halt.rs`; `adding_up.rs` checks whether what was counted is what was handled |
 //!
 //! Beside them: `dead_letters.rs`, events that were set aside, as a source; `touched.rs`, which rows an attempt has touched;
 //! `amend.rs`, which changes a generation that has been built without an event; `published.rs` and `stages.rs`, what operators

@@ -29,9 +29,9 @@ pub struct Layer {
     rows: Arc<RowChanges>,
     /// Events that were set aside.
     pub(super) parked: Vec<ParkedEvent>,
-    /// What it may hold in memory: the write frames that its rows are slices of, and its parked events.
+    /// What it may hold in memory: the write frames that its rows are slices of, and its dead letters.
     pub(super) bytes: usize,
-    /// Where the work stands; `None` while nothing has been done.
+    /// How far the work is; `None` while nothing has been done.
     pub(super) reached: Option<Reached>,
     /// When the first work came in.
     pub(super) since: Option<Instant>,
@@ -42,20 +42,20 @@ pub struct Layer {
     committed: AtomicBool,
 }
 
-/// A place behind the events whose writes are in a layer.
+/// The point after the events whose writes are in a layer.
 #[derive(Debug, Clone)]
 pub struct Reached {
     pub(super) position: Position,
     pub(super) events: u64,
     pub(super) last: Option<LastEvent>,
-    /// The last event that is known to stand there or before, whatever became of it.
+    /// The last event that is known to be there or before, whatever became of it.
     pub(super) seen: Option<Mark>,
     /// Dead letters that have been handled: stream and position.
     pub(super) retried: Vec<(String, Position)>,
 }
 
 impl Reached {
-    /// Behind `events` events, the last of which stands at `position`.
+    /// After `events` events, the last of which is at `position`.
     pub fn after(position: Position, events: u64) -> Reached {
         Reached { position, events, last: None, seen: None, retried: Vec::new() }
     }
@@ -67,7 +67,7 @@ impl Layer {
         &self.rows
     }
 
-    /// Says that the rows of this layer are in the store.
+    /// Notes that the rows of this layer are in the store.
     pub(super) fn mark_committed(&self) {
         self.committed.store(true, Ordering::Release);
     }
@@ -93,7 +93,7 @@ pub(super) struct Layers {
 }
 
 impl Overlay {
-    /// Adds a chunk's writes and parked events, and moves on to where that leads.
+    /// Adds a chunk's writes and dead letters, and moves on to where that leads.
     pub fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached, work: Duration) {
         let mut layers = self.lock();
         let layers = &mut *layers;

@@ -6,10 +6,10 @@
 use ahash::{AHashMap, RandomState};
 use std::collections::BTreeSet;
 
-/// What a call has looked at: the rows that it asked for, whether there are such, and what it scanned.
+/// What a call has looked at: the rows that it requested, whether they exist, and what it scanned.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// The keys, one behind the other: a text for all costs less than one for each.
+    /// The keys, one after the other: a text for all costs less than one for each.
     keys: String,
     /// The table of each key, and where the key ends.
     ends: Vec<(usize, usize)>,
@@ -27,7 +27,7 @@ impl Looked {
         self.scans.insert((table, prefix.to_owned()));
     }
 
-    /// The rows that were asked for, or that a scan gave.
+    /// The rows that were requested, or that a scan gave.
     pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut start = 0;
         self.ends.iter().map(move |&(table, end)| (table, &self.keys[std::mem::replace(&mut start, end)..end]))
@@ -56,11 +56,11 @@ pub(super) struct Breach {
     pub(super) table: usize,
     pub(super) key: String,
     pub(super) how: Meeting,
-    /// Who reads or scans, and who writes it.
+    /// The one that reads or scans, and the one that writes it.
     pub(super) owners: (usize, usize),
 }
 
-/// Who has touched which row, and who has scanned what.
+/// Which owner has touched which row, and which has scanned what.
 pub(super) struct Owners {
     rows: AHashMap<u64, Touched>,
     scans: AHashMap<(usize, String), Touched>,
@@ -73,7 +73,7 @@ pub(super) struct Owners {
 
 #[derive(Debug, Clone, Copy)]
 struct Touched {
-    /// Who was first.
+    /// The first one.
     owner: usize,
     /// Whether it was written, which only its owner may have done.
     written: bool,
@@ -93,7 +93,7 @@ impl Owners {
         }
     }
 
-    /// `owner` has scanned. To be told before what it and others write.
+    /// `owner` has scanned. To be called before what it and others write.
     pub(super) fn scanned(&mut self, owner: usize, looked: &Looked) {
         for (table, prefix) in looked.scans() {
             let touched = self.scans.entry((table, prefix.to_owned()));
@@ -132,7 +132,7 @@ impl Owners {
         Ok(())
     }
 
-    /// `owner` has read rows. With `remembers`, who writes one of them later is told.
+    /// `owner` has read rows. With `remembers`, a later write of one of them is found, too.
     pub(super) fn read(&mut self, owner: usize, looked: &Looked, remembers: bool) -> Result<(), Breach> {
         for (table, key) in looked.rows() {
             let (hash, room) = (self.hash.hash_one((table, key.as_bytes())), self.rows.len() < self.most);

@@ -1,6 +1,6 @@
 //! Setting events aside: one that cannot be handled, and every later one of its stream.
 //!
-//! A parked event is committed in the transaction that moves the checkpoint over it. Waiting events of a chunk therefore
+//! A dead letter is committed in the transaction that moves the checkpoint over it. Waiting events of a chunk therefore
 //! go into the overlay together with the handled events around them, in order, and never ahead of them.
 
 use super::chunk::Chunk;
@@ -14,17 +14,17 @@ use std::collections::{BTreeMap, HashSet};
 
 /// What an attempt has set aside.
 pub(super) struct Parking {
-    /// Streams that have a parked event; as many as [`limits::PARKED_EVENTS`] at most.
+    /// Streams that have a dead letter; as many as [`limits::PARKED_EVENTS`] at most.
     streams: HashSet<String>,
     parked: u64,
-    /// Events of the chunk in hand that wait behind a parked one, and are not in the overlay yet. By position: streams are
-    /// parked in the middle of a chunk, and their events then join others that have waited since its beginning.
+    /// Events of the chunk in hand that wait after a dead letter, and are not in the overlay yet. By position: streams are
+    /// set aside in the middle of a chunk, and their events then join others that have waited since its beginning.
     waiting: BTreeMap<Position, ParkedEvent>,
-    /// Whoever waits is parked already.
+    /// Waiting events are dead letters already.
     again: bool,
 }
 
-/// Whether an event with this failure can be set aside: its handler is at fault, or what stands in the source for this very
+/// Whether an event with this failure can be set aside: its handler is at fault, or what the source has for this very
 /// event; and not the source as a whole, the store or the host.
 pub(super) fn can_park(failure: &EventFailure) -> bool {
     use FailureKind::{BadOutput, Deadline, Handler, Memory, Source, Stack, Trap};
@@ -33,18 +33,18 @@ pub(super) fn can_park(failure: &EventFailure) -> bool {
 }
 
 impl Parking {
-    /// Goes on with what the generation has parked already.
+    /// Goes on with the dead letters that the generation has already.
     pub(super) fn load(store: &Store, generation: &Generation, parked: u64) -> Result<Parking, StoreError> {
         let streams = if parked == 0 { HashSet::new() } else { store.parked_streams(generation)? };
         Ok(Parking { streams, parked, waiting: BTreeMap::new(), again: false })
     }
 
-    /// For events that are parked already.
+    /// For events that are dead letters already.
     pub(super) fn again() -> Parking {
         Parking { streams: HashSet::new(), parked: 0, waiting: BTreeMap::new(), again: true }
     }
 
-    /// The chunk without the events whose streams are parked; those wait from here on.
+    /// The chunk without the events of streams that have dead letters; those wait from here on.
     pub(super) fn set_aside(&mut self, chunk: Chunk) -> Chunk {
         if self.streams.is_empty() {
             return chunk;
@@ -54,7 +54,7 @@ impl Parking {
             match chunk.event(index) {
                 Some(event) if self.streams.contains(event.stream) && self.again => {}
                 Some(event) if self.streams.contains(event.stream) => {
-                    // What cannot be read says so even while it waits.
+                    // What cannot be read keeps that failure even while it waits.
                     let waiting = parked_event(&chunk, index, event.stream, chunk.unreadable_failure());
                     self.waiting.insert(waiting.position, waiting);
                 }
@@ -66,10 +66,10 @@ impl Parking {
         rest
     }
 
-    /// Parks event number `index` of `chunk`.
+    /// Sets aside event number `index` of `chunk`.
     ///
     /// # Errors
-    /// Where as many events are parked as may be.
+    /// Where there are as many dead letters as allowed.
     pub(super) fn park(
         &mut self,
         chunk: &Chunk,
@@ -77,8 +77,10 @@ impl Parking {
         failure: EventFailure,
     ) -> Result<ParkedEvent, EventFailure> {
         if self.parked >= limits::PARKED_EVENTS {
-            let message =
-                format!("{} events are parked, as many as may be; the last reason: {}", self.parked, failure.message);
+            let message = format!(
+                "there are {} dead letters, as many as allowed; the last reason: {}",
+                self.parked, failure.message
+            );
             return Err(EventFailure { message, ..failure });
         }
         let stream = failure.stream.clone().unwrap_or_default();
@@ -143,7 +145,7 @@ mod tests {
         EventFailure { stream: Some(stream.to_owned()), ..failure }
     }
 
-    /// A stream that is parked in the middle of a chunk has events between those that have waited since its beginning.
+    /// A stream that is set aside in the middle of a chunk has events between those that have waited since its beginning.
     /// None may be left behind by a checkpoint that moves over it.
     #[test]
     fn waiting_events_go_with_the_checkpoint_that_moves_over_them() {
@@ -176,6 +178,6 @@ mod tests {
         let mut parking =
             Parking { streams: HashSet::new(), parked: limits::PARKED_EVENTS, waiting: BTreeMap::new(), again: false };
         let refused = parking.park(&chunk(&["s"]), 0, failed("s")).unwrap_err();
-        assert!(refused.message.contains("as many as may be"), "{refused}");
+        assert!(refused.message.contains("as many as allowed"), "{refused}");
     }
 }

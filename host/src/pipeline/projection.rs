@@ -1,4 +1,4 @@
-//! What an attempt needs of a projection: what tells it from others, and one call.
+//! What an attempt needs of a projection: what distinguishes it from others, and one call.
 
 use super::overlay::ChunkRows;
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
 };
 use std::sync::{Arc, atomic::AtomicBool};
 
-/// What handles chunks: a [`Plugin`], or what a test puts in its place.
+/// What handles chunks: a [`Plugin`], or what a test uses instead.
 pub trait Projection: Send + Sync {
-    /// Tells it from any other, see [`Plugin::digest`].
+    /// Distinguishes it from any other, see [`Plugin::digest`].
     fn digest(&self) -> &str;
 
     /// Which events must stay in order.

@@ -84,7 +84,7 @@ impl Published {
         }
     }
 
-    /// The newest committed checkpoint, and the retries and parked events so far.
+    /// The newest committed checkpoint, and the retries and dead letters so far.
     pub fn checkpoint(&self) -> (Checkpoint, u64, u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.checkpoint.clone(), state.retries, state.parked)
@@ -136,7 +136,7 @@ impl Published {
     pub fn rate(&self) -> f64 {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match (state.samples.front(), state.samples.back()) {
-            // A follower that has nothing to do handles nothing; whoever takes longer for a chunk is only slow.
+            // A follower that has nothing to do handles nothing; an attempt that takes longer for a chunk is only slow.
             (Some(_), Some((ended, _))) if state.follows && ended.elapsed() > limits::RATE_WINDOW => 0.0,
             (Some((began, first)), Some((_, last))) => {
                 let seconds = began.elapsed().as_secs_f64();

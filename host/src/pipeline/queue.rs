@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// How often who waits for a chunk looks whether it is to stop.
+/// How often a handler that waits for a chunk checks whether it is to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A queue with one reader and one handler. A mutex and a condition variable, because the bound is in bytes and either
@@ -49,18 +49,18 @@ impl ChunkQueue {
         true
     }
 
-    /// Gives back a chunk that is done: its memory serves another one. Chunks are large, and fresh memory is dear.
+    /// Gives back a chunk that is done: its memory serves another one. Chunks are large, and fresh memory is expensive.
     pub(super) fn recycle(&self, chunk: Chunk) {
         self.lock().spare = Some(chunk);
     }
 
-    /// An empty chunk behind `last`.
+    /// An empty chunk after `last`.
     pub(super) fn chunk_after(&self, last: &Chunk) -> Chunk {
         let spare = self.lock().spare.take();
         spare.map_or_else(|| last.next(), |spare| spare.emptied(last.through))
     }
 
-    /// Says that nothing will follow.
+    /// Declares that nothing will follow.
     pub(super) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();

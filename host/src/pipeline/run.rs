@@ -18,7 +18,7 @@ use std::sync::{
 };
 
 /// Runs an attempt on this thread until it ends. Its reader may still wait for a source that does not answer then: it is
-/// left to come to its end by itself, since nothing depends on what it reads any more.
+/// left to finish by itself, since nothing depends on what it reads any more.
 pub fn run(attempt: Attempt) -> Ended {
     yield_if_low(attempt.record.spec.options.priority());
     let pool = attempt.pool.clone();
@@ -31,7 +31,7 @@ pub fn run(attempt: Attempt) -> Ended {
         move || {
             let _reading = reading;
             reader::run(&attempt, &queue, &size);
-            // Before this thread says that it has ended.
+            // Before this thread reports its end.
             drop((attempt, queue, size));
         }
     });
@@ -44,7 +44,7 @@ pub fn run(attempt: Attempt) -> Ended {
     });
     queue.close();
     if read.recv_timeout(limits::READER_WAIT) == Err(RecvTimeoutError::Timeout) {
-        tracing::debug!(projection = attempt.name(), "its reader waits for the source still");
+        tracing::debug!(projection = attempt.name(), "its reader still waits for the source");
     }
     ended
 }

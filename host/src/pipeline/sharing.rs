@@ -1,9 +1,9 @@
-//! Handling the streams of one chunk apart from each other, for projections that are partitioned by stream: on several
-//! instances at once, which is quicker; and now and then by one, to see whether the projection is what it says.
+//! Handling the streams of one chunk separately, for projections that are partitioned by stream: on several
+//! instances at once, which is quicker; and now and then by one, to check whether the projection is what it declares.
 //!
 //! The result is that of handling the chunk in one call. Where a part fails, everything that was handled is thrown away
-//! and the chunk is handled in one call: so a failure names the same event, behind the same good ones. A part that writes, reads
-//! or scans what another part writes breaks what the projection says of itself, and what it comes to would be chance: that is an
+//! and the chunk is handled in one call: so a failure names the same event, after the same good ones. A part that writes, reads
+//! or scans what another part writes breaks what the projection declares, and its result would be left to chance: that is an
 //! error. It is found in every call that is handled in parts; in the others events are in order, and their rows are those
 //! of any other run.
 //!
@@ -58,7 +58,7 @@ type Parts = Vec<(usize, Chunk, ChunkRows)>;
 /// What became of them, up to the first that did not succeed, which has `None`.
 type Done = Vec<(usize, Option<Handled>)>;
 
-/// Parts for another thread, and where what becomes of them goes: or, where it panics, what it says.
+/// Parts for another thread, and where their outcomes go: or, where it panics, its message.
 struct Share {
     parts: Parts,
     done: Sender<Result<Done, String>>,
@@ -201,7 +201,7 @@ impl Sharing {
 
     /// Handles all parts, and waits for all, so that none works on an older view while the next chunk is handled; `None` where
     /// one of them did not succeed. The panic of another thread goes on on this one: it is no failure of a part, and the scope
-    /// would say so only once the attempt had ended.
+    /// would report it only once the attempt had ended.
     fn handle_all(&self, attempt: &Attempt, chunks: Vec<Chunk>, rows: &impl Fn() -> ChunkRows) -> Option<Vec<Handled>> {
         let parts = chunks.len();
         let at_once = attempt.pool.share().clamp(1, self.threads + 1).min(parts);
@@ -279,8 +279,8 @@ fn is_checked(position: Position) -> bool {
     mixed.is_multiple_of(limits::CHECKED_CALLS)
 }
 
-/// Tells `owners` what the parts have touched, which have these `numbers`: first what was scanned, then what was written, then what was
-/// read.
+/// Adds to `owners` what the parts with these `numbers` have touched: first what was scanned, then what was written, then what
+/// was read.
 fn meet(owners: &mut Owners, numbers: &[usize], handled: &[Handled], remembers: bool) -> Result<(), Breach> {
     let parts = || numbers.iter().copied().zip(handled);
     parts().for_each(|(number, part)| owners.scanned(number, &part.looked));
@@ -292,7 +292,7 @@ fn meet(owners: &mut Owners, numbers: &[usize], handled: &[Handled], remembers: 
     parts().try_for_each(|(number, part)| owners.read(number, &part.looked, remembers))
 }
 
-/// What a projection is told that is not what it says. No event is at fault.
+/// The failure of a projection that is not what it declares. No event is at fault.
 fn said(attempt: &Attempt, breach: &Breach, streams: &[String]) -> EventFailure {
     let Breach { table, key, how, owners } = breach;
     let table = attempt.record.tables.get(*table).map_or("", String::as_str);
@@ -309,7 +309,7 @@ fn said(attempt: &Attempt, breach: &Breach, streams: &[String]) -> EventFailure 
         ),
     };
     let message = format!(
-        "the projection says that it is partitioned by stream, but {what}: take `partitioning: Stream` out, or key the row by \
+        "the projection declares that it is partitioned by stream, but {what}: remove `partitioning: Stream`, or key the row by \
          stream"
     );
     let details = [("table", table), ("key", &key.to_string()), ("stream", one), ("other stream", other)];

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often who waits looks whether it is to stop.
+/// How often a waiting attempt checks whether it is to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Ends an attempt from outside, and says in which status it is left.
+/// Ends an attempt from outside, and decides in which status it is left.
 #[derive(Clone, Default)]
 pub struct Stop {
     raised: Arc<AtomicBool>,

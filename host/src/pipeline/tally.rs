@@ -17,14 +17,14 @@ pub struct Tally {
 pub struct Part {
     /// The types.
     pub matcher: Matcher,
-    /// It begins behind this position.
+    /// It begins after this position.
     pub after: Position,
     /// And ends here.
     pub through: Position,
 }
 
 impl Part {
-    /// Adds a part behind the last one; two of the same types are one.
+    /// Adds a part after the last one; two of the same types are one.
     pub fn push(parts: &mut Vec<Part>, part: Part) {
         match parts.last_mut() {
             Some(last) if last.matcher == part.matcher && last.through == part.after => last.through = part.through,

@@ -1,4 +1,4 @@
-//! What the tests of the pipeline put around an attempt: a plugin, a source and a disk that do as they are told. The store is
+//! What the tests of the pipeline put around an attempt: a plugin, a source and a disk that behave as scripted. The store is
 //! the real one.
 
 use super::{
@@ -182,9 +182,9 @@ impl Reader for Blocks {
 pub(super) enum Does {
     /// Writes the row that has its id.
     Writes,
-    /// Says no.
+    /// Refuses it.
     Fails,
-    /// Says that it may succeed another time.
+    /// Fails for a reason that may pass.
     FailsForNow,
     /// Ends the call as a whole.
     Traps,
@@ -193,7 +193,7 @@ pub(super) enum Does {
 /// What a plugin does with an event, by its id and the number of events in the call.
 type Rule = dyn Fn(&str, usize) -> Does + Send + Sync;
 
-/// A plugin that does with an event what it is told.
+/// A plugin that does with an event what the test wants.
 pub(super) struct Fake {
     pub(super) stop: Stop,
     pub(super) partitioning: Partitioning,

@@ -1,4 +1,4 @@
-//! Whoever reads the pipeline can begin anywhere: its files name each other in one direction only.
+//! The pipeline can be read from anywhere: its files name each other in one direction only.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// The modules that `code` names behind `super::`.
+/// The modules that `code` names after `super::`.
 fn named(code: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rest in code.split("super::").skip(1) {
@@ -62,7 +62,7 @@ fn files_name_each_other_in_one_direction() {
         let unknown: Vec<_> = names.iter().filter(|name| !left.contains_key(*name)).collect();
         assert!(unknown.is_empty(), "{file} names {unknown:?}, which is no file of its own");
     }
-    // Takes away whoever names nobody that is left, until only cycles and those above them are.
+    // Removes files that name none of those left, until only cycles and those above them are.
     while let Some(next) = left.iter().find(|(_, names)| names.is_disjoint(&left.keys().cloned().collect())) {
         let next = next.0.clone();
         left.remove(&next);

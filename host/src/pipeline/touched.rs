@@ -1,4 +1,4 @@
-//! Which rows the calls of attempts touch, for who replaces them in another generation afterwards.
+//! Which rows the calls of attempts touch, for callers that replace them in another generation afterwards.
 
 use super::owners::Looked;
 use crate::plugin::RowWrite;

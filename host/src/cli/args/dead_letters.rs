@@ -5,7 +5,7 @@ use clap::{ArgGroup, Subcommand};
 /// `dead-letters ...`
 #[derive(Debug, Clone, Subcommand)]
 pub enum DeadLettersCommand {
-    /// The parked events of the latest rebuild.
+    /// The dead letters of the latest rebuild.
     List {
         /// The projection.
         name: String,
@@ -13,14 +13,14 @@ pub enum DeadLettersCommand {
         #[arg(long)]
         stream: Option<String>,
     },
-    /// One parked event, with its data and why it could not be handled.
+    /// One dead letter, with its data and why it could not be handled.
     Show {
         /// The projection.
         name: String,
         /// The event's id.
         id: String,
     },
-    /// Handle parked events with the plugin in place, each stream in order. Exit code 1 where some stay parked.
+    /// Handle dead letters with the installed plugin, each stream in order. Exit code 1 where some remain.
     Retry {
         /// The projection.
         name: String,
@@ -31,7 +31,7 @@ pub enum DeadLettersCommand {
         #[arg(long)]
         out_of_order: bool,
     },
-    /// Forget parked events: they are never applied.
+    /// Discard dead letters: they are never applied.
     #[command(group(ArgGroup::new("which").required(true).args(["stream", "all"])))]
     Discard {
         /// The projection.

@@ -34,8 +34,8 @@ pub struct Cli {
     /// Everything in full: counts to the last digit, whole digests, tables as wide as they are.
     #[arg(long, global = true, conflicts_with = "json")]
     pub wide: bool,
-    /// A command that is told as JSON on its standard input when a rebuild has failed, waits for something that is away, or
-    /// waits no more; one line for `sh -c`.
+    /// A command that gets JSON on its standard input when a rebuild has failed, waits for something unavailable, or no
+    /// longer waits; one line for `sh -c`.
     #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
     pub alert: Option<String>,
     /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual.
@@ -58,7 +58,7 @@ impl Cli {
     /// The command line in `args`, which begin with the program.
     ///
     /// # Errors
-    /// What is wrong with it, or what was asked for instead: help, the version.
+    /// What is wrong with it, or what was requested instead: help, the version.
     pub fn of(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
         let matches = command().try_get_matches_from(args)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
@@ -132,20 +132,20 @@ pub enum Command {
     /// Back up, check and compact the store.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Be a host: wait for commands from other terminals, and resume what the last host left running.
+    /// Be a host: wait for commands from other terminals, and resume what was running when the last host ended.
     Serve {
         /// End once nothing runs any more.
         #[arg(long, hide = true)]
         until_idle: bool,
     },
-    /// Print what makes a shell complete commands and options.
+    /// Print the script that makes a shell complete commands and options.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Write a manual page for each command into a directory.
     Man {
-        /// The directory; it is made where there is none.
+        /// The directory; it is created where there is none.
         dir: PathBuf,
     },
     /// Compile the plugin on standard input, for another process of this program.

@@ -53,13 +53,13 @@ pub enum ModelCommand {
         /// The projection.
         name: String,
     },
-    /// Switch readers to a complete generation.
+    /// Make a complete generation the live one.
     Promote {
         /// The projection.
         name: String,
         /// Which one, by number or name [default: the latest].
         generation: Option<String>,
-        /// Although it lacks parked events.
+        /// Although it has dead letters.
         #[arg(long)]
         allow_parked: bool,
         /// Although it was built from no event.
@@ -74,18 +74,18 @@ pub enum ModelCommand {
         #[arg(long)]
         generation: Option<String>,
     },
-    /// Compare what readers see with history, row by row: rebuilds up to the same position. Exit code 1 on a difference.
+    /// Compare the live generation with history, row by row: rebuilds up to the same position. Exit code 1 on a difference.
     Verify {
         /// The projection.
         name: String,
-        /// Switch readers to what was rebuilt, where it differs.
+        /// Promote what was rebuilt, where it differs.
         #[arg(long)]
         repair: bool,
         /// Although the source's identity says that it is another history: after pg_upgrade, or a move.
         #[arg(long)]
         accept_history: bool,
     },
-    /// Build the state as it was at an earlier place, in the store, to be read with --generation.
+    /// Build the state as it was at an earlier position, in the store, to be read with --generation.
     AsOf {
         /// The projection.
         name: String,
@@ -95,22 +95,22 @@ pub enum ModelCommand {
         /// What to call it [default: as-of-POSITION].
         #[arg(long = "name", value_name = "NAME")]
         label: Option<String>,
-        /// Where the events come from [default: where those of what readers see came from, else those of the latest rebuild,
+        /// Where the events come from [default: where those of the live generation came from, else those of the latest rebuild,
         /// else log].
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
-        /// How the file is read that is the source.
+        /// How the file that is the source is read.
         #[command(flatten)]
         reading: FileArgs,
     },
-    /// Drop a generation that readers do not see.
+    /// Drop a generation that is not live.
     Drop {
         /// The projection.
         name: String,
         /// Which one, by number or name.
         generation: String,
     },
-    /// Switch readers back to the generation they saw before, brought up to date first.
+    /// Make the previous generation the live one again, brought up to date first.
     Rollback {
         /// The projection.
         name: String,

@@ -18,7 +18,7 @@ pub enum PluginCommand {
         #[arg(long, value_delimiter = ',')]
         features: Vec<String>,
     },
-    /// Check a component against the world `projection`, and show what it says of itself.
+    /// Check a component against the world `projection`, and show what it declares.
     Check {
         /// The component.
         file: PathBuf,
@@ -35,7 +35,7 @@ pub enum PluginCommand {
         /// The projection.
         name: String,
     },
-    /// Put another plugin in place; a running rebuild takes it up between two chunks.
+    /// Replace the installed plugin; a running rebuild takes the new one up between two chunks.
     Swap {
         /// The projection.
         name: String,
@@ -44,14 +44,14 @@ pub enum PluginCommand {
         /// An unfinished rebuild goes on from its checkpoint (the default).
         #[arg(long = "continue", conflicts_with_all = ["rewind_to", "restart"])]
         goes_on: bool,
-        /// Build a new generation: by the plugin before up to and including this event, by the new one from there on.
+        /// Build a new generation: by the previous plugin up to and including this event, by the new one after it.
         #[arg(long, value_name = "ID|POSITION|TIME", conflicts_with = "restart")]
         rewind_to: Option<String>,
         /// Build a new generation by the new plugin alone.
         #[arg(long)]
         restart: bool,
     },
-    /// Run a candidate beside the plugin in place on the last events, and show how the rows would differ. Keeps nothing.
+    /// Run a candidate beside the installed plugin on the last events, and show how the rows would differ. Keeps nothing.
     Try {
         /// The projection.
         name: String,
@@ -60,16 +60,16 @@ pub enum PluginCommand {
         /// How many events from the end of the history.
         #[arg(long, default_value_t = 10_000)]
         last: u64,
-        /// Where the events come from [default: where those of what readers see came from, else those of the latest rebuild,
+        /// Where the events come from [default: where those of the live generation came from, else those of the latest rebuild,
         /// else log].
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
-        /// How the file is read that is the source.
+        /// How the file that is the source is read.
         #[command(flatten)]
         reading: FileArgs,
     },
     /// Run a plugin over the same events in several ways, and compare: chunk sizes, repetition, a crash in the middle.
-    /// Exit code 1 where the rows differ. Needs no data directory but for a source that is there: log, or a name.
+    /// Exit code 1 where the rows differ. Needs a data directory only for a source in it: log, or a name.
     Verify {
         /// The component.
         file: PathBuf,
@@ -83,7 +83,7 @@ pub enum PluginCommand {
         #[command(flatten)]
         reading: FileArgs,
     },
-    /// Put the plugin before the current one back in place.
+    /// Install the plugin before the current one again.
     Rollback {
         /// The projection.
         name: String,

@@ -14,10 +14,10 @@ pub struct RebuildArgs {
     #[arg(long)]
     pub all: bool,
     /// Where the events come from: `log`, `file:PATH`, `postgres:PRESET?host=...&user=...&dbname=...`, or a name of
-    /// `unspool.toml` [default: where those of what readers see came from, else those of the latest rebuild, else log].
+    /// `unspool.toml` [default: where those of the live generation came from, else those of the latest rebuild, else log].
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<String>,
-    /// How the file is read that is the source.
+    /// How the file that is the source is read.
     #[command(flatten)]
     pub reading: FileArgs,
     /// Begin with this event, at this position, or with the first event that is not earlier than this time; the new
@@ -28,26 +28,26 @@ pub struct RebuildArgs {
     /// `time:` in front says which of them is meant, where it could be several.
     #[arg(long, value_name = "ID|POSITION|TIME")]
     pub to: Option<String>,
-    /// Replay this stream alone, and replace its rows in what readers see; goes with no other option.
+    /// Replay this stream alone, and replace its rows in the live generation; goes with no other option.
     #[arg(long, value_name = "STREAM", conflicts_with_all = [
         "all", "source", "from", "to", "restart", "chunk_size", "priority", "rate_limit", "no_promote", "detach", "dry_run", "on_error", "follow", "into",
         "allow_empty", "accept_missing", "allow_parked", "map", "without_time", "numbers"
     ])]
     pub stream: Option<String>,
-    /// What happens to an event that cannot be handled: the rebuild stops there, or the event is set aside, with the later
-    /// events of its stream behind it [default: stop].
+    /// What happens to an event that cannot be handled: the rebuild stops there, or the event becomes a dead letter, with
+    /// the later events of its stream [default: stop].
     #[arg(long, value_name = "POLICY")]
     pub on_error: Option<OnError>,
-    /// Count the rebuild as done, and promote it, with parked events too.
+    /// Count the rebuild as done, and promote it, with dead letters too.
     #[arg(long)]
     pub allow_parked: bool,
-    /// Replace what readers see although the source has no event of the projection's types.
+    /// Replace the live generation although the source has no event of the projection's types.
     #[arg(long)]
     pub allow_empty: bool,
     /// Count the rebuild as done although as many events vanish from the source while they are read.
     #[arg(long, value_name = "N")]
     pub accept_missing: Option<u64>,
-    /// Start anew, giving up what an unfinished rebuild has done.
+    /// Start again, giving up what an unfinished rebuild has done.
     #[arg(long)]
     pub restart: bool,
     /// Where the rows are to live: `postgres:postgresql://USER@HOST/DATABASE`, or `store` [default: what `unspool.toml` says,
@@ -63,7 +63,7 @@ pub struct RebuildArgs {
     /// Events per second that it may handle at most [default: as many as it can].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_limit: Option<u32>,
-    /// Leave readers where they are when it completes; `model promote` switches them.
+    /// Do not promote it when it completes; `model promote` does that.
     #[arg(long)]
     pub no_promote: bool,
     /// Go on with new events once the end of the history is reached, until it is paused or cancelled; goes without --to.

@@ -72,7 +72,7 @@ fn refuse_foreign_history(session: &Session, cli: &Cli) -> Result<(), ControlErr
     })
 }
 
-/// Builds an example, and puts it in place of whatever the demo installed before.
+/// Builds an example, and installs it instead of whatever the demo installed before.
 fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<(), ControlError> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name);
     output.say(&format!("building plugin {name}"));

@@ -7,7 +7,7 @@ use super::{
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr;
 
-/// What stands before what is within a field.
+/// The indentation of what is within a field.
 const INDENT: &str = "  ";
 
 /// A line: the name of a field, with spaces up to its value, and the value.
@@ -75,7 +75,7 @@ pub fn cell(fields: &Map<String, Value>, name: &str, value: &Value, values: Valu
     }
 }
 
-/// What happened, in one line: what stands for itself, and the other fields with their names.
+/// What happened, in one line: what speaks for itself, and the other fields with their names.
 pub fn one_line(fields: &Map<String, Value>, values: Values) -> Vec<Cell> {
     let part = |(name, value): (&String, &Value)| match name.as_str() {
         "projectionName" | "status" => cell(fields, name, value, values),

@@ -10,7 +10,7 @@ use crate::control::Request;
 use serde_json::Value;
 use std::io::{self, IsTerminal};
 
-/// Rows that decide how wide the columns are. Those behind them are shown as they come.
+/// Rows that decide how wide the columns are. Later ones are shown as they come.
 const ROWS: usize = 500;
 
 /// A column of a list.
@@ -125,7 +125,7 @@ const DEAD_LETTERS: &[Shown] = &[
     left("EVENT", 9, 12, show!("id")),
     left("TYPE", 5, 12, show!("type")),
     left("WHY", 8, 16, |row, _| {
-        let behind = "an earlier event of its stream is parked";
+        let behind = "an earlier event of its stream is a dead letter";
         Cell::new(row["error"].as_str().unwrap_or(behind))
     }),
 ];

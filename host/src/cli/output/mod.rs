@@ -160,7 +160,7 @@ impl Output {
     /// Says whether everything was taken that was written.
     ///
     /// # Errors
-    /// What standard output says instead: that its disk is full.
+    /// The error of standard output, such as a full disk.
     pub(super) fn finish(self) -> io::Result<()> {
         self.note(&io::stdout().flush());
         self.failed.into_inner().map_or(Ok(()), Err)

@@ -1,16 +1,16 @@
-//! Tables that fit: columns are as wide as what stands in them, and the least important ones give way.
+//! Tables that fit: columns are as wide as their contents, and the least important ones give way.
 
 use super::colour::Colour;
 use crate::vocabulary::visible;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
 
-/// What stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const CUT: char = '…';
 
-/// What stands in one place of a table. Nothing in it acts on a terminal.
+/// One cell of a table. Nothing in it acts on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -33,7 +33,7 @@ impl Cell {
         Cell { colour: Some(Colour::Bold), ..Cell::new(title) }
     }
 
-    /// What it says, in its colour where that is wanted.
+    /// Its text, in its colour where that is wanted.
     pub fn painted(&self, coloured: bool) -> String {
         self.paint(&self.text, coloured)
     }
@@ -50,7 +50,7 @@ impl Cell {
 /// How a column gives way.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// Numbers stand on the right.
+    /// Numbers are aligned on the right.
     pub right: bool,
     /// The lower, the earlier it gives way.
     pub importance: u8,
@@ -105,7 +105,7 @@ pub fn line(columns: &[Column], widths: &[Option<usize>], row: &[Cell], coloured
         owed += if is_first { 0 } else { GAP } + if column.right { free } else { 0 };
         is_first = false;
         if !text.is_empty() {
-            // Nothing stands at the end of a line that is not seen.
+            // No blanks are left at the end of a line.
             line.extend(std::iter::repeat_n(' ', std::mem::take(&mut owed)));
             line += &cell.paint(&text, coloured);
         }

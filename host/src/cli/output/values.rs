@@ -178,7 +178,7 @@ impl Values {
         if ms > self.now && apart >= 1000 { format!("in {seconds} {unit}") } else { format!("{seconds} {unit} ago") }
     }
 
-    /// A digest by its beginning. A prefix that says of what it is one stays.
+    /// A digest by its beginning. One with a prefix that names what it is of stays whole.
     pub fn digest(&self, digest: &str) -> String {
         let is_hex = digest.len() > DIGEST && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_hex && !self.wide { digest[..DIGEST].to_owned() } else { digest.to_owned() }

@@ -17,7 +17,7 @@ pub(super) struct Part<'a> {
     pub(super) align: usize,
     /// Of a thousand; absent where the end is not known.
     pub(super) per_mille: Option<u64>,
-    /// What else is to be said: the first is the fullest, and each one behind it says less in less.
+    /// What else is to be shown: the first is the fullest, and each later one is shorter and says less.
     pub(super) notes: &'a [String],
 }
 
@@ -44,7 +44,7 @@ pub(super) fn line(part: &Part<'_>, width: usize) -> String {
 /// A bar with a space before it, in `room` columns; nothing where it would be too short to tell anything.
 fn bar(per_mille: u64, room: usize) -> String {
     let (narrowest, widest) = BAR;
-    // The space, and what stands around it.
+    // The space, and the brackets.
     let width = room.saturating_sub(3).min(widest);
     if width < narrowest {
         return String::new();

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub struct LoggedEvent {
     /// Unique in the log.
     pub id: String,
-    /// Where it stands.
+    /// Its position.
     pub position: u64,
     /// The entity it belongs to.
     pub stream: String,
@@ -38,11 +38,11 @@ pub struct DeadLetter {
     pub stream: String,
     /// Its type; null where it cannot be read.
     pub r#type: Option<String>,
-    /// Where it stands in its history.
+    /// Its position in its history.
     pub position: Position,
     /// Its source could not read it.
     pub unreadable: bool,
-    /// Why; null where it only waits behind another one of its stream.
+    /// Why; null where it only follows an earlier one of its stream.
     pub error: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is said of things that no layer below has a report of. Times are milliseconds since 1970.
+//! Answers about things for which no layer below has a report. Times are milliseconds since 1970.
 
 mod events;
 mod models;

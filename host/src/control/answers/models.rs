@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Which generations readers see, and saw before.
+/// Which generation is live, and which one was before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Switched {
     /// The projection.
     pub projection_name: String,
-    /// What they see.
+    /// The live one.
     pub live_generation: Option<u64>,
-    /// What they saw before.
+    /// The one that was live before it.
     pub previous_generation: Option<u64>,
     /// Where they stood, where they were taken back in time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -81,7 +81,7 @@ pub struct Receipt {
     pub source_identity: String,
     /// The version of its state's shape.
     pub state_version: u32,
-    /// It has the events behind this position.
+    /// It has the events after this position.
     pub after: Position,
     /// Up to this one.
     pub through: Position,
@@ -113,9 +113,9 @@ pub struct ReceiptEvents {
     pub matching: u64,
     /// Handled.
     pub handled: u64,
-    /// Set aside.
+    /// Dead letters.
     pub parked: u64,
-    /// Set aside, and then forgotten.
+    /// Dead letters that were discarded.
     pub discarded: u64,
     /// Counted, and not there any more when they were to be read; null where the source does not count.
     pub missing: Option<u64>,
@@ -125,7 +125,7 @@ pub struct ReceiptEvents {
     pub left_out: Option<BTreeMap<String, u64>>,
 }
 
-/// A generation, and what it is to readers.
+/// A generation, and its role.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedGeneration {
@@ -133,7 +133,7 @@ pub struct ListedGeneration {
     pub generation: u64,
     /// What it is called, where it has a name.
     pub name: Option<String>,
-    /// What it is to readers.
+    /// Its role.
     pub role: Role,
     /// What its rebuild is doing.
     pub status: Status,
@@ -143,13 +143,13 @@ pub struct ListedGeneration {
     pub source: String,
     /// Where its rows are; null for the store.
     pub into: Option<String>,
-    /// It has the events behind this position.
+    /// It has the events after this position.
     pub after: Position,
     /// Up to this one.
     pub position: Position,
     /// How many it has handled.
     pub events_processed: u64,
-    /// How many are set aside.
+    /// How many dead letters it has.
     pub parked: u64,
     /// Events per chunk.
     pub chunk_size: u32,
@@ -161,15 +161,15 @@ pub struct ListedGeneration {
     pub ranges: Vec<BuiltRange>,
 }
 
-/// What a generation is to readers.
+/// The role of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// They see it.
+    /// It is the one that readers get.
     Live,
-    /// They saw it before.
+    /// It was live before.
     Previous,
-    /// It is complete, and they do not see it.
+    /// It is complete, and not live.
     Complete,
     /// It is being built.
     Building,
@@ -182,7 +182,7 @@ pub enum Role {
 }
 
 impl ListedGeneration {
-    /// What is said of the generation of `record`.
+    /// The entry for the generation of `record`.
     pub(in crate::control) fn new(record: &RebuildRecord, role: Role) -> ListedGeneration {
         ListedGeneration {
             generation: record.generation,
@@ -240,13 +240,13 @@ pub struct TableHead {
     pub table: String,
     /// The generation that it is of.
     pub generation: u64,
-    /// Its columns; none where they were not asked for.
+    /// Its columns; none where they were not requested.
     pub columns: Vec<Column>,
     /// How many rows all tables of the answer have; absent where that is not known.
     pub all: Option<u64>,
 }
 
-/// All rows that were asked for have been given.
+/// All requested rows have been given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {

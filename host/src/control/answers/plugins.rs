@@ -17,7 +17,7 @@ pub struct Installed {
     pub status: InstallStatus,
 }
 
-/// What an installation came to.
+/// The outcome of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstallStatus {
@@ -45,7 +45,7 @@ pub struct ListedProjection {
     pub complexity: Complexity,
     /// What must stay in order.
     pub partitioning: Partitioning,
-    /// The generation that readers see; null where there is none.
+    /// The live generation; null where there is none.
     pub live_generation: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ pub struct BuiltPlugin {
     pub bytes: u64,
 }
 
-/// What a component says of itself.
+/// What a component declares.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedPlugin {

@@ -82,7 +82,7 @@ fn one_that_has_lost_its_claim_does_not_end_the_other() {
     assert!(!is_durable(&world, &orders) && !fenced.has_ended());
     let refused = fenced.refused().unwrap();
     assert!(refused.message.contains("orders") && !refused.transient, "{refused:?}");
-    // It is asked for nothing more.
+    // Nothing more is requested of it.
     assert!(fenced.due().is_none());
 }
 

@@ -73,12 +73,12 @@ fn only_the_stream_that_is_asked_for_is_handled() {
     assert_eq!((positions(&world, &record), world.rows(&record)), (vec![1, 3], "b1 b2 b3 c1".to_owned()));
 }
 
-/// What its call has not said stays set aside, with no row of it.
+/// What its call has not returned stays set aside, with no row of it.
 #[test]
 fn a_commit_that_is_refused_takes_nothing_off() {
     let (world, history) = (World::new(), Arc::new(History::of("a1 b1 a2 b2 c1 b3")));
     let record = built(&world, &history);
-    // Somebody else claims it meanwhile.
+    // Another attempt claims it meanwhile.
     world.store.claim("orders", record.generation).unwrap();
     let plugin = Arc::new(Fake::new(|_, _| Does::Writes));
     let (ended, _) = retry(&world, &record, &history, &plugin, None);

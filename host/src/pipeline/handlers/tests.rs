@@ -1,4 +1,4 @@
-//! Attempts with a plugin that does as it is told: what is handled, tried again, set aside, and durable in the end.
+//! Attempts with a plugin that behaves as scripted: what is handled, tried again, set aside, and durable in the end.
 
 use crate::{
     limits,

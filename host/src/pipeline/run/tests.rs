@@ -20,7 +20,7 @@ fn fine() -> Arc<Fake> {
     Arc::new(Fake::new(|_, _| Does::Writes))
 }
 
-/// What a lost attempt says.
+/// The message of a lost attempt.
 fn lost(ended: &Ended) -> (FailureKind, &str) {
     match ended {
         Ended::Lost(failure) => (failure.kind, &failure.message),
@@ -28,7 +28,7 @@ fn lost(ended: &Ended) -> (FailureKind, &str) {
     }
 }
 
-/// The reader is ended with it, although it waits for room; the place in the pool is free again.
+/// The reader is ended with it, although it waits for room; the permit of the pool is free again.
 #[test]
 fn a_panic_of_the_thread_that_handles_ends_the_attempt() {
     let world = World::new();
