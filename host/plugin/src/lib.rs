@@ -47,6 +47,11 @@ pub use compile::{COMPILE, THIS_PROGRAM, compile_for_another_process};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};
 
+/// The digest by which a component is known: BLAKE3, in hexadecimal.
+pub fn digest(component: &[u8]) -> String {
+    blake3::hash(component).to_hex().to_string()
+}
+
 /// Reads a plugin's file, or as much of it as shows that it is too large.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use unspool_vocabulary::settings::{self, Settings};
+use unspool_vocabulary::settings::Settings;
 
 /// Opens histories: `log`, `file:PATH`, `postgres:PRESET?...`, and those that `unspool.toml` names.
 #[derive(Clone)]
@@ -14,7 +14,7 @@ pub struct Sources {
     /// Or why there is none.
     log: Result<EventLog, SourceError>,
     files: FileSources,
-    /// The folder of `unspool.toml`.
+    /// The file with the settings.
     settings: PathBuf,
     /// What the host was given.
     given: HashMap<String, Arc<dyn Source>>,
@@ -23,8 +23,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The embedded log or why it cannot be read, event files indexed in `files`, and what `unspool.toml` in the folder
-    /// `settings` names.
+    /// The embedded log or why it cannot be read, event files indexed in `files`, and what the file `settings` names.
     pub fn new(log: Result<EventLog, SourceError>, files: FileSources, settings: PathBuf) -> Sources {
         Sources { log, files, settings, given: HashMap::new(), postgres: Arc::default() }
     }
@@ -68,7 +67,7 @@ impl Sources {
         let Some(table) = settings.sources.get(name) else {
             return Err(SourceError::permanent(format!(
                 "source {name} is not known; use log, file:PATH, postgres:PRESET?..., or a name that {} gives",
-                self.settings.join(settings::FILE).display()
+                self.settings.display()
             )));
         };
         if table.get("preset").and_then(toml::Value::as_str) == Some("file") {
@@ -84,11 +83,11 @@ impl Sources {
         for (key, value) in table.iter().filter(|(key, _)| *key != "preset") {
             let value = value.as_str().ok_or_else(|| refuse(format!("{key} must be text")))?;
             match key.as_str() {
-                "path" => path = Some(self.settings.join(value)),
+                "path" => path = Some(self.settings.parent().unwrap_or(Path::new(".")).join(value)),
                 key => options.set(key, value).map_err(refuse)?,
             }
         }
-        let path = path.ok_or_else(|| refuse(format!("it has no path in {}", settings::FILE)))?;
+        let path = path.ok_or_else(|| refuse(format!("it has no path in {}", self.settings.display())))?;
         Ok(Arc::new(self.files.open(&path, &options)?))
     }
 }

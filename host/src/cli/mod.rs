@@ -1,6 +1,7 @@
 //! The command line: what a person types, and what they see.
 
 mod args;
+mod declared;
 pub mod demo;
 mod export;
 mod following;
@@ -211,7 +212,9 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         }
         Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
-        Command::Serve { until_idle } => rebuilds::serve(cli, *until_idle),
+        Command::Plan => declared::plan(cli, output),
+        Command::Apply(args) => declared::apply(cli, args, output),
+        Command::Serve { apply, until_idle } => rebuilds::serve(cli, *apply, *until_idle, output),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { dir } => manual::pages(dir, output),
         // Has its own way in: it answers another process, and nobody else.
@@ -268,7 +271,7 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
         return show(&Session::open(cli, Access::Change)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
-    show(&Session::Local(Host::open(dir.path(), session::options(cli))?), request, output)
+    show(&Session::Local(Host::open(dir.path(), session::options(cli, Access::Begin)?)?), request, output)
 }
 
 /// Whether a check found a difference, or something is left undone.

@@ -3,6 +3,7 @@
 use super::{
     FAILED, INTERRUPTED, NOT_POSSIBLE,
     args::{Cli, RebuildArgs, ResumeArgs},
+    declared,
     output::Output,
     progress::{Rebuilds, Steps},
     service,
@@ -73,13 +74,16 @@ pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8
 }
 
 /// Waits for commands from other terminals.
-pub(super) fn serve(cli: &Cli, until_idle: bool) -> Result<u8, ControlError> {
+pub(super) fn serve(cli: &Cli, apply: bool, until_idle: bool, output: &Output) -> Result<u8, ControlError> {
     let session = Session::open(cli, Access::Begin)?;
     let Session::Local(host) = &session else {
         return Err(ControlError::not_possible(format!("a host is running on {} already", cli.data.display())));
     };
     let hosting = Hosting::begin(&session, 0, true)?;
     host.resume_interrupted()?;
+    if apply {
+        declared::apply_to(&session, cli, output)?;
+    }
     let supervisor = host.supervisor()?.clone();
     tracing::info!("serving {}", cli.data.display());
     let (started, mut heartbeat) = (Instant::now(), service::ready());
@@ -364,7 +368,8 @@ pub(super) fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let program = std::env::current_exe().map_err(|e| failed("this program", e))?;
     let mut command = Command::new(program);
     command.arg("--data").arg(&cli.data).args(cli.alert.iter().flat_map(|alert| ["--alert", alert]));
-    command.arg("--memory").arg(cli.memory.to_string());
+    command.args(cli.memory.iter().flat_map(|memory| ["--memory".to_owned(), memory.to_string()]));
+    command.args(cli.config.iter().flat_map(|config| ["--config".into(), config.clone().into_os_string()]));
     command.args(cli.instances.iter().flat_map(|instances| ["--instances".to_owned(), instances.to_string()]));
     command.args(["serve", "--until-idle"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
     // A group of its own: Ctrl-C in this terminal does not reach it.

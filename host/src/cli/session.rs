@@ -5,6 +5,7 @@ use crate::{
     control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
     limits,
     plugin::THIS_PROGRAM,
+    settings::{self, Settings},
     store::DataDir,
 };
 use serde::Serialize;
@@ -35,7 +36,7 @@ impl Session {
             if Client::connect(&socket)?.is_some() {
                 return Ok(Session::Remote(socket));
             }
-            match Host::open_for(&cli.data, options(cli), wanted) {
+            match Host::open_for(&cli.data, options(cli, wanted)?, wanted) {
                 Ok(host) => return Ok(Session::Local(host)),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
                 Err(e) if e.kind == ErrorKind::InUse && Instant::now() < until => {
@@ -79,12 +80,36 @@ fn held(cli: &Cli, error: ControlError) -> ControlError {
     ControlError::new(error.kind, format!("{} is in use by {holder}; {advice}", cli.data.display()))
 }
 
-/// What a host in this process is given.
-pub(super) fn options(cli: &Cli) -> HostOptions {
-    let memory_bytes = usize::try_from(cli.memory << 20).unwrap_or(limits::GUEST_MEMORY_BYTES);
-    let instances = cli.instances.map_or_else(limits::instances_of_one, usize::from);
-    let compiler = Some(PathBuf::from(THIS_PROGRAM));
-    HostOptions { alert: cli.alert.clone(), memory_bytes, instances, compiler, ..HostOptions::default() }
+/// The file with the settings.
+pub(super) fn settings_file(cli: &Cli) -> PathBuf {
+    cli.config.clone().unwrap_or_else(|| cli.data.join(settings::FILE))
+}
+
+/// What a host in this process is given: what the command line and the environment say, then the settings.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub(super) fn options(cli: &Cli, wanted: Access) -> Result<HostOptions, ControlError> {
+    // Who only reads starts nothing that they are about.
+    if wanted == Access::Read {
+        return Ok(HostOptions { settings: cli.config.clone(), ..HostOptions::default() });
+    }
+    let file = settings_file(cli);
+    let set = Settings::read(&file).map_err(|e| ControlError::refused(e.to_string()))?.host;
+    if cli.config.is_some() && !file.exists() {
+        return Err(ControlError::refused(format!("{} does not exist", file.display())));
+    }
+    let memory = cli.memory.or(set.memory);
+    let memory_bytes = memory.and_then(|memory| usize::try_from(memory << 20).ok());
+    let instances = cli.instances.or(set.instances);
+    Ok(HostOptions {
+        alert: cli.alert.clone().or(set.alert),
+        memory_bytes: memory_bytes.unwrap_or(limits::GUEST_MEMORY_BYTES),
+        instances: instances.map_or_else(limits::instances_of_one, usize::from),
+        compiler: Some(PathBuf::from(THIS_PROGRAM)),
+        settings: cli.config.clone(),
+        ..HostOptions::default()
+    })
 }
 
 /// What programs are shown of an answer that is made here.

@@ -6,6 +6,7 @@ use crate::{
     limits,
     plugin::{Engine, EngineOptions},
     rebuild::{Options, Overview, RebuildError, Supervisor},
+    settings,
     source::{SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
     vocabulary::Status,
@@ -32,6 +33,14 @@ pub struct HostOptions {
     pub cpu_time: Duration,
     /// See [`EngineOptions::compiler`].
     pub compiler: Option<PathBuf>,
+    /// The file with the settings; `unspool.toml` in the data directory where absent.
+    pub settings: Option<PathBuf>,
+}
+
+impl HostOptions {
+    fn settings_in(&self, dir: &DataDir) -> PathBuf {
+        self.settings.clone().unwrap_or_else(|| dir.path().join(settings::FILE))
+    }
 }
 
 impl Default for HostOptions {
@@ -42,6 +51,7 @@ impl Default for HostOptions {
             instances: limits::instances_of_one(),
             cpu_time: limits::GUEST_CPU_TIME,
             compiler: None,
+            settings: None,
         }
     }
 }
@@ -123,7 +133,7 @@ impl Host {
         }
         let files = if reads { FileSources::to_read(dir.files_dir()) } else { FileSources::new(dir.files_dir()) };
         let named = log.clone().map_err(|e| SourceError::permanent(e.message));
-        let sources = Sources::new(named, files.clone(), dir.path().to_owned());
+        let sources = Sources::new(named, files.clone(), options.settings_in(&dir));
         let (closing, supervisor) = (Arc::default(), OnceLock::new());
         let inner = Inner { dir, store, log, files, sources, access, options, closing, supervisor };
         Ok(Host { inner: Arc::new(inner) })
@@ -148,7 +158,7 @@ impl Host {
                 compiler: options.compiler.clone(),
             })
             .map_err(|e| ControlError::failed(e.to_string()))?;
-            let settings = Some(dir.path().to_owned());
+            let settings = Some(options.settings_in(dir));
             let options = Options {
                 alert: options.alert.clone(),
                 instances: options.instances,

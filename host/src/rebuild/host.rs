@@ -196,9 +196,9 @@ impl Host {
 
     /// What `unspool.toml` says about a projection now.
     pub(super) fn settings(&self, description: &Description) -> Result<settings::Projection, RebuildError> {
-        let Some(dir) = &self.settings else { return Ok(settings::Projection::default()) };
+        let Some(file) = &self.settings else { return Ok(settings::Projection::default()) };
         let tables: Vec<&str> = description.tables.iter().map(|table| table.name.as_str()).collect();
-        let read = Settings::read(dir).and_then(|settings| settings.projection(&description.name, &tables));
+        let read = Settings::read(file).and_then(|settings| settings.projection(&description.name, &tables));
         read.map_err(|e| RebuildError::Usage(e.to_string()))
     }
 

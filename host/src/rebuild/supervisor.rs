@@ -38,7 +38,7 @@ pub struct Options {
     pub instances: usize,
     /// See [`crate::pipeline::InstancePool::keeping_owners`]; not by default.
     pub keep_owners: bool,
-    /// Where `unspool.toml` is read from, each time something of it is needed; nowhere by default.
+    /// The file with the settings, read each time something of it is needed; none by default.
     pub settings: Option<PathBuf>,
     /// Raised when the host ends: nothing begins any more.
     pub closing: Arc<AtomicBool>,

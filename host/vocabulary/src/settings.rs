@@ -1,7 +1,14 @@
-//! `unspool.toml` in the data directory: what operators set once instead of giving it with each command.
+//! `unspool.toml`: what operators declare once instead of saying it with each command. It is in the data directory, unless a host is
+//! given another file.
 //!
 //! ```toml
+//! [host]
+//! memory = 128
+//!
 //! [projections.order-summary]
+//! plugin = "plugins/order-summary.wasm"
+//! source = "shop"
+//! follow = true
 //! into = "postgres:postgresql://unspool@db.example/shop"
 //!
 //! [projections.order-summary.tables.orders]
@@ -13,7 +20,11 @@
 //! ```
 
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// The file's name.
 pub const FILE: &str = "unspool.toml";
@@ -22,6 +33,9 @@ pub const FILE: &str = "unspool.toml";
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// Of hosts.
+    #[serde(default)]
+    pub host: HostSettings,
     /// By projection.
     #[serde(default)]
     pub projections: BTreeMap<String, Projection>,
@@ -30,15 +44,85 @@ pub struct Settings {
     pub sources: BTreeMap<String, toml::Table>,
 }
 
-/// What it says about one projection.
+/// What it says about hosts, where the command line and the environment do not.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSettings {
+    /// Memory that one plugin instance may use, in MiB.
+    pub memory: Option<u64>,
+    /// Instances that handle chunks of one projection at the same time.
+    pub instances: Option<u8>,
+    /// The command that gets alerts.
+    pub alert: Option<String>,
+    /// How lines of the log are written.
+    pub log_format: Option<LogFormat>,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// What it says about one projection. What is absent is left as it is.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projection {
+    /// The file of its plugin, relative to the folder of the settings: with it, the projection is declared (see `unspool apply`).
+    pub plugin: Option<PathBuf>,
+    /// Where its events come from, as `--source` names it.
+    pub source: Option<String>,
+    /// Whether the live generation is kept up to date.
+    pub follow: Option<bool>,
     /// Where the rows of a new rebuild are to live, as `--into` says it.
     pub into: Option<String>,
+    /// What happens to events that cannot be handled.
+    pub on_error: Option<ErrorPolicy>,
+    /// Events per chunk.
+    pub chunk_size: Option<u32>,
+    /// How much a rebuild yields to everything else on the machine.
+    pub priority: Option<Yielding>,
+    /// What becomes of the previous generation.
+    #[serde(default)]
+    pub keep_previous: KeepPrevious,
     /// By table.
     #[serde(default)]
     pub tables: BTreeMap<String, Table>,
+}
+
+/// See [`Projection::on_error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorPolicy {
+    /// The rebuild stops there.
+    Stop,
+    /// They become dead letters.
+    Park,
+}
+
+/// See [`Projection::priority`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Yielding {
+    /// Its threads run when nothing else wants to.
+    Low,
+    /// Its threads compete like any other.
+    Normal,
+}
+
+/// See [`Projection::keep_previous`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepPrevious {
+    /// It stays as it was when another one was promoted.
+    #[default]
+    Standing,
+    /// It is kept up to date like the live one, so that a rollback takes no time.
+    Current,
 }
 
 /// What it says about one table.
@@ -56,13 +140,12 @@ pub struct Table {
 pub struct SettingsError(String);
 
 impl Settings {
-    /// Reads the file in `dir`; where there is none, nothing is set.
+    /// Reads the file at `path`; where there is none, nothing is set.
     ///
     /// # Errors
     /// When it cannot be read, or has a field that is unknown or of another type: names the line.
-    pub fn read(dir: &Path) -> Result<Settings, SettingsError> {
-        let path = dir.join(FILE);
-        match fs::read_to_string(&path) {
+    pub fn read(path: &Path) -> Result<Settings, SettingsError> {
+        match fs::read_to_string(path) {
             Ok(text) => {
                 toml::from_str(&text).map_err(|e| SettingsError(format!("{}: {}", path.display(), place(&text, &e))))
             }
@@ -101,18 +184,18 @@ mod tests {
     #[test]
     fn what_is_not_known_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Settings::read(dir.path()).unwrap().projections.is_empty());
+        assert!(Settings::read(&dir.path().join(FILE)).unwrap().projections.is_empty());
         fs::write(
             dir.path().join(FILE),
             "[projections.a]\ninto = \"store\"\n[projections.a.tables.rows]\nindexes = []\n",
         )
         .unwrap();
-        let settings = Settings::read(dir.path()).unwrap();
+        let settings = Settings::read(&dir.path().join(FILE)).unwrap();
         assert_eq!(settings.projection("a", &["rows"]).unwrap().into.as_deref(), Some("store"));
         assert!(settings.projection("a", &["other"]).unwrap_err().to_string().contains("a/rows"));
         assert_eq!(settings.projection("b", &["other"]).unwrap().into, None);
         fs::write(dir.path().join(FILE), "[projections.a]\nint = \"store\"\n").unwrap();
-        let refused = Settings::read(dir.path()).unwrap_err().to_string();
+        let refused = Settings::read(&dir.path().join(FILE)).unwrap_err().to_string();
         assert!(refused.contains("unspool.toml") && refused.contains("int"), "{refused}");
     }
 }

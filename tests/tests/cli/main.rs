@@ -3,6 +3,7 @@
 
 mod commands;
 mod control;
+mod declared;
 mod documents;
 mod golden;
 mod layering;

@@ -15,7 +15,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
 fn hears(socket: &UnixDatagram) -> String {
     let mut space = [0; 256];
     let read = socket.recv(&mut space).expect("something is said within a minute");
-    String::from_utf8_lossy(&space[..read]).into_owned()
+    String::from_utf8_lossy(&space[..read]).trim_end().to_owned()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Cli;
 use clap::{Command, CommandFactory};
 
 /// An example for each command, by its path.
-const EXAMPLES: [(&str, &str); 45] = [
+const EXAMPLES: [(&str, &str); 47] = [
     ("demo", "unspool --data ./trial demo --events 1000000"),
     ("events import", "unspool events import orders.ndjson.zst"),
     ("events stats", "unspool events stats"),
@@ -27,6 +27,8 @@ const EXAMPLES: [(&str, &str); 45] = [
     ("follow", "unspool follow order-summary --detach"),
     ("unfollow", "unspool unfollow order-summary"),
     ("catch-up", "unspool catch-up order-summary"),
+    ("plan", "unspool --config unspool.toml plan"),
+    ("apply", "unspool --config unspool.toml apply --detach"),
     ("model get", "unspool model get order-summary/orders 3f2a91c04d"),
     ("model scan", "unspool model scan inventory-levels/stock --prefix SKU-0004 --limit 10"),
     ("model export", "unspool model export order-summary --format parquet --out ./orders"),
@@ -132,7 +134,7 @@ mod tests {
         let help = command().render_long_help().to_string();
         assert!(help.contains("--data <DIR>") && help.contains("--memory"), "{help}");
         let cli = Cli::of(["unspool", "list", "--wide", "--data", "elsewhere", "--memory", "65"]).unwrap();
-        assert!(cli.wide && cli.data.ends_with("elsewhere") && cli.memory == 65);
+        assert!(cli.wide && cli.data.ends_with("elsewhere") && cli.memory == Some(65));
         assert_eq!(cli.of_host, ["memory"]);
     }
 }

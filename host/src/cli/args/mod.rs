@@ -1,5 +1,6 @@
 //! What can be typed: the options of every command, and the commands by their families.
 
+mod apply;
 mod dead_letters;
 mod events;
 mod follow;
@@ -9,6 +10,7 @@ mod plugin;
 mod rebuild;
 mod store;
 
+pub use apply::ApplyArgs;
 pub use dead_letters::DeadLettersCommand;
 pub use events::{EventsCommand, FileArgs, ImportArgs};
 pub use follow::{AcceptArgs, FollowArgs};
@@ -38,10 +40,13 @@ pub struct Cli {
     /// longer waits; one line for `sh -c`.
     #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
     pub alert: Option<String>,
-    /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual.
-    #[arg(long, global = true, env = "UNSPOOL_MEMORY", default_value_t = 64, value_name = "MIB",
+    /// The file with the settings, which may declare projections [default: unspool.toml in the data directory].
+    #[arg(long, global = true, env = "UNSPOOL_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Memory that one plugin instance may use, in MiB: for events or states that need more than usual [default: 64].
+    #[arg(long, global = true, env = "UNSPOOL_MEMORY", value_name = "MIB",
         value_parser = clap::value_parser!(u64).range(1..=1024))]
-    pub memory: u64,
+    pub memory: Option<u64>,
     /// Instances that handle chunks of one projection at the same time, where it is partitioned by stream [default: the
     /// cores less one].
     #[arg(long, global = true, env = "UNSPOOL_INSTANCES", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -123,6 +128,10 @@ pub enum Command {
         #[command(flatten)]
         accept: AcceptArgs,
     },
+    /// What differs from the projections that the settings declare; exit code 10 where something does.
+    Plan,
+    /// Make everything as the settings declare it: install, swap, rebuild beside the live generation, follow.
+    Apply(ApplyArgs),
     /// Read, check and manage what was built.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -134,6 +143,9 @@ pub enum Command {
     Store(StoreCommand),
     /// Be a host: wait for commands from other terminals, and resume what was running when the last host ended.
     Serve {
+        /// First make everything as the settings declare it.
+        #[arg(long)]
+        apply: bool,
         /// End once nothing runs any more.
         #[arg(long, hide = true)]
         until_idle: bool,
