@@ -121,6 +121,11 @@ impl Published {
         state.moved = (state.moved + suspended).min(Instant::now());
     }
 
+    /// There is something to do again, after nothing was: it has not stood still.
+    pub fn begins(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).moved = Instant::now();
+    }
+
     /// How long the checkpoint has not moved.
     pub fn still_for(&self) -> Duration {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).moved.elapsed()

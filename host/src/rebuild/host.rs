@@ -5,7 +5,9 @@ mod followers;
 
 pub(super) use followers::Held;
 
-use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, step};
+use super::{
+    Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, following::of_key, step,
+};
 use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop, Touched},
@@ -267,11 +269,17 @@ impl Host {
                 tracing::error!(projection = name, "it may stay paused when the next host serves: {e}");
             }
         }
+        let followed = self.running_keys();
         self.work().running.values().for_each(|running| running.stop.pause());
         let left: Vec<String> =
             self.wait_while(limits::HOST_STOP, |work| !work.running.is_empty()).running.keys().cloned().collect();
         for key in left {
             self.leave_behind(&key, Status::Paused);
+        }
+        for (name, generation) in followed.iter().filter_map(|key| of_key(key)) {
+            if let Err(e) = self.store.rest_following(name, generation) {
+                tracing::error!(projection = name, "its end is taken for a crash when the next host serves: {e}");
+            }
         }
         for name in paused {
             self.leave_unfollowed(name);

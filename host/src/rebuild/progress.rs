@@ -59,7 +59,7 @@ impl Overview<'_> {
     }
 
     /// The progress of the latest rebuild of every projection that has one; of those that are not over, unless `all`:
-    /// running, paused, interrupted, failed.
+    /// running, paused, interrupted, failed, or followed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -67,7 +67,9 @@ impl Overview<'_> {
         let mut list = Vec::new();
         for projection in self.store.projections()? {
             if let Some(progress) = self.progress(&projection.description.name)?
-                && (all || !matches!(progress.status, Status::Completed | Status::Cancelled))
+                && (all
+                    || progress.following.is_some()
+                    || !matches!(progress.status, Status::Completed | Status::Cancelled))
             {
                 list.push(progress);
             }
@@ -136,6 +138,11 @@ fn progress_of(
         Some(published) => published.waiting(),
         // Orphaned by the last host, it goes on as soon as what it needs is there.
         None => host.and_then(|host| host.waiting(name)).filter(|_| record.is_wanted()),
+    };
+    let waiting = match waiting {
+        // It is complete, and waits for the database in which readers are switched.
+        None if running.is_none() => host.and_then(|host| host.published(name)?.waiting()),
+        waiting => waiting,
     };
     let waiting = waiting.or_else(|| following.as_ref()?.waiting.clone());
     let stalled = running.as_ref().is_some_and(|published| {
@@ -236,7 +243,8 @@ impl Following {
             && waiting.is_none()
             && (!arrived || u128::from(ms_since(contact)) <= limits::CONTACT.as_millis());
         let failed = stored.state == FollowState::Failed;
-        let stalled = running.as_ref().is_some_and(|published| is_stalled(record, published));
+        let lost = waiting.as_ref().is_some_and(|waiting| u128::from(waiting.ms) > limits::STALL.as_millis());
+        let stalled = lost || running.as_ref().is_some_and(|published| is_stalled(record, published));
         Some(Following {
             generation: record.generation,
             state: stored.state,
@@ -302,6 +310,9 @@ fn next(
         }
         (Status::Failed | Status::Paused, _) => {
             format!("its host ended in the middle of it: it goes on with the next `unspool serve`, or with {resume}")
+        }
+        (Status::Completed, _) if waiting.is_some() => {
+            format!("it tries again by itself; `unspool unfollow {name}` stops that until `unspool follow {name}`")
         }
         (Status::Completed, _) if parked > 0 && !record.spec.options.allow_parked => format!(
             "see `unspool dead-letters list {name}`, and retry or discard them: this generation was not promoted; \

@@ -1,12 +1,12 @@
-//! Watches that rebuilds move: one that stalls while it is behind is logged, and ended where that lasts; one that waits for
+//! Watches that rebuilds and followers move: one that stalls while it is behind is logged, and ended where that lasts; one that waits for
 //! something that is away is reported to the operator, and again when that is over.
 
-use super::host::Host;
+use super::{following::of_key, host::Host};
 use crate::{
     limits,
     pipeline::Published,
     store::RebuildRecord,
-    vocabulary::{EventFailure, FailureKind, Position, Status, now_ms},
+    vocabulary::{EventFailure, FailureKind, FollowState, Position, Status, Waiting, now_ms},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -97,61 +97,107 @@ fn watch(host: &Weak<Host>) {
     }
 }
 
-/// Tells the operator, once, that a rebuild has been waiting for long, and, once, that it does not wait any more. One that
-/// has failed is reported like any other. `told`: which generations have been reported.
-fn tell(host: &Host, name: &str, told: &mut HashMap<String, u64>) {
-    let Ok(Some(record)) = host.store.latest_rebuild(name) else {
-        told.remove(name);
+/// What a key of the host stands for.
+struct Watched {
+    name: String,
+    record: RebuildRecord,
+    /// It brings a complete generation forward; it is a rebuild otherwise.
+    follows: bool,
+}
+
+impl Watched {
+    /// `None` where there is no such rebuild or generation. What is built as a shadow is waited for by who asked for it.
+    fn of(host: &Host, key: &str) -> Option<Watched> {
+        let (name, record) = match of_key(key) {
+            Some((name, generation)) => (name, host.store.rebuild(name, generation).ok()?),
+            None => (key, host.store.latest_rebuild(key).ok()??),
+        };
+        Some(Watched { name: name.to_owned(), record, follows: of_key(key).is_some() })
+    }
+
+    /// Whether it is to move.
+    fn is_at_work(&self) -> bool {
+        if self.follows { self.record.is_followed() } else { self.record.status() == Status::Running }
+    }
+
+    /// Whether it has failed; of that the operator is told where it does.
+    fn has_failed(&self) -> bool {
+        match &self.record.following {
+            Some(following) if self.follows => following.state == FollowState::Failed,
+            _ => self.record.status() == Status::Failed,
+        }
+    }
+
+    /// Why it waits; `None` where it does not. Nobody knows of a follower that stands aside for a moment.
+    fn waiting(&self, host: &Host, key: &str) -> Option<Option<Waiting>> {
+        match host.published(key) {
+            Some(published) => Some(published.waiting()),
+            None if self.follows && self.record.is_followed() => None,
+            None => Some(host.waiting(key)),
+        }
+    }
+
+    /// Ends it in the store: whatever its thread, which is stuck, still commits is refused.
+    fn fail(&self, host: &Host, failure: EventFailure) {
+        let (name, generation) = (&self.name, self.record.generation);
+        let noted = match self.follows {
+            true => host.store.fail_following(name, generation, failure, now_ms()),
+            false => host.store.set_status(name, generation, Status::Failed, Some(failure), now_ms()),
+        };
+        if let Err(e) = noted {
+            tracing::error!(projection = name, "its end could not be noted: {e}");
+        }
+    }
+}
+
+/// Tells the operator, once, that a rebuild or a follower has been waiting for long, and, once, that it does not wait any more. Of
+/// one that has failed they are told as of any other. `told`: which generations they have been told of.
+fn tell(host: &Host, key: &str, told: &mut HashMap<String, u64>) {
+    let Some(watched) = Watched::of(host, key) else {
+        told.remove(key);
         return;
     };
-    let published = host.published(name);
-    let (id, position) =
-        (record.checkpoint_id(), published.as_ref().map_or(record.checkpoint.position, |p| p.position()));
-    let waiting = match published {
-        Some(published) => published.waiting(),
-        None => host.waiting(name),
-    };
+    let Some(waiting) = watched.waiting(host, key) else { return };
+    let (name, record) = (&watched.name, &watched.record);
+    let position = host.published(key).map_or(record.checkpoint.position, |published| published.position());
+    let id = record.checkpoint_id();
     match waiting {
         Some(waiting) if Duration::from_millis(waiting.ms) < limits::CONTACT => {}
-        Some(_) if told.get(name) == Some(&record.generation) => {}
+        Some(_) if told.get(key) == Some(&record.generation) => {}
         Some(waiting) => {
-            told.insert(name.to_owned(), record.generation);
+            told.insert(key.to_owned(), record.generation);
             host.alerts.waits(name, &id, position, &waiting);
         }
         None => {
-            if told.remove(name) == Some(record.generation) && record.status() != Status::Failed {
+            if told.remove(key) == Some(record.generation) && !watched.has_failed() {
                 host.alerts.resolved(name, &id, position, &record.status().to_string());
             }
         }
     }
 }
 
-fn look(host: &Host, name: &str, known: &mut HashSet<String>) {
-    let Some(published) = host.published(name) else { return };
-    // A shadow build is awaited by the caller that requested it; only rebuilds are watched.
-    let Ok(Some(record)) = host.store.latest_rebuild(name) else { return };
-    let verdict = match verdict(&record, &published) {
+fn look(host: &Host, key: &str, known: &mut HashSet<String>) {
+    let Some(published) = host.published(key) else { return };
+    let Some(watched) = Watched::of(host, key) else { return };
+    let (name, record) = (&watched.name, &watched.record);
+    let verdict = match verdict(record, &published) {
         // It is not stuck: it tries again, and says itself when it gives up.
         Verdict::Lost if published.waiting().is_some() => Verdict::Stalled,
         verdict => verdict,
     };
-    if record.status() != Status::Running || verdict == Verdict::Fine {
-        known.remove(name);
+    if !watched.is_at_work() || verdict == Verdict::Fine {
+        known.remove(key);
         return;
     }
     let (position, seconds) = (published.position(), published.still_for().as_secs());
-    if known.insert(name.to_owned()) {
+    if known.insert(key.to_owned()) {
         tracing::error!(projection = name, "stalled: at position {position} for {seconds} s, behind {}", record.target);
     }
     if verdict == Verdict::Lost {
         let message = format!("it has not moved from position {position} for {seconds} s");
         let failure = EventFailure::permanent(FailureKind::Other, message);
-        // The attempt number moves on first: whatever the stuck thread still commits is refused.
-        if let Err(e) = host.store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())
-        {
-            tracing::error!(projection = name, "its end could not be noted: {e}");
-        }
-        host.abandon(name);
+        watched.fail(host, failure.clone());
+        host.abandon(key);
         host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
     }
 }

@@ -140,7 +140,7 @@ fn readers_see_the_old_rows_until_the_end_and_a_rollback_brings_them_back() {
     let new = oracle::orders(&events).0;
     assert_eq!(data.rows("order-summary/orders"), new);
 
-    data.ok(["model", "rollback", "order-summary"]);
+    data.ok(["model", "rollback", "order-summary", "--now"]);
     assert_eq!(data.rows("order-summary/orders"), old);
     data.ok(["model", "promote", "order-summary"]);
     assert_eq!(data.rows("order-summary/orders"), new);

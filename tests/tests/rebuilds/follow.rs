@@ -99,6 +99,33 @@ fn a_generation_that_was_completed_long_ago_is_kept_up_to_date() {
     data.run(["pause", "order-summary"]).refused(3, &["completed", "only a running one can be paused"]);
 }
 
+/// After a kill nobody has to serve: whoever is asked for it does it.
+#[test]
+fn what_a_host_followed_that_was_killed_is_caught_up_with_and_followed_without_another_one() {
+    let (data, parts, events) = with_parts();
+    let host = data.serve();
+    data.import(&parts[0]);
+    data.ok(["rebuild", "order-summary", "--follow"]);
+    fresh(&data, "order-summary", 1_000);
+    host.kill();
+    data.import(&parts[1]);
+    let caught_up = data.json(["catch-up", "order-summary"]);
+    assert_eq!((&caught_up["status"], &caught_up["events"]), (&json!("caught_up"), &json!(1_000)));
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events[..2_000]).0);
+    assert_eq!(data.json(["status", "order-summary"])["following"], "following", "once more does not end it");
+
+    data.import(&parts[2]);
+    let mut follower = data.start(["follow", "order-summary"]);
+    data.wait_for_host();
+    fresh(&data, "order-summary", 3_000);
+    data.import(&parts[3]);
+    fresh(&data, "order-summary", 4_000);
+    assert!(follower.is_alive(), "it stays");
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+    data.ok(["unfollow", "order-summary"]);
+    assert_eq!(follower.end().exit, Some(0), "it has nothing to stay for");
+}
+
 #[test]
 fn what_cannot_be_followed_is_refused_and_stays_as_it_is() {
     let (data, parts, events) = with_parts();

@@ -318,8 +318,9 @@ fn a_checkpoint_moves_on_behind_the_last_event_that_cannot_be_read() {
     table.append([("b", "Fine", BAD[0].0), ("c", "Unheard", b"{}")]);
     let status = table.data.wait_for("faulty", |status| status["position"] == 6);
     assert_eq!((&status["stalled"], &status["parked"]), (&json!(false), &json!(2)), "{status:#}");
-    table.data.ok(["pause", "faulty"]);
-    follower.end();
+    assert_eq!((&status["status"], &status["following"]), (&json!("completed"), &json!("following")), "{status:#}");
+    table.data.ok(["unfollow", "faulty"]);
+    assert_eq!(follower.end().exit, Some(0), "it has nothing to stay for");
 }
 
 /// A candidate is tried, a past state built and one stream replayed over a history that has such events.
@@ -368,8 +369,8 @@ fn a_follower_sets_it_aside_and_goes_on() {
     table.append([("b", "Fine", BAD[0].0), ("a", "Fine", b"{}"), ("b", "Fine", b"{}")]);
     let status = table.data.wait_for("faulty", |status| status["position"] == 4);
     assert_eq!((&status["parked"], &status["eventsProcessed"]), (&json!(2), &json!(2)), "{status:#}");
-    table.data.ok(["pause", "faulty"]);
-    follower.end();
+    table.data.ok(["unfollow", "faulty"]);
+    assert_eq!(follower.end().exit, Some(0), "it has nothing to stay for");
     assert_eq!((table.counts("1"), table.parked()), (json!({ "a": 2 }), vec!["b e2".to_owned(), "b e4".to_owned()]));
     // What the embedded log has was checked on its way in: such a line is refused there.
     let lines = history::on_streams([("a", "Fine")]);

@@ -110,6 +110,10 @@ impl Follower {
             total_events: new.map(|new| record.passed() + record.checkpoint.missing + new),
             ..AttemptStart::again(&record)
         };
+        if record.checkpoint.position >= record.target {
+            // It had nothing to do before.
+            self.published.begins();
+        }
         let claimed = match self.host.store.begin_following(&self.projection, self.generation, &start) {
             Err(StoreError::Fenced { .. }) => return Ok(Look::Over),
             claimed => claimed.map_err(refused)?,
@@ -155,9 +159,16 @@ impl Follower {
     fn give_up(&self, failure: &EventFailure) {
         let now = self.host.store.rebuild(&self.projection, self.generation);
         let recorded = match now {
-            // The commit that ended it says so.
-            Ok(now) if !now.is_followed() => Ok(now),
-            Ok(_) => self.host.store.fail_following(&self.projection, self.generation, failure.clone(), now_ms()),
+            // Who stops it says what becomes of it.
+            Ok(now) if now.is_followed() && self.stop.is_raised() => return,
+            Ok(now) if now.is_followed() => {
+                self.host.store.fail_following(&self.projection, self.generation, failure.clone(), now_ms())
+            }
+            // The commit that ended it says so; who else has ended it has told why.
+            Ok(now) => match &now.following {
+                Some(following) if following.error.as_ref() == Some(failure) => Ok(now),
+                _ => return,
+            },
             Err(e) => Err(e),
         };
         if let Err(e) = recorded {
@@ -183,5 +194,13 @@ fn refused(error: StoreError) -> EventFailure {
 
 /// The name under which the follower of a generation runs in a host.
 pub(in crate::rebuild) fn key(projection: &str, generation: u64) -> String {
-    format!("{projection}/{generation}, followed")
+    format!("{projection}/{generation}{FOLLOWED}")
 }
+
+/// The generation whose follower runs under this name; `None` where something else does.
+pub(in crate::rebuild) fn of_key(key: &str) -> Option<(&str, u64)> {
+    let (projection, generation) = key.strip_suffix(FOLLOWED)?.rsplit_once('/')?;
+    Some((projection, generation.parse().ok()?))
+}
+
+const FOLLOWED: &str = ", followed";

@@ -9,7 +9,7 @@
 mod follower;
 mod state;
 
-pub(super) use follower::{Follower, key};
+pub(super) use follower::{Follower, key, of_key};
 pub use state::{FollowAnswer, FollowEffect, FollowInput, follow_step};
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     limits,
     store::{Following, RebuildRecord},
-    vocabulary::{FollowState, Position, Status, now_ms, work},
+    vocabulary::{FollowState, Position, Seen, Status, now_ms, work},
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,10 @@ impl Supervisor {
         self.host.compile(name);
         self.host.follows();
         let _lock = self.host.command(name)?;
-        self.perform_following(name, FollowInput::Follow, accept)
+        let report = self.perform_following(name, FollowInput::Follow, accept)?;
+        // One that another host has followed, which is gone.
+        self.host.begin_followers(name);
+        Ok(report)
     }
 
     /// Leaves the live generation of `name` as it is.
@@ -105,13 +108,17 @@ impl Supervisor {
         let before = store.rebuild(name, live.number)?;
         let (_, answer, effects) = follow_step(before.following.as_ref().map(|following| following.state), input);
         let mut plugin = before.following.as_ref().map(|following| following.plugin_digest.clone());
-        let mut end = before.checkpoint.position;
+        let (mut end, mut known) = (before.checkpoint.position, None);
         if effects.iter().any(|effect| matches!(effect, FollowEffect::BeginOnce | FollowEffect::Begin)) {
             // Where another plugin is installed, whatever else is in the way is for the follower to find.
             if input != FollowInput::Swap {
-                end = self.refuse_unfollowable(&before, accept)?;
+                let (position, identity, seen) = self.refuse_unfollowable(&before, accept)?;
+                (end, known) = (position, Some((identity, seen)));
             }
             plugin = Some(self.plugin_to_follow_with(&before)?);
+        }
+        if let Some((identity, seen)) = known {
+            store.recognise(name, live.number, identity, seen)?;
         }
         for effect in effects {
             match effect {
@@ -160,8 +167,13 @@ impl Supervisor {
         }
     }
 
-    /// Refuses to bring a generation forward that is no beginning of its history as it is now. Where that ends.
-    fn refuse_unfollowable(&self, record: &RebuildRecord, accept: &Accept) -> Result<Position, RebuildError> {
+    /// Refuses to bring a generation forward that is no beginning of its history as it is now. Where that ends, its identity, and by
+    /// what the checkpoint is known.
+    fn refuse_unfollowable(
+        &self,
+        record: &RebuildRecord,
+        accept: &Accept,
+    ) -> Result<(Position, String, Seen), RebuildError> {
         let (name, id) = (&record.checkpoint.projection_name, record.checkpoint_id());
         if record.status() != Status::Completed {
             return Err(RebuildError::NotPossible(format!(
@@ -178,8 +190,10 @@ impl Supervisor {
         let source = self.host.source(&record.spec.source)?;
         source.refuse_following()?;
         let end = source.ceiling()?;
-        check(source.as_ref(), record, Some(end), accept)?;
-        Ok(end)
+        // What helps is told as of one that is followed: it is to be.
+        let followed = RebuildRecord { following: Some(Following::with("", now_ms())), ..record.clone() };
+        let seen = check(source.as_ref(), &followed, Some(end), accept)?;
+        Ok((end, source.identity().to_owned(), seen))
     }
 
     /// The plugin that is installed, where it has the shape of the generation; otherwise the one that built it.
@@ -202,6 +216,10 @@ impl Supervisor {
         let (name, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
         let end = self.host.source(&record.spec.source)?.ceiling()?;
         work::begin(format!("bringing {name} up to date"), "events", None);
+        if !self.host.is_running(&key(name, generation)) {
+            // The host that followed it is gone.
+            self.host.follow_to(record, end)?;
+        }
         loop {
             let now = self.host.store.rebuild(name, generation)?;
             if now.checkpoint.position >= end {

@@ -6,7 +6,7 @@ use crate::{
     pipeline::{Published, Stop},
     rebuild::{
         RebuildError,
-        following::{Follower, key},
+        following::{Follower, key, of_key},
     },
     store::{Following, Purpose, RebuildRecord},
     vocabulary::{Position, Status, now_ms, work},
@@ -96,9 +96,8 @@ impl Host {
     pub(in crate::rebuild) fn hold_followers(self: &Arc<Host>, projection: &str) -> Held {
         *self.work().held.entry(projection.to_owned()).or_default() += 1;
         let held = Held { host: self.clone(), projection: projection.to_owned() };
-        let prefix = key(projection, 0).replace("0, followed", "");
-        let followers: Vec<String> = self.running_keys();
-        for follower in followers.iter().filter(|key| key.starts_with(&prefix) && key.ends_with(", followed")) {
+        let running = self.running_keys();
+        for follower in running.iter().filter(|key| of_key(key).is_some_and(|(name, _)| name == projection)) {
             self.stop(follower, Status::Paused);
         }
         held
@@ -145,6 +144,25 @@ impl Host {
             ))),
             Ok(()) => Ok(now),
         }
+    }
+
+    /// Follows a generation on this thread, as the store says that it is followed, until it is at `to`, or has failed, or the host ends.
+    ///
+    /// # Errors
+    /// When the host is ending, or the system gives no thread.
+    pub(in crate::rebuild) fn follow_to(
+        self: &Arc<Host>,
+        record: &RebuildRecord,
+        to: Position,
+    ) -> Result<(), RebuildError> {
+        let key = key(&record.checkpoint.projection_name, record.generation);
+        let ended = self.work_on(key, record, |stop, published| {
+            Ok::<_, RebuildError>(self.follower(record, Some(to), stop, published)?.run())
+        })??;
+        if let Err(failure) = ended {
+            tracing::debug!(projection = record.checkpoint.projection_name, "not followed any more: {failure}");
+        }
+        Ok(())
     }
 
     fn follower(

@@ -67,10 +67,11 @@ fn hand_over_following(
     projection: &str,
     generation: u64,
 ) -> Result<(), StoreError> {
-    let Some(following) = previous.following.take() else { return Ok(()) };
+    let Some(following) = previous.unfollow() else { return Ok(()) };
     put_record(write, &previous)?;
     let mut live = record_in(write, projection, generation)?;
-    if live.following.is_none() && !following.once {
+    // What was built up to an event on purpose does not go on from there.
+    if live.following.is_none() && !following.once && live.spec.to.is_none() {
         let plugin = live.last_plugin().unwrap_or(&following.plugin_digest).to_owned();
         live.following = Some(Following::with(&plugin, following.since));
         put_record(write, &live)?;

@@ -137,6 +137,23 @@ impl RebuildRecord {
         self.crashed_at = position;
     }
 
+    /// It is not followed any more: where it stands is where it ends.
+    pub(crate) fn unfollow(&mut self) -> Option<Following> {
+        let following = self.following.take()?;
+        if self.checkpoint.position < self.target {
+            self.target = self.checkpoint.position;
+            self.total_events = self.total_events.map(|_| self.passed() + self.checkpoint.missing);
+        }
+        Some(following)
+    }
+
+    /// Notes that nobody follows it until the next attempt.
+    pub(crate) fn rest(&mut self) {
+        if let Some(following) = &mut self.following {
+            following.rested = Some(self.attempt);
+        }
+    }
+
     /// Matching events up to its checkpoint, whatever became of them.
     pub fn passed(&self) -> u64 {
         self.checkpoint.events_processed + self.parked + self.discarded
@@ -177,6 +194,9 @@ pub struct Following {
     pub once: bool,
     /// Why it failed; present exactly then.
     pub error: Option<EventFailure>,
+    /// The attempt behind which nobody has been at work since a host was asked to end, or was found to have crashed.
+    #[serde(default)]
+    pub rested: Option<u64>,
 }
 
 impl Following {
@@ -188,6 +208,7 @@ impl Following {
             since: now,
             once: false,
             error: None,
+            rested: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     catalog::{AttemptStart, Following, RebuildRecord},
     error::StoreError,
 };
-use unspool_vocabulary::{EventFailure, FollowState, Status};
+use unspool_vocabulary::{EventFailure, FollowState, Seen, Status};
 
 impl Store {
     /// Lets a complete generation be followed, from its checkpoint on, as `following` says; `None`: no longer. Whoever follows it now
@@ -25,7 +25,27 @@ impl Store {
         }
         self.update(projection, generation, |record| {
             record.attempt += 1;
-            record.following = following;
+            match following {
+                Some(following) => record.following = Some(following),
+                None => drop(record.unfollow()),
+            }
+        })
+    }
+
+    /// Notes the identity of the history of a generation as it is known now, and by what its checkpoint is.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn recognise(
+        &self,
+        projection: &str,
+        generation: u64,
+        identity: String,
+        seen: Seen,
+    ) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, |record| {
+            record.spec.source_identity = identity;
+            record.checkpoint.seen = seen;
         })
     }
 
@@ -96,10 +116,24 @@ impl Store {
     /// When the store cannot be written.
     pub fn recover_following(&self, record: &RebuildRecord) -> Result<RebuildRecord, StoreError> {
         self.update(&record.checkpoint.projection_name, record.generation, |record| {
-            record.count_crash();
+            let rested = record.following.as_ref().and_then(|following| following.rested);
+            if rested != Some(record.attempt) {
+                record.count_crash();
+            }
             record.attempt += 1;
-            record.following = record.following.take().filter(|following| !following.once);
+            if record.following.as_ref().is_some_and(|following| following.once) {
+                record.unfollow();
+            }
+            record.rest();
         })
+    }
+
+    /// Notes that the follower of a generation ends with its host, which was asked to end: that is no crash.
+    ///
+    /// # Errors
+    /// When there is no such generation, or the store cannot be written.
+    pub fn rest_following(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
+        self.update(projection, generation, RebuildRecord::rest)
     }
 }
 

@@ -127,6 +127,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`rebuild`, `resume`", &names(["trigger"]) | &triggered()),
         ("`rebuild --stream`", fields::<rebuild::StreamReport>()),
         ("`cancel`", fields_of(&rebuild::CancelAnswer::deserialize(cancelled).unwrap())),
+        ("`follow`, `unfollow`, `catch-up`", fields::<rebuild::FollowReport>()),
         ("`failure`", fields::<EventFailure>()),
         ("`rebuild --dry-run`", fields::<rebuild::Plan>()),
         ("`plugin build`", fields::<control::BuiltPlugin>()),

@@ -42,7 +42,7 @@ fn use_everything(data: &Data) {
         &["model", "generations", name],
         &["model", "receipt", name],
         &["dead-letters", "list", name],
-        &["model", "rollback", name],
+        &["model", "rollback", name, "--now"],
         &["model", "promote", name, "2"],
         &["rebuild", name, "--dry-run"],
     ] {

@@ -45,13 +45,14 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     proxy.cut();
     let lost = data.wait_for("faulty", |status| status["waiting"]["tries"].as_u64() >= Some(2));
     let waiting = &lost["waiting"];
-    assert_eq!((&lost["status"], &waiting["kind"]), (&json!("running"), &json!("source")));
+    assert_eq!((&lost["status"], &waiting["kind"]), (&json!("completed"), &json!("source")));
+    assert_eq!((&lost["following"], &lost["staleSince"]), (&json!("following"), &waiting["since"]), "{lost:#}");
     assert_eq!(lost["follow"], json!({ "events": null, "ms": null }), "nobody knows what has come");
-    assert_eq!((&lost["eventsPerSecond"], &lost["estimatedRemainingMs"]), (&json!(0.0), &json!(null)));
+    assert_eq!((&lost["eventsPerSecond"], &lost["estimatedRemainingMs"]), (&json!(0.0), &json!(0)));
     let (since, heard) = (waiting["since"].as_i64().unwrap(), lost["lastContactAt"].as_i64().unwrap());
     assert!(since >= heard, "{lost:#}");
     assert!(!waiting["error"].as_str().unwrap().is_empty() && lost["error"] == waiting["error"], "{lost:#}");
-    assert!(lost["next"].as_str().unwrap().contains("unspool pause faulty"), "{lost:#}");
+    assert!(lost["next"].as_str().unwrap().contains("unspool unfollow faulty"), "{lost:#}");
     let listed = data.run(["list"]).stdout;
     assert!(listed.contains("waits, ") && listed.contains("tries"), "{listed}");
 
@@ -62,6 +63,7 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     let raised = told(&alerts);
     assert_eq!(raised.len(), 1, "once: {raised:#?}");
     assert_eq!((&raised[0]["status"], &raised[0]["projectionName"]), (&json!("waiting"), &json!("faulty")));
+    assert_eq!(raised[0]["checkpointId"], "faulty/1");
     assert_eq!(raised[0]["waiting"]["since"], lost["waiting"]["since"]);
 
     proxy.heal();
@@ -72,14 +74,19 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
             && told(&alerts).len() > 1
     });
     assert!(well.get("waiting").is_none() && well.get("error").is_none(), "{well:#}");
+    assert_eq!((&well["following"], &well["staleSince"]), (&json!("following"), &json!(null)), "{well:#}");
     let told = told(&alerts);
-    assert_eq!((told.len(), &told[1]["status"], &told[1]["rebuild"]), (2, &json!("resolved"), &json!("running")));
+    assert_eq!((told.len(), &told[1]["status"], &told[1]["rebuild"]), (2, &json!("resolved"), &json!("completed")));
     assert_eq!(fs::read_to_string(alerts.with_extension("env")).unwrap(), "waiting\nresolved\n");
 
-    // Paused, it does not hear from its history either.
-    let paused = data.json(["pause", "faulty"]);
-    assert_eq!((&paused["follow"], &paused["status"]), (&json!({ "events": null, "ms": null }), &json!("paused")));
-    assert!(paused["percentComplete"].as_f64().unwrap() < 100.0);
+    // Left as it is, it does not hear from its history either, and says nothing of that.
+    data.ok(["unfollow", "faulty"]);
+    let left = data.json(["status", "faulty"]);
+    for field in ["follow", "following", "staleSince", "lastContactAt"] {
+        assert_eq!(left.get(field), None, "{left:#}");
+    }
+    assert_eq!((&left["status"], &left["eventsProcessed"]), (&json!("completed"), &json!(101)));
+    assert!(!data.run(["list"]).stdout.contains("faulty"), "it is over");
 }
 
 /// The database with the rows is away: the same.
@@ -93,12 +100,13 @@ fn a_follower_that_lost_its_rows_database_says_so() {
     let _host = data.serve();
     let into = format!("postgres:{}", proxy.url(&database.url()));
     data.ok(["rebuild", "faulty", "--into", &into, "--follow", "--detach"]);
-    data.wait_for("faulty", |status| status["eventsProcessed"] == 50);
+    data.wait_for("faulty", |status| status["following"] == "following" && status["eventsProcessed"] == 50);
     proxy.cut();
     let more = history::mixed(60, &[]);
     data.import(&data.file("two.ndjson", &more));
     let lost = data.wait_for("faulty", |status| status["waiting"]["tries"].as_u64() >= Some(2));
-    assert_eq!((&lost["status"], &lost["waiting"]["kind"]), (&json!("running"), &json!("store")), "{lost:#}");
+    assert_eq!((&lost["status"], &lost["waiting"]["kind"]), (&json!("completed"), &json!("store")), "{lost:#}");
+    assert_eq!(lost["following"], "following", "{lost:#}");
     proxy.heal();
     data.wait_for("faulty", |status| status["eventsProcessed"] == 60 && status.get("waiting").is_none());
 }

@@ -31,7 +31,7 @@ fn a_copy_changes_nothing_in_a_database_until_it_is_adopted() {
     assert_eq!(found["copyOf"], json!(original));
     assert!(found["problems"][0].as_str().unwrap().contains("unspool store adopt"), "{found:#}");
     for command in [
-        &["model", "rollback", "faulty"][..],
+        &["model", "rollback", "faulty", "--now"][..],
         &["model", "promote", "faulty", "1"],
         &["rebuild", "faulty"],
         &["model", "drop", "faulty", "1"],
@@ -40,16 +40,16 @@ fn a_copy_changes_nothing_in_a_database_until_it_is_adopted() {
         assert_eq!(live(&copy), json!(2), "nothing was changed");
     }
     assert_eq!(copy.rows("faulty/seen").len(), 40, "it may be read");
-    data.ok(["model", "rollback", "faulty"]);
-    data.ok(["model", "rollback", "faulty"]);
+    data.ok(["model", "rollback", "faulty", "--now"]);
+    data.ok(["model", "rollback", "faulty", "--now"]);
 
     let adopted = copy.json(["store", "adopt"]);
     assert_eq!((&adopted["original"], &adopted["projections"]), (&json!(original), &json!(["faulty"])));
     assert_eq!(copy.json(["store", "check"])["problems"], json!([]));
-    copy.ok(["model", "rollback", "faulty"]);
+    copy.ok(["model", "rollback", "faulty", "--now"]);
     assert_eq!(live(&copy), json!(1));
     // The original is the one that is kept off now.
-    let refused = data.run(["model", "rollback", "faulty"]);
+    let refused = data.run(["model", "rollback", "faulty", "--now"]);
     refused.refused(3, &["belongs to another data directory"]);
     data.run(["rebuild", "faulty"]).refused(3, &["belongs to another data directory"]);
     assert_eq!(copy.json(["store", "adopt"])["projections"], json!([]), "it is");
@@ -65,7 +65,7 @@ fn a_directory_that_was_renamed_is_the_same() {
         let output = std::process::Command::new(BINARY).arg("--data").arg(&away).args(args).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     };
-    run(&["model", "rollback", "faulty"]);
+    run(&["model", "rollback", "faulty", "--now"]);
     run(&["store", "check"]);
 }
 
@@ -80,9 +80,9 @@ fn a_backup_knows_of_which_directory_it_is_one() {
     other.make();
     fs::copy(&backup, other.path().join("store.redb")).unwrap();
     fs::copy(data.path().join("log.redb"), other.path().join("log.redb")).unwrap();
-    other.run(["model", "rollback", "faulty"]).refused(3, &["unspool store adopt"]);
+    other.run(["model", "rollback", "faulty", "--now"]).refused(3, &["unspool store adopt"]);
     fs::rename(&backup, data.path().join("store.redb")).unwrap();
-    data.ok(["model", "rollback", "faulty"]);
+    data.ok(["model", "rollback", "faulty", "--now"]);
     assert_eq!(live(&data), json!(1));
 }
 
@@ -95,7 +95,7 @@ fn a_copy_of_rows_in_the_store_is_harmless() {
     data.ok(["rebuild", "faulty", "--to", "50"]);
     let copy = data.copy();
     copy.ok(["rebuild", "faulty"]);
-    copy.ok(["model", "rollback", "faulty"]);
+    copy.ok(["model", "rollback", "faulty", "--now"]);
     let checked = copy.json(["store", "check"]);
     let original = fs::canonicalize(data.path()).unwrap().display().to_string();
     assert_eq!((&checked["problems"], &checked["copyOf"]), (&json!([]), &json!(original)));
@@ -115,14 +115,14 @@ fn a_copy_of_rows_in_the_store_builds_into_a_database_of_its_own() {
     let database = shared().database("copies_own");
     let into = format!("postgres:{}", database.url());
     copy.ok(["rebuild", "faulty", "--into", &into]);
-    copy.ok(["model", "rollback", "faulty"]);
-    copy.ok(["model", "rollback", "faulty"]);
+    copy.ok(["model", "rollback", "faulty", "--now"]);
+    copy.ok(["model", "rollback", "faulty", "--now"]);
     let checked = copy.json(["store", "check"]);
     assert_eq!((&checked["problems"], &checked["copyOf"]), (&json!([]), &Value::Null));
     assert_eq!(copy.rows("faulty/seen"), data.rows("faulty/seen"));
     // Which a copy of it has not.
     let path = fs::canonicalize(copy.path()).unwrap().display().to_string();
-    copy.copy().run(["model", "rollback", "faulty"]).refused(3, &[&path, "unspool store adopt"]);
+    copy.copy().run(["model", "rollback", "faulty", "--now"]).refused(3, &[&path, "unspool store adopt"]);
     // Nor has the one that it was copied from: it goes on by itself.
     data.ok(["rebuild", "faulty"]);
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));

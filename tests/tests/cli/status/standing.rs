@@ -72,7 +72,7 @@ fn the_live_generation_is_shown_beside_the_latest_rebuild() {
     assert_eq!((&status["generation"], &status["liveGeneration"]), (&json!(1), &json!(1)));
     assert!(status.get("live").is_none(), "they are one: {status:#}");
     data.ok(["rebuild", "faulty"]);
-    data.ok(["model", "rollback", "faulty"]);
+    data.ok(["model", "rollback", "faulty", "--now"]);
     for status in [data.json(["status", "faulty"]), data.list(["list", "--all"])[0].clone()] {
         assert_eq!((&status["generation"], &status["liveGeneration"]), (&json!(2), &json!(1)));
         let live = &status["live"];

@@ -69,18 +69,21 @@ fn a_host_that_is_ended_ends_well_and_the_next_one_goes_on() {
         assert_eq!(host.end().exit, Some(0), "{signal:?}");
         assert!(!data.path().join("control.sock").exists());
         let left = data.json(["status", "order-summary"]);
-        assert_eq!(left["status"], "paused", "nobody runs it");
+        assert_eq!((&left["status"], &left["following"]), (&json!("completed"), &json!("following")), "{left:#}");
+        assert_eq!(left["follow"], json!({ "events": null, "ms": null }), "nobody follows it");
+        assert!(left["staleSince"].is_i64(), "{left:#}");
         let host = data.serve();
         data.import(&more);
         data.wait_for("order-summary", |status| processed(status) == 1_000);
         assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
 
-        // What an operator has paused stays so, and a host may be ended as often as one likes.
-        data.ok(["pause", "order-summary"]);
+        // What an operator does not have followed stays so, and a host may be ended as often as one likes.
+        data.ok(["unfollow", "order-summary"]);
         host.signal(signal);
         assert_eq!(host.end().exit, Some(0));
         let _host = data.serve();
-        assert_eq!(data.json(["status", "order-summary"])["status"], "paused");
+        let left = data.json(["status", "order-summary"]);
+        assert_eq!((&left["status"], left.get("following")), (&json!("completed"), None), "{left:#}");
     }
 }
 
@@ -116,6 +119,30 @@ fn a_rebuild_in_the_foreground_that_is_ended_is_wanted_and_one_that_is_interrupt
             data.wait_for("order-summary", |status| status["status"] == "running");
         } else {
             assert_eq!(data.json(["status", "order-summary"])["status"], "paused");
+        }
+    }
+}
+
+/// The same for one that has come to its end and is followed since.
+#[test]
+fn what_is_followed_in_the_foreground_and_ended_is_followed_on_and_what_is_interrupted_is_not() {
+    for (signal, goes_on) in [(Signal::TERM, true), (Signal::HUP, true), (Signal::INT, false)] {
+        let (data, more, events) = with_orders(1_000);
+        let rebuild = data.start(["rebuild", "order-summary", "--follow"]);
+        data.wait_for_host();
+        data.wait_for("order-summary", |status| status["follow"]["events"] == 0 && processed(status) == 500);
+        rebuild.signal(signal);
+        assert_eq!(rebuild.end().exit, Some(130), "{signal:?}");
+        let left = data.json(["status", "order-summary"]);
+        assert_eq!((&left["status"], left.get("following").is_some()), (&json!("completed"), goes_on), "{left:#}");
+        let _host = data.serve();
+        data.import(&more);
+        if goes_on {
+            data.wait_for("order-summary", |status| processed(status) == 1_000);
+            assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+        } else {
+            assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events[..500]).0);
+            assert_eq!(data.json(["status", "order-summary"]).get("following"), None);
         }
     }
 }
@@ -235,13 +262,17 @@ fn a_command_that_holds_the_data_directory_is_named() {
 #[test]
 fn commands_that_read_make_nothing() {
     let data = Data::new(BINARY);
-    let commands: [&[&str]; 37] = [
+    let commands: [&[&str]; 41] = [
         &["status", "x"],
         &["list"],
         &["list", "--all"],
         &["pause", "x"],
         &["resume", "x"],
         &["cancel", "x"],
+        &["follow", "x"],
+        &["follow", "x", "--detach"],
+        &["unfollow", "x"],
+        &["catch-up", "x"],
         &["rebuild", "x"],
         &["rebuild", "x", "--detach"],
         &["rebuild", "x", "--dry-run"],

@@ -19,10 +19,10 @@ fn readers_are_switched_by_one_transaction() {
         data.ok(promote);
         assert_eq!(rows(&data), orders.all);
 
-        kill(&data, at, ["model", "rollback", "order-summary"]);
+        kill(&data, at, ["model", "rollback", "order-summary", "--now"]);
         assert_eq!(rows(&data), if switched { &orders.early } else { &orders.all }.clone(), "rollback, {at}");
         if !switched {
-            data.ok(["model", "rollback", "order-summary"]);
+            data.ok(["model", "rollback", "order-summary", "--now"]);
         }
         assert_eq!(rows(&data), orders.early);
         data.ok(promote);

@@ -118,6 +118,37 @@ fn a_host_that_is_killed_while_it_recovers_is_followed_by_one_that_does() {
     orders.finish(&data, "commit.before");
 }
 
+/// A kill in the middle of following counts once, whoever comes by afterwards; again and again at the same place it is left failed.
+#[test]
+fn a_follower_is_not_given_up_for_what_has_not_ended_its_host() {
+    let _count = Count;
+    let data = Data::new(BINARY);
+    data.install(&plugin("order-summary"));
+    let lines = history::orders(200, 17);
+    let text = std::str::from_utf8(&lines).unwrap();
+    let half = text.len() - text.lines().skip(100).map(|line| line.len() + 1).sum::<usize>();
+    data.import(&data.file("first.ndjson", &text[..half]));
+    data.ok(["rebuild", "order-summary"]);
+    data.import(&data.file("second.ndjson", &text[half..]));
+    let following = || status(&data, "order-summary")["following"].clone();
+    kill(&data, "commit.before", ["follow", "order-summary"]);
+    for _ in 0..4 {
+        data.run(RECOVER);
+    }
+    assert_eq!(following(), "following", "commands that only come by end nobody");
+    kill(&data, "commit.before", ["follow", "order-summary"]);
+    assert_eq!(following(), "following");
+    kill(&data, "commit.before", ["follow", "order-summary"]);
+    let found = status(&data, "order-summary");
+    assert_eq!((&found["following"], &found["status"]), (&json!("failed"), &json!("completed")), "{found:#}");
+    assert!(found["next"].as_str().unwrap().contains("unspool follow order-summary"), "{found:#}");
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&history::events(&lines)[..100]).0);
+    data.ok(["follow", "order-summary", "--detach"]);
+    data.wait_for("order-summary", |status| processed(status) == 200);
+    data.ok(["unfollow", "order-summary"]);
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&history::events(&lines)).0);
+}
+
 #[test]
 fn the_attempt_of_a_dead_host_commits_nothing_more() {
     let _count = Count;

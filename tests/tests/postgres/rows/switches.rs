@@ -17,7 +17,7 @@ fn a_kill_in_a_switch_is_made_good_by_the_next_command() {
             (seen(&mut client, VIEW), data.rows("order-summary/orders")),
             (orders.all.clone(), orders.all.clone())
         );
-        data.ok(["model", "rollback", "order-summary"]);
+        data.ok(["model", "rollback", "order-summary", "--now"]);
         assert_eq!(
             (seen(&mut client, VIEW), data.rows("order-summary/orders")),
             (orders.early.clone(), orders.early.clone())
@@ -41,9 +41,9 @@ fn generations_are_switched_and_dropped_in_store_and_database() {
     data.ok(["rebuild", "order-summary", "--into", &into(&database.url())]);
     assert_eq!(seen(&mut client, VIEW), orders.all);
     // Back to the generation in the store: readers of the database get an error rather than other rows than the model has.
-    data.ok(["model", "rollback", "order-summary"]);
+    data.ok(["model", "rollback", "order-summary", "--now"]);
     assert_eq!((views(&mut client), data.rows("order-summary/orders")), (0, orders.early.clone()));
-    data.ok(["model", "rollback", "order-summary"]);
+    data.ok(["model", "rollback", "order-summary", "--now"]);
     assert_eq!(seen(&mut client, VIEW), orders.all);
     // A generation that is neither seen nor kept goes with the next rebuild, and by name.
     data.ok(["rebuild", "order-summary", "--no-promote"]);
@@ -80,8 +80,9 @@ fn readers_see_one_generation_or_the_other() {
             }
             states
         });
-        let commands = ["promote", "rollback", "rollback", "rollback", "rollback"];
-        let answers = commands.map(|command| data.run(["model", command, "inventory-levels"]));
+        let promoted = data.run(["model", "promote", "inventory-levels"]);
+        let rollback = ["model", "rollback", "inventory-levels", "--now"];
+        let answers = [promoted].into_iter().chain((0..4).map(|_| data.run(rollback))).collect::<Vec<_>>();
         done.store(true, std::sync::atomic::Ordering::SeqCst);
         let states = reader.join().unwrap();
         answers.iter().for_each(|answer| assert_eq!(answer.exit, Some(0), "{answer:#?}"));

@@ -1,6 +1,6 @@
 //! The embedded log and files that are not what they were.
 
-use super::shop::{data, lines};
+use super::shop::{data, follow_and_leave, lines};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use unspool_tests::{data::Data, store_file};
@@ -13,16 +13,11 @@ fn log_file(data: &Data) -> PathBuf {
     data.path().join("log.redb")
 }
 
-/// A rebuild that was paused in the middle of the log.
-fn paused(count: u32) -> Data {
+/// A read model that followed the log, and does not any more.
+fn followed(count: u32) -> Data {
     let data = data();
     import(&data, "first", count);
-    let host = data.serve();
-    data.ok(["rebuild", "faulty", "--follow", "--detach"]);
-    data.wait_for("faulty", |status| status["eventsProcessed"] == count);
-    data.wait_for("faulty", |_| data.run(["model", "digest", "faulty"]).exit == Some(0));
-    data.ok(["pause", "faulty"]);
-    host.kill();
+    follow_and_leave(&data, "log", u64::from(count));
     data
 }
 
@@ -39,19 +34,13 @@ fn a_log_restored_from_an_older_copy_is_noticed_by_its_events() {
     let older = data.scratch("older.redb");
     copied(&data, &older);
     import(&data, "lost", 2);
-    let host = data.serve();
-    data.ok(["rebuild", "faulty", "--follow", "--detach"]);
-    data.wait_for("faulty", |status| status["eventsProcessed"] == 5);
-    data.wait_for("faulty", |_| data.run(["model", "digest", "faulty"]).exit == Some(0));
-    data.ok(["pause", "faulty"]);
-    host.kill();
+    follow_and_leave(&data, "log", 5);
     let before = data.rows("faulty/seen");
     std::fs::copy(&older, log_file(&data)).unwrap();
-    data.run(["resume", "faulty"]).refused(2, &["another history", "it ends at 3, before 5", "lost-2"]);
+    data.run(["follow", "faulty"]).refused(2, &["another history", "it ends at 3, before 5", "lost-2"]);
     import(&data, "again", 8);
-    data.run(["resume", "faulty"]).refused(2, &["another history", "stands event again-2", "lost-2"]);
+    data.run(["follow", "faulty"]).refused(2, &["another history", "stands event again-2", "lost-2"]);
     data.run(["model", "verify", "faulty"]).refused(2, &["another history"]);
-    data.ok(["cancel", "faulty"]);
     data.run(["rebuild", "faulty"]).refused(2, &["another history", "--source log"]);
     assert_eq!(data.rows("faulty/seen"), before);
     assert_eq!(data.json(["rebuild", "faulty", "--restart"])["eventsProcessed"], json!(11));
@@ -59,12 +48,11 @@ fn a_log_restored_from_an_older_copy_is_noticed_by_its_events() {
 
 #[test]
 fn a_log_that_was_replaced_by_another_is_another_history() {
-    let data = paused(5);
+    let data = followed(5);
     let other = super::shop::data();
     import(&other, "other", 9);
     std::fs::copy(log_file(&other), log_file(&data)).unwrap();
-    data.run(["resume", "faulty"]).refused(2, &["another history", "the event log is another one"]);
-    data.ok(["cancel", "faulty"]);
+    data.run(["follow", "faulty"]).refused(2, &["another history", "the event log is another one"]);
     data.run(["rebuild", "faulty"]).refused(2, &["another history", "--source log"]);
     let ended = data.json(["rebuild", "faulty", "--source", "log"]);
     assert!(ended["trigger"]["sourceWas"].as_str().unwrap().starts_with("log ("), "{ended:#}");
@@ -74,16 +62,16 @@ fn a_log_that_was_replaced_by_another_is_another_history() {
 /// A record of the last release: what was handled last is looked for by its id.
 #[test]
 fn a_record_of_an_earlier_release_is_gone_on_with() {
-    let data = paused(5);
+    let data = followed(5);
     let mut checkpoint = store_file::record(&data, "faulty", 1)["checkpoint"].clone();
     let fields = checkpoint.as_object_mut().unwrap();
     assert!(fields.remove("seen").is_some() && fields.remove("missing").is_some());
     store_file::change_record(&data, "faulty", 1, "/checkpoint", checkpoint);
     import(&data, "second", 2);
     let _host = data.serve();
-    data.ok(["resume", "faulty", "--detach"]);
+    data.ok(["follow", "faulty", "--detach"]);
     data.wait_for("faulty", |status| status["eventsProcessed"] == 7);
-    data.ok(["pause", "faulty"]);
+    data.ok(["unfollow", "faulty"]);
 }
 
 /// Readers' rows stay known by what they were built from when the file has grown, and not when it was replaced.

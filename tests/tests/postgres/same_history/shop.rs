@@ -62,13 +62,12 @@ pub fn name_it(data: &Data, url: &str) {
     std::fs::write(data.path().join("unspool.toml"), settings).expect("settings");
 }
 
-/// Follows the source until `events` have been handled, and pauses.
-pub fn follow_and_pause(data: &Data, source: &str, events: u64) {
+/// Follows the source until `events` have been handled, and leaves it there.
+pub fn follow_and_leave(data: &Data, source: &str, events: u64) {
     let host = data.serve();
     data.ok(["rebuild", "faulty", "--source", source, "--follow", "--detach"]);
-    data.wait_for("faulty", |status| status["eventsProcessed"] == events);
-    data.wait_for("faulty", |_| data.run(["model", "digest", "faulty"]).exit == Some(0));
-    data.ok(["pause", "faulty"]);
+    data.wait_for("faulty", |status| status["following"] == "following" && status["eventsProcessed"] == events);
+    data.ok(["unfollow", "faulty"]);
     host.kill();
 }
 

@@ -30,6 +30,8 @@ fn commands() -> Vec<Vec<&'static str>> {
         "model rollback faulty",
         "rebuild faulty",
         "rebuild faulty --follow",
+        "follow faulty",
+        "catch-up faulty",
         "rebuild faulty --stream first-1",
         "rebuild faulty --dry-run",
     ];
@@ -119,10 +121,11 @@ fn a_follower_whose_database_was_put_back_ends() {
     let (data, mut client) = built(&database);
     let _host = data.serve();
     data.ok(["rebuild", "faulty", "--follow", "--detach"]);
-    data.wait_for("faulty", |status| status["eventsProcessed"] == 20);
+    data.wait_for("faulty", |status| status["following"] == "following" && status["eventsProcessed"] == 20);
     client.batch_execute("UPDATE unspool.generations SET commits = 0 WHERE generation = 3").unwrap();
     data.import(&data.file("more.ndjson", lines("more", 3, "Fine")));
-    let status = data.wait_for("faulty", |status| status["status"] == "failed");
+    let status = data.wait_for("faulty", |status| status["following"] == "failed");
+    assert_eq!(status["status"], "completed", "{status:#}");
     assert!(status["error"].as_str().unwrap().contains("restored from an older copy"), "{status:#}");
 }
 

@@ -163,7 +163,7 @@ fn a_pooler_is_served_and_finds_its_sessions_as_they_were() {
     database.client().batch_execute("INSERT INTO events (stream, type) VALUES ('late', 'T'); NOTIFY events").unwrap();
     data.wait_for("process-map", |status| status["eventsProcessed"] == 2001);
     assert_eq!(seen(&mut others), before);
-    data.ok(["pause", "process-map"]);
+    data.ok(["unfollow", "process-map"]);
 }
 
 #[test]

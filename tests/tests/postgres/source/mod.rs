@@ -182,6 +182,7 @@ fn a_follower_applies_every_event_of_overlapping_writers_once() {
         let _host = data.serve();
         let source = source(preset, &database.url(), "");
         data.ok(["rebuild", "process-map", "--source", &source, "--follow", "--detach"]);
+        data.wait_for("process-map", |status| status["following"] == "following");
         if preset == Preset::Emmett {
             // Over a power of ten: transactions are numbers, not texts.
             use_transactions(&database, 9_900);
@@ -195,7 +196,8 @@ fn a_follower_applies_every_event_of_overlapping_writers_once() {
         });
         let all = 200 + written.committed.len() as u64;
         let status = data.wait_for("process-map", |status| {
-            assert_eq!(status["status"], "running", "{status:#}");
+            let now = (&status["status"], &status["following"]);
+            assert_eq!(now, (&json!("completed"), &json!("following")), "{status:#}");
             status["eventsProcessed"] == all
         });
         assert_eq!(status["follow"], json!({ "events": 0, "ms": 0 }));
@@ -211,7 +213,7 @@ fn a_follower_applies_every_event_of_overlapping_writers_once() {
         if preset == Preset::Generic {
             assert!(seen_by_the_naive < all, "the naive reader lost nothing: the writers do not overlap");
         }
-        data.ok(["pause", "process-map"]);
+        data.ok(["unfollow", "process-map"]);
     }
 }
 
@@ -280,7 +282,7 @@ fn a_server_that_starts_again_is_read_on() {
     let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
     client.batch_execute("INSERT INTO events (id, stream, type, data) VALUES ('x', 'x', 'After', '{}')").unwrap();
     let status = data.wait_for("process-map", |status| status["eventsProcessed"] == 301);
-    assert_eq!(status["status"], "running");
+    assert_eq!((&status["status"], &status["following"]), (&json!("completed"), &json!("following")), "{status:#}");
 }
 
 #[test]
@@ -356,10 +358,10 @@ fn a_named_source_has_ranges_like_the_log() {
 
     // The store is put back to an earlier backup: what was built is ahead of it.
     data.ok(["rebuild", "order-summary", "--source", "shop", "--follow", "--restart", "--detach"]);
-    data.wait_for("order-summary", |status| status["eventsProcessed"] == 400);
-    data.ok(["pause", "order-summary"]);
+    data.wait_for("order-summary", |status| status["following"] == "following" && status["eventsProcessed"] == 400);
+    data.ok(["unfollow", "order-summary"]);
     database.client().batch_execute("DELETE FROM message_store.messages WHERE global_position > 300").unwrap();
-    data.run(["resume", "order-summary"])
+    data.run(["follow", "order-summary"])
         .refused(2, &["it ends at 300, before 400", "unspool rebuild order-summary --restart"]);
 }
 
