@@ -33,6 +33,7 @@ use tracing_subscriber::{field::MakeExt, fmt::format};
 use crate::{
     control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
     rebuild::{Accept, FAILURES, UnfinishedRebuild},
+    settings::{LogFormat, Settings},
     vocabulary::visible,
 };
 
@@ -145,10 +146,14 @@ fn start_logging(cli: &Cli) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress::LogWriter::default).with_target(false);
-    let started = match std::env::var("UNSPOOL_LOG_FORMAT").as_deref() {
-        Ok("json") => lines.json().flatten_event(true).with_target(true).try_init(),
+    // What is wrong with the settings is said by whoever needs them.
+    let set = || Settings::read(&session::settings_file(cli)).ok()?.host.log_format;
+    let format = std::env::var("UNSPOOL_LOG_FORMAT").ok().filter(|format| !format.is_empty());
+    let format = format.or_else(|| (set()? == LogFormat::Json).then(|| "json".to_owned()));
+    let started = match format.as_deref() {
+        Some("json") => lines.json().flatten_event(true).with_target(true).try_init(),
         format => {
-            if let Some(unknown) = format.ok().filter(|format| !["", "text"].contains(format)) {
+            if let Some(unknown) = format.filter(|format| *format != "text") {
                 output::say_aside(&format!(
                     "UNSPOOL_LOG_FORMAT is {unknown:?}; it may be text or json: text is written"
                 ));

@@ -182,8 +182,8 @@ impl Supervisor {
             super::wanted::go_on(&self.host, record, tried.clone())?;
         }
         drop(tried);
-        for record in self.host.store.followed()? {
-            self.host.begin_follower(&record.checkpoint.projection_name, record.generation)?;
+        for projection in self.host.store.projections()? {
+            self.host.begin_followers(&projection.description.name);
         }
         // Nothing is sent: what it waits for is that the other ends go.
         let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);

@@ -342,3 +342,35 @@ fn reads_wait_for_the_events_that_they_ask_for() {
     let scanned = data.list(["model", "scan", "order-summary/orders", "--at-least", "2000", "--limit", "100000"]);
     assert_eq!(scanned.len(), expected.len());
 }
+
+/// Kept up to date like the live one, the previous generation is there in no time.
+#[test]
+fn the_previous_generation_may_be_kept_current() {
+    let (data, parts, events) = with_parts();
+    std::fs::write(data.path().join("unspool.toml"), "[projections.order-summary]\nkeep_previous = 'current'\n")
+        .unwrap();
+    data.import(&parts[0]);
+    let host = data.serve();
+    data.ok(["rebuild", "order-summary", "--follow"]);
+    data.ok(["rebuild", "order-summary"]);
+    assert_eq!(live(&data, "order-summary"), 2);
+    data.import(&parts[1]);
+    fresh(&data, "order-summary", 2_000);
+    let positions = |data: &Data| {
+        let generations = data.list(["model", "generations", "order-summary"]);
+        generations.iter().map(|one| one["position"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    data.wait_for("order-summary", |_| positions(&data) == [2_000, 2_000]);
+    // Also after a restart, and once another one is live: then the one before that is let go.
+    host.kill();
+    let _host = data.serve();
+    data.import(&parts[2]);
+    data.wait_for("order-summary", |_| positions(&data) == [3_000, 3_000]);
+    data.ok(["rebuild", "order-summary"]);
+    assert_eq!(live(&data, "order-summary"), 3);
+    data.import(&parts[3]);
+    data.wait_for("order-summary", |_| positions(&data).ends_with(&[4_000, 4_000]));
+    data.ok(["model", "rollback", "order-summary"]);
+    assert_eq!(live(&data, "order-summary"), 2);
+    assert_eq!(data.rows("order-summary/orders"), oracle::orders(&events).0);
+}

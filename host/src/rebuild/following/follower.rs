@@ -82,7 +82,11 @@ impl Follower {
 
     /// Brings the generation to where its history is stable now.
     fn look(&self, opened: &mut Option<Opened>) -> Result<Look, EventFailure> {
-        let record = self.host.store.rebuild(&self.projection, self.generation).map_err(refused)?;
+        let record = match self.host.store.rebuild(&self.projection, self.generation) {
+            // It was dropped.
+            Err(StoreError::NotFound(_)) => return Ok(Look::Over),
+            record => record.map_err(refused)?,
+        };
         if !record.is_followed() {
             return Ok(Look::Over);
         }

@@ -8,6 +8,7 @@ use crate::{
         RebuildError,
         following::{Follower, key, of_key},
     },
+    settings::KeepPrevious,
     store::{Following, Purpose, RebuildRecord},
     vocabulary::{Position, Status, now_ms, work},
 };
@@ -82,7 +83,8 @@ impl Host {
 
     /// Lets followers work of all generations of `projection` that the store says are followed.
     pub(in crate::rebuild) fn begin_followers(self: &Arc<Host>, projection: &str) {
-        let begun = self.store.rebuilds(projection).map_err(RebuildError::from).and_then(|records| {
+        let begun = self.keep_previous(projection).and_then(|()| {
+            let records = self.store.rebuilds(projection)?;
             let once = |record: &RebuildRecord| record.following.as_ref().is_some_and(|following| following.once);
             let mut followed = records.iter().filter(|record| record.is_followed() && !once(record));
             followed.try_for_each(|record| self.begin_follower(projection, record.generation))
@@ -90,6 +92,24 @@ impl Host {
         if let Err(e) = begun {
             tracing::error!(projection, "not followed: {e}");
         }
+    }
+
+    /// Has the previous generation followed like the live one, where the settings say so.
+    fn keep_previous(&self, projection: &str) -> Result<(), RebuildError> {
+        let owner = self.store.projection(projection)?;
+        let stays = self.follows.load(Ordering::SeqCst) && !self.is_closing();
+        let Some(previous) = owner.previous.filter(|_| stays) else { return Ok(()) };
+        if self.settings(&owner.description)?.keep_previous != KeepPrevious::Current {
+            return Ok(());
+        }
+        let live = self.store.live_rebuild(projection)?.filter(RebuildRecord::is_followed);
+        let record = self.store.rebuild(projection, previous)?;
+        let fits = record.status() == Status::Completed && record.spec.to.is_none() && record.following.is_none();
+        let same = |live: &RebuildRecord| live.spec.source_identity == record.spec.source_identity;
+        if let (true, Some(plugin)) = (fits && live.is_some_and(|live| same(&live)), record.last_plugin()) {
+            self.store.set_following(projection, previous, Some(Following::with(plugin, now_ms())))?;
+        }
+        Ok(())
     }
 
     /// Stops the followers of a projection until what this returns is dropped. What they have handled is durable then.
