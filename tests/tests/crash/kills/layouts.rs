@@ -71,10 +71,10 @@ fn a_store_of_layout_1_goes_on_as_it_was() {
 fn a_store_of_a_later_layout_is_refused_and_left_as_it_is() {
     let data = of_layout_1();
     data.ok(["store", "check"]);
-    store_file::set_format(&data, 3);
+    store_file::set_format(&data, 4);
     for _ in 0..2 {
-        data.run(["list"]).refused(2, &["has format 3", "knows format 2"]);
+        data.run(["list"]).refused(2, &["has format 4", "knows format 3"]);
     }
-    store_file::set_format(&data, 2);
+    store_file::set_format(&data, 3);
     assert_eq!(data.digest("faulty"), DIGEST, "nothing was changed");
 }
