@@ -143,7 +143,15 @@ impl Supervisor {
     /// When it is not running, or the store did not take its end.
     pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
         let _lock = self.host.command(name)?;
-        self.perform(name, Input::Pause, Means::default())?;
+        let paused = self.perform(name, Input::Pause, Means::default());
+        if matches!(paused, Err(RebuildError::Refused { .. }))
+            && self.host.store.live_rebuild(name)?.is_some_and(|live| live.is_followed())
+        {
+            return Err(RebuildError::NotPossible(format!(
+                "{name} is not being rebuilt; its live generation is followed: unspool unfollow {name} stops that"
+            )));
+        }
+        paused?;
         let latest = self.host.store.latest_rebuild(name)?;
         // What the last host was ended in the middle of does not go on either, now that an operator has said so.
         if let Some(record) = latest.filter(|record| record.interrupted) {

@@ -55,9 +55,7 @@ fn three_projections_are_made_what_they_are_declared_to_be() {
         ("process-map", "rebuild"),
     ];
     assert_eq!(planned(&data), (Some(10), expected(&all)), "nothing is there");
-    let mut lines = history::orders(500, 7);
-    lines.extend(history::mixed(200, &[]));
-    data.import(&data.file("events.ndjson", lines));
+    data.import(&data.file("events.ndjson", history::orders(500, 7)));
     let _host = data.serve();
     assert_eq!(changes(&data.run(["--json", "apply"])), (Some(0), expected(&all)));
     let status = data.json(["status", "faulty"]);

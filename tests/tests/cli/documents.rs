@@ -186,7 +186,7 @@ fn every_console_block_is_run_or_says_why_not() {
                 let typed = page.text(block).lines().any(|line| line.starts_with("$ "));
                 assert!(!typed, "{}: commands are typed in console blocks", page.place(first));
             }
-            let known = ["console", "text", "toml", "rust", "sql", "wit"];
+            let known = ["console", "text", "toml", "ini", "rust", "sql", "wit"];
             assert!(known.iter().any(|kind| block.info.starts_with(kind)), "{}: of what kind?", page.place(first));
         }
     }

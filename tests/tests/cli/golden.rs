@@ -33,6 +33,7 @@ fn play(page: &str) {
     scene.file("orders.ndjson", history::orders(2_000, 42));
     scene.file("fine.ndjson", history::mixed(200, &[(150, "Late")]));
     scene.file("bad.ndjson", history::mixed(200, &[(50, "Error"), (120, "Panic")]));
+    scene.file("declared.toml", "[projections.order-summary]\nplugin = \"orders.wasm\"\n");
     // One page builds a plugin.
     let _alone = (page == "plugins.md").then(building);
     scene.play(&golden().join(page));
@@ -52,6 +53,7 @@ macro_rules! pages {
 }
 
 pages! {
+    declarations_print_what_is_shown: "apply.md",
     dead_letters_print_what_is_shown: "dead-letters.md",
     events_print_what_is_shown: "events.md",
     help_prints_what_is_shown: "help.md",

@@ -134,6 +134,8 @@ const DEAD_LETTERS: &[Shown] = &[
 fn status(row: &Value, _: Values) -> Cell {
     if row["interrupted"] == true {
         Cell::status("interrupted")
+    } else if let (Some("completed"), Some(following)) = (row["status"].as_str(), row["following"].as_str()) {
+        Cell::status(following)
     } else {
         Cell::status(row["status"].as_str().unwrap_or(ABSENT))
     }

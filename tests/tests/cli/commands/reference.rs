@@ -241,12 +241,13 @@ fn what_is_answered_is_the_same_behind_the_socket() {
     verified["repairedBy"] = Value::Null;
     let letter = json!({ "id": "e", "stream": "s", "type": "T", "position": 7, "unreadable": false, "error": null,
         "timestamp": 1, "data": null, "metadata": { "a": 0.1 }, "failure": null });
+    let found = |value: Value| json!({ "projectionName": "p", "table": "t", "key": "k", "value": value, "generation": 1, "position": 7 });
     let cases = [
         ("model-verified", verified),
         ("dead-letter", letter),
-        ("document", json!({ "z": 1, "a": { "b": null } })),
-        ("document", Value::Null),
-        ("document", json!("nothing")),
+        ("found", found(json!({ "z": 1, "a": { "b": null } }))),
+        ("found", found(Value::Null)),
+        ("found", found(json!("nothing"))),
     ];
     for (tag, shown) in cases {
         let response = control::Response::deserialize(json!({ tag: shown })).unwrap();
