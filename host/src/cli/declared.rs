@@ -289,8 +289,8 @@ fn changes(declared: &Declared, standing: &BTreeMap<String, Standing>) -> Vec<Ch
             (Some(because), Some(Status::Paused | Status::Failed)) if now.live.is_none() && now.digest == *digest => {
                 changes.push(change(Action::Resume, format!("{because}, and a rebuild is unfinished")));
             }
-            // It is on its way.
-            (Some(_), Some(Status::Running)) if now.digest == *digest => {}
+            // It is on its way; where the plugin is swapped, it goes on with that.
+            (Some(_), Some(Status::Running)) => {}
             (Some(because), _) => changes.push(change(Action::Rebuild, because)),
             (None, _) if projection.follow == Some(true) && !follows => {
                 changes.push(change(Action::Follow, "the live generation is not followed".to_owned()));

@@ -98,7 +98,12 @@ impl Attempts {
                             return self.set_status(&record, self.stop.status(), None);
                         }
                     }
-                    Err(failure) => return self.give_up(&record, failure),
+                    Err(failure) => {
+                        self.give_up(&record, failure);
+                        // It may be complete, and followed, all the same.
+                        drop(laps);
+                        return self.host.begin_followers(self.name(&record));
+                    }
                 },
                 // A part is done; the next one goes on.
                 Ended::Completed => {}

@@ -70,8 +70,9 @@ impl Supervisor {
         }
         if let Some(to) = target.spec.to {
             return Err(RebuildError::NotPossible(format!(
-                "{} was built up to position {to} on purpose (--to), and readers see {} at {}: they would be taken back; nothing was \
-                 changed",
+                "{} was built up to position {to} on purpose (--to), and the live generation, {}, is at {}: readers would be taken \
+                 back; nothing was changed: unspool model rollback {name} --now does it all the same, and unspool unfollow {name} lets \
+                 unspool model promote do it",
                 target.checkpoint_id(),
                 live.checkpoint_id(),
                 live.checkpoint.position

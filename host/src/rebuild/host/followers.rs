@@ -142,13 +142,16 @@ impl Host {
             return Ok(record.clone());
         }
         let (name, generation) = (record.checkpoint.projection_name.as_str(), record.generation);
+        // One that is kept current has a follower of its own, which goes on afterwards.
+        let before = record.following.clone().filter(|following| !following.once);
+        let _held = record.is_followed().then(|| self.hold_followers(name));
         let following = Following { once: true, ..Following::with(plugin_digest, now_ms()) };
         let claimed = self.store.set_following(name, generation, Some(following))?;
         work::begin(format!("bringing {} up to date", record.checkpoint_id()), "events", None);
         let ended = self.work_on(key(name, generation), &claimed, |stop, published| {
             Ok::<_, RebuildError>(self.follower(&claimed, Some(to), stop, published)?.run())
         })??;
-        let now = self.store.set_following(name, generation, None)?;
+        let now = self.store.set_following(name, generation, before)?;
         let position = now.checkpoint.position;
         match ended {
             Err(failure) => Err(RebuildError::NotBuilt {

@@ -95,3 +95,44 @@ fn nested(mut record: Map<String, Value>) -> Map<String, Value> {
     record.insert("spec".to_owned(), spec);
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout_2(status: &str, caught_up: bool, interrupted: bool) -> Map<String, Value> {
+        let error = if status == "failed" { json!({ "message": "so" }) } else { Value::Null };
+        let record = json!({
+            "caughtUp": caught_up,
+            "interrupted": interrupted,
+            "ranges": [{ "pluginDigest": "first" }, { "pluginDigest": "last" }],
+            "checkpoint": { "status": status, "error": error, "checkpointedAt": 7 },
+        });
+        record.as_object().cloned().unwrap_or_default()
+    }
+
+    /// What followed its history is complete and followed since, unless an operator had paused it or given it up.
+    #[test]
+    fn what_followed_is_complete_and_followed() {
+        for (status, interrupted, expected, state) in [
+            ("running", false, "completed", Some("following")),
+            ("paused", true, "completed", Some("following")),
+            ("paused", false, "completed", None),
+            ("failed", false, "completed", Some("failed")),
+            ("cancelled", false, "cancelled", None),
+        ] {
+            let new = completed(layout_2(status, true, interrupted));
+            let is = (&new["checkpoint"]["status"], new.get("following").map(|following| &following["state"]));
+            assert_eq!(is, (&json!(expected), state.map(|state| json!(state)).as_ref()), "{status}");
+            assert_eq!(new["checkpoint"]["error"], Value::Null, "{status}");
+            if let Some(following) = new.get("following") {
+                assert_eq!((&following["pluginDigest"], &following["since"]), (&json!("last"), &json!(7)), "{status}");
+                assert_eq!(following["error"].is_object(), status == "failed", "{status}");
+            }
+        }
+        let mut before = layout_2("running", false, false);
+        let after = completed(before.clone());
+        before.remove("caughtUp");
+        assert_eq!(after, before, "what had not caught up goes on as it did");
+    }
+}

@@ -131,8 +131,8 @@ impl Store {
             record.interrupted = false;
             // Nothing of the attempts that built it is accepted from here on.
             record.attempt += 1;
-            put_record(&write, &record)?;
         }
+        put_record(&write, &record)?;
         let switching = promotes && switch_in(&write, projection, generation)?;
         crash::point("caught-up.written");
         write.commit()?;
