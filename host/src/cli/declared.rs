@@ -81,27 +81,32 @@ pub(super) fn apply(cli: &Cli, args: &ApplyArgs, output: &Output) -> Result<u8, 
     // Where there is nothing yet, it begins here.
     drop(Session::open(cli, Access::Begin)?);
     let session = if args.detach { detached(cli)? } else { attached(cli, Access::Change)? };
+    let before = standing(&session)?;
     let rebuilds = begin(&session, &declared, output)?;
+    if changes(&declared, &before).is_empty() {
+        output.say("nothing to do");
+    }
     if rebuilds.is_empty() {
         return Ok(0);
     }
     start_and_watch(&session, rebuilds, args.detach, output)
 }
 
-/// As [`apply`], for a host that is about to serve: rebuilds go on while it does.
-pub(super) fn apply_to(session: &Session, cli: &Cli, output: &Output) -> Result<(), ControlError> {
-    for request in begin(session, &declared(cli)?, output)? {
-        session.ask(request, &mut |_| true)?;
+/// As [`apply`], for a host that is about to serve: rebuilds go on while it does, and what cannot be done now is said and left.
+pub(super) fn apply_to(session: &Session, declared: &Declared, output: &Output) {
+    let left = |e: ControlError| tracing::error!("not as it is declared: {e}");
+    for (name, projection) in declared {
+        let one = BTreeMap::from([(name.clone(), projection.clone())]);
+        let begun = begin(session, &one, output).and_then(|requests| {
+            requests.into_iter().try_for_each(|request| session.ask(request, &mut |_| true).map(drop))
+        });
+        begun.unwrap_or_else(left);
     }
-    Ok(())
 }
 
 /// Does all but the rebuilds, which it returns.
 fn begin(session: &Session, declared: &Declared, output: &Output) -> Result<Vec<Request>, ControlError> {
     let changes = changes(declared, &standing(session)?);
-    if changes.is_empty() {
-        output.say("nothing to do");
-    }
     let mut rebuilds = Vec::new();
     for change in changes {
         output.row(&json(&change));
@@ -161,17 +166,18 @@ fn trigger(name: String, declared: &Projection) -> Trigger {
 }
 
 /// The projections that are declared.
-type Declared = BTreeMap<String, DeclaredProjection>;
+pub(super) type Declared = BTreeMap<String, DeclaredProjection>;
 
 /// A projection whose plugin is named.
-struct DeclaredProjection {
+#[derive(Debug, Clone)]
+pub(super) struct DeclaredProjection {
     plugin: PathBuf,
     digest: String,
     settings: Projection,
 }
 
 /// What the file declares.
-fn declared(cli: &Cli) -> Result<Declared, ControlError> {
+pub(super) fn declared(cli: &Cli) -> Result<Declared, ControlError> {
     let file = settings_file(cli);
     if !file.exists() {
         return Err(ControlError::refused(format!(
@@ -289,8 +295,10 @@ fn changes(declared: &Declared, standing: &BTreeMap<String, Standing>) -> Vec<Ch
             (Some(because), Some(Status::Paused | Status::Failed)) if now.live.is_none() && now.digest == *digest => {
                 changes.push(change(Action::Resume, format!("{because}, and a rebuild is unfinished")));
             }
-            // It is on its way; where the plugin is swapped, it goes on with that.
-            (Some(_), Some(Status::Running)) => {}
+            // It is on its way; where the plugin is swapped, it goes on with that. Its end is waited for.
+            (Some(because), Some(Status::Running)) => {
+                changes.push(change(Action::Resume, format!("{because}, and a rebuild is running")));
+            }
             (Some(because), _) => changes.push(change(Action::Rebuild, because)),
             (None, _) if projection.follow == Some(true) && !follows => {
                 changes.push(change(Action::Follow, "the live generation is not followed".to_owned()));

@@ -25,6 +25,17 @@ pub(super) fn follow(cli: &Cli, args: &FollowArgs, output: &Output) -> Result<u8
         output.answer(&answer.json());
     }
     wait_for_others(&session, Some(&hosting));
+    if session.is_remote() || hosting.ending.is_asked() {
+        return Ok(0);
+    }
+    // Nothing is followed any more, and nobody has asked for that.
+    for name in &args.names {
+        if let Response::Status(progress) = session.ask(Request::Status { name: name.clone() }, &mut |_| true)?
+            && let Some(failure) = progress.failure
+        {
+            return Err(ControlError::failed(format!("{name} is not followed any more: {failure}")));
+        }
+    }
     Ok(0)
 }
 

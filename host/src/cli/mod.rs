@@ -26,6 +26,7 @@ use std::{
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
+    time::{Duration, Instant},
 };
 use tracing::field::Field;
 use tracing_subscriber::{field::MakeExt, fmt::format};
@@ -229,8 +230,35 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
 
 /// Has a request carried out on the data directory, and shows the answer.
 fn ask(cli: &Cli, request: Request, output: &Output) -> Result<u8, ControlError> {
-    show(&Session::open(cli, request.access())?, request, output)
+    let session = Session::open(cli, request.access())?;
+    match request.wait() {
+        Some(wait) if !session.is_remote() => ask_until(cli, session, request, Instant::now() + wait, output),
+        _ => show(&session, request, output),
+    }
 }
+
+/// Asks again and again what may be there later: nothing moves while this process has the data directory.
+fn ask_until(
+    cli: &Cli,
+    mut session: Session,
+    request: Request,
+    until: Instant,
+    output: &Output,
+) -> Result<u8, ControlError> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match show(&session, request.clone().waiting(if session.is_remote() { left } else { Duration::ZERO }), output) {
+            Err(e) if e.kind == ErrorKind::Busy && !left.is_zero() => {}
+            done => return done,
+        }
+        drop(session);
+        std::thread::sleep(left.min(AGAIN));
+        session = Session::open(cli, request.access())?;
+    }
+}
+
+/// Between two tries of a command that waits for a host's work without one.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Sends the request once, and shows rows and answer. What takes long and writes does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {

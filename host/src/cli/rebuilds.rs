@@ -75,15 +75,17 @@ pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8
 
 /// Waits for commands from other terminals.
 pub(super) fn serve(cli: &Cli, apply: bool, until_idle: bool, output: &Output) -> Result<u8, ControlError> {
+    // A file that is wrong is refused before anything runs.
+    let declared = if apply { Some(declared::declared(cli)?) } else { None };
     let session = Session::open(cli, Access::Begin)?;
     let Session::Local(host) = &session else {
         return Err(ControlError::not_possible(format!("a host is running on {} already", cli.data.display())));
     };
     let hosting = Hosting::begin(&session, 0, true)?;
-    host.resume_interrupted()?;
-    if apply {
-        declared::apply_to(&session, cli, output)?;
+    if let Some(declared) = &declared {
+        declared::apply_to(&session, declared, output);
     }
+    host.resume_interrupted()?;
     let supervisor = host.supervisor()?.clone();
     tracing::info!("serving {}", cli.data.display());
     let (started, mut heartbeat) = (Instant::now(), service::ready());

@@ -71,12 +71,12 @@ impl Host {
             Request::CatchUp { name, accept } => Ok(Response::Followed(self.supervisor()?.catch_up(&name, &accept)?)),
             Request::Cancel { name } => Ok(Response::Cancelled(self.supervisor()?.cancel(&name)?)),
             Request::ModelGet { name, table, key, generation, fresh } => {
-                self.wait_for_events(&name, generation.as_deref(), &fresh)?;
-                self.model_get(&name, &table, &key, generation.as_deref())
+                let wanted = self.wait_for_events(&name, generation.as_deref(), &fresh)?;
+                self.model_get(&name, &table, &key, generation.as_deref(), wanted)
             }
             Request::ModelScan { name, table, prefix, limit, generation, fresh } => {
-                self.wait_for_events(&name, generation.as_deref(), &fresh)?;
-                self.model_scan(&name, &table, &prefix, limit, generation.as_deref(), sink)
+                let wanted = self.wait_for_events(&name, generation.as_deref(), &fresh)?;
+                self.model_scan(&name, &table, &prefix, limit, (generation.as_deref(), wanted), sink)
             }
             Request::ModelExport { name, table, generation, columns } => {
                 self.model_export(&name, table.as_deref(), generation.as_deref(), columns, sink)

@@ -1,11 +1,11 @@
 //! Reading what one has written: until the live generation has the history up to a given event.
 
-use super::{ControlError, Fresh, Host};
+use super::{ControlError, ErrorKind, Fresh, Host};
 use crate::{limits, source::Lookup, vocabulary::Position};
 use std::time::{Duration, Instant};
 
 impl Host {
-    /// Returns when the generation has what `fresh` asks for.
+    /// Returns when the generation has what `fresh` asks for: up to which position.
     ///
     /// # Errors
     /// Where it does not have it in time, with how far it is; where no event has that id.
@@ -14,22 +14,18 @@ impl Host {
         name: &str,
         generation: Option<&str>,
         fresh: &Fresh,
-    ) -> Result<(), ControlError> {
-        let Some(wanted) = self.wanted(name, generation, fresh)? else { return Ok(()) };
+    ) -> Result<Option<Position>, ControlError> {
+        let Some(wanted) = self.wanted(name, generation, fresh)? else { return Ok(None) };
         let until = Instant::now() + Duration::from_millis(fresh.wait_ms);
         loop {
             let generation = self.generation(name, generation)?;
             let position = self.store().rebuild(name, generation.number)?.checkpoint.position;
             if position >= wanted {
-                return Ok(());
+                return Ok(Some(wanted));
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ControlError::not_possible(format!(
-                    "{name}/{} has its history up to position {position}, and not up to {wanted} yet: wait for it with --wait, or see \
-                     whether it is followed (unspool status {name})",
-                    generation.number
-                )));
+            if left.is_zero() || self.is_closing() {
+                return Err(not_yet(name, generation.number, position, wanted));
             }
             std::thread::sleep(left.min(limits::FRESH_POLL));
         }
@@ -50,4 +46,27 @@ impl Host {
             ))),
         }
     }
+}
+
+/// Refuses rows that lack what was asked for: another generation may have been promoted since that was waited for.
+pub(super) fn refuse_stale(
+    name: &str,
+    generation: u64,
+    position: Position,
+    wanted: Option<Position>,
+) -> Result<(), ControlError> {
+    match wanted.filter(|wanted| position < *wanted) {
+        Some(wanted) => Err(not_yet(name, generation, position, wanted)),
+        None => Ok(()),
+    }
+}
+
+fn not_yet(name: &str, generation: u64, position: Position, wanted: Position) -> ControlError {
+    ControlError::new(
+        ErrorKind::Busy,
+        format!(
+            "{name}/{generation} has its history up to position {position}, and not up to {wanted} yet: wait for it with --wait, or see \
+             whether it is followed (unspool status {name})"
+        ),
+    )
 }

@@ -215,6 +215,11 @@ impl Host {
         self.inner.access == Access::Read
     }
 
+    /// Whether it ends.
+    pub(super) fn is_closing(&self) -> bool {
+        self.inner.closing.load(Ordering::SeqCst)
+    }
+
     /// Refuses what this host must not do.
     pub(super) fn may(&self, request: &Request) -> Result<(), ControlError> {
         if request.access() > self.inner.access {

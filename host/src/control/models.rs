@@ -3,6 +3,7 @@
 use super::{
     ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
     ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
+    fresh::refuse_stale,
 };
 use crate::{
     limits,
@@ -15,9 +16,18 @@ use serde_json::Value;
 use std::sync::Arc;
 
 impl Host {
-    pub(super) fn model_get(&self, name: &str, table: &str, key: &str, generation: Option<&str>) -> Answer {
+    /// `wanted`: the rows must have the history up to here.
+    pub(super) fn model_get(
+        &self,
+        name: &str,
+        table: &str,
+        key: &str,
+        generation: Option<&str>,
+        wanted: Option<Position>,
+    ) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
         let (position, rows) = self.store().rows_at(&generation)?;
+        refuse_stale(name, generation.number, position, wanted)?;
         match rows.get(index, key)? {
             Some(document) => Ok(Response::Found(Box::new(FoundRow {
                 projection_name: name.to_owned(),

@@ -7,6 +7,7 @@ use crate::{
     vocabulary::Position,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Everything that can be requested of a host. Paths are absolute: the host may have another working directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -208,6 +209,24 @@ impl Request {
     /// Whether its only rows are those that report its progress.
     pub(super) fn tells_how_far(&self) -> bool {
         self.conduct().tells_how_far
+    }
+
+    /// How long it waits for what it asks for, where it does.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Request::ModelGet { fresh, .. } | Request::ModelScan { fresh, .. } if fresh.wait_ms > 0 => {
+                Some(Duration::from_millis(fresh.wait_ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, which waits so long.
+    pub fn waiting(mut self, wait: Duration) -> Request {
+        if let Request::ModelGet { fresh, .. } | Request::ModelScan { fresh, .. } = &mut self {
+            fresh.wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        }
+        self
     }
 
     fn conduct(&self) -> Conduct {

@@ -3,13 +3,14 @@
 use super::{
     ControlError, Exported, Host, ModelRow, Response, Row, Sink, TableHead,
     execute::Answer,
+    fresh::refuse_stale,
     models::{index_of, shown},
     watch::NUMBERS,
 };
 use crate::{
     export::Survey,
     store::{Generation, RowSnapshot},
-    vocabulary::{Scan, Work},
+    vocabulary::{Position, Scan, Work},
 };
 use serde_json::Value;
 use std::time::Instant;
@@ -21,12 +22,13 @@ impl Host {
         table: &str,
         prefix: &str,
         limit: Option<u64>,
-        generation: Option<&str>,
+        (generation, wanted): (Option<&str>, Option<Position>),
         sink: &mut Sink<'_>,
     ) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
         // One snapshot for the whole scan: readers see one state, even when another generation is promoted meanwhile.
-        let rows = self.store().rows(&generation)?;
+        let (position, rows) = self.store().rows_at(&generation)?;
+        refuse_stale(name, generation.number, position, wanted)?;
         let table = Table { generation: &generation, rows: &rows, index };
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         table.each(prefix, limit, &mut |key, value| Ok(sink(Row::Model(ModelRow { key, value }))))?;

@@ -5,13 +5,14 @@ use super::{
     host::{Held, Host},
     same_history::{self, Accept},
     step,
+    supervisor::Supervisor,
 };
 use crate::{
     crash, limits,
     pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally, Touched},
     plugin::Plugin,
     source::{Source, SourceError},
-    store::{AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
+    store::{Allow, AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
 use std::{sync::Arc, time::Instant};
@@ -22,6 +23,8 @@ enum Arrived {
     Complete,
     /// There is more to do first: this is claimed for the next attempt.
     Further(Box<RebuildRecord>),
+    /// It was stopped before it was complete.
+    Stopped,
 }
 
 /// How often a transient failure without progress in between is met before it counts as permanent. A source may be away
@@ -89,7 +92,10 @@ impl Attempts {
                         (record, tries) = (*further, 1);
                         continue;
                     }
+                    Ok(Arrived::Stopped) => return self.set_status(&record, self.stop.status(), None),
                     Err(failure) if failure.transient => {
+                        // Readers do not wait for what is away.
+                        laps.held = None;
                         tries += 1;
                         if tries > max_retries(&failure) {
                             return self.give_up(&record, failure.given_up(tries - 1));
@@ -210,18 +216,24 @@ impl Attempts {
     fn arrive(&self, record: &RebuildRecord, laps: &mut Laps) -> Result<Arrived, EventFailure> {
         let (name, store) = (self.name(record), &self.host.store);
         let live = store.live_rebuild(name).map_err(refused)?;
-        let moves = live.is_some_and(|live| live.generation != record.generation && live.is_followed());
-        if moves
+        let live = live.filter(|live| live.generation != record.generation && live.is_followed());
+        if live.is_some()
             && laps.held.is_none()
             && laps.is_long()
             && let Some(start) = self.further(record)?
         {
             return Ok(Arrived::Further(Box::new(self.claim(record, &start)?)));
         }
-        if moves && laps.held.is_none() {
+        if let Some(live) = live.filter(|_| laps.held.is_none()) {
             laps.held = Some(self.host.hold_followers(name));
+            // Nothing is committed to it from here on, and what its database has is known.
+            store.claim(name, live.generation).map_err(refused)?;
         }
-        match store.caught_up(name, record.generation, self.plugin.digest(), now_ms()).map_err(refused)? {
+        if self.stop.is_raised() {
+            return Ok(Arrived::Stopped);
+        }
+        let completed = store.caught_up(name, record.generation, record.attempt, self.plugin.digest(), now_ms());
+        match completed.map_err(refused)? {
             CaughtUp::Yes => Ok(Arrived::Complete),
             CaughtUp::Behind(position) => {
                 let start = self.start_to(record, position)?;
@@ -270,7 +282,28 @@ impl Attempts {
         if let Err(e) = recorded {
             tracing::error!(projection = name, "the digest for its receipt cannot be taken: {e}");
         }
+        self.promote_late(record);
         self.host.begin_followers(name);
+    }
+
+    /// Where the live generation has come to be followed while this was built, and stands after it: it is brought forward first.
+    fn promote_late(&self, record: &RebuildRecord) {
+        let name = self.name(record);
+        let late = || -> Result<bool, StoreError> {
+            let (now, live) = (self.host.store.rebuild(name, record.generation)?, self.host.store.live_rebuild(name)?);
+            let waits = now.is_ready() && !now.promoted && now.spec.options.promotes();
+            Ok(waits && live.is_some_and(|live| live.is_followed() && live.generation != now.generation))
+        };
+        let options = &record.spec.options;
+        let allow = Allow { parked: options.allow_parked, empty: options.allow_empty };
+        let promoted = match late() {
+            Ok(true) => Supervisor { host: self.host.clone() }.promote(name, record.generation, allow).map(drop),
+            Ok(false) => Ok(()),
+            Err(e) => Err(e.into()),
+        };
+        if let Err(e) = promoted {
+            tracing::error!(projection = name, "{} is complete, and not promoted: {e}", record.checkpoint_id());
+        }
     }
 
     /// The caller that requested a shadow build waits for it and gets the failure.
@@ -309,6 +342,14 @@ impl Attempts {
     }
 
     fn give_up(&self, record: &RebuildRecord, failure: EventFailure) {
+        let now = self.host.store.rebuild(self.name(record), record.generation);
+        if now.is_ok_and(|now| now.attempt != record.attempt && now.status() == Status::Completed) {
+            tracing::error!(
+                projection = self.name(record),
+                "it is complete, and what follows is not done yet: {failure}"
+            );
+            return;
+        }
         self.set_status(record, Status::Failed, Some(failure.clone()));
         self.failed(record, &failure);
     }

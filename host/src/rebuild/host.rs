@@ -287,7 +287,7 @@ impl Host {
     }
 
     /// Lets no generation of `name` be followed when the next host serves.
-    fn leave_unfollowed(&self, name: &str) {
+    pub(super) fn leave_unfollowed(&self, name: &str) {
         let left = self.store.rebuilds(name).and_then(|records| {
             let mut followed = records.iter().filter(|record| record.is_followed());
             followed.try_for_each(|record| self.store.set_following(name, record.generation, None).map(drop))
@@ -302,7 +302,12 @@ impl Host {
         let about = self.work().running.get(key).map(|left| (left.projection.clone(), left.published.generation()));
         let Some((projection, generation)) = about else { return };
         tracing::warn!(projection, "its thread does not finish, and it is left {status} without it");
-        if let Err(e) = self.store.set_status_of_stuck(&projection, generation, status, now_ms()) {
+        // One that follows is complete: what it still commits is refused by its attempt's number.
+        let left = match of_key(key) {
+            Some(_) => self.store.claim(&projection, generation),
+            None => self.store.set_status_of_stuck(&projection, generation, status, now_ms()),
+        };
+        if let Err(e) = left {
             tracing::error!(projection, "its end could not be noted: {e}");
         }
         self.abandon(key);

@@ -58,7 +58,7 @@ impl Supervisor {
         let plugin = target.last_plugin().unwrap_or_default().to_owned();
         if now {
             let _held = self.host.hold_followers(name);
-            let from = store.rebuild(name, live.generation)?.checkpoint.position;
+            let from = store.claim(name, live.generation)?.checkpoint.position;
             let projection = store.promote(name, generation, allow)?;
             let to = store.rebuild(name, generation)?;
             let taken_back = (to.checkpoint.position < from).then_some((from, to.checkpoint.position));
@@ -89,7 +89,8 @@ impl Supervisor {
         };
         let target = self.catch_up_with(name, live.generation, target, &plugin).map_err(forward)?;
         let _held = self.host.hold_followers(name);
-        let position = store.rebuild(name, live.generation)?.checkpoint.position;
+        // What its database has is known then, and nothing is committed to it any more.
+        let position = store.claim(name, live.generation)?.checkpoint.position;
         self.host.bring_forward(&target, position, &plugin).map_err(forward)?;
         Ok(Switch { projection: store.promote(name, generation, allow)?, taken_back: None })
     }

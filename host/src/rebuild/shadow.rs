@@ -187,7 +187,11 @@ impl Supervisor {
         // It stands still while its rows are taken, and no longer.
         let (record, rows) = {
             let _held = self.host.hold_followers(name);
-            (store.rebuild(name, live.number)?, store.rows(live)?)
+            let record = match record.is_followed() {
+                true => store.claim(name, live.number)?,
+                false => store.rebuild(name, live.number)?,
+            };
+            (record, store.rows(live)?)
         };
         let shadow = self.host.bring_forward(&shadow, record.checkpoint.position, &plugin)?;
         refuse_fewer(&record, &shadow)?;

@@ -56,6 +56,9 @@ impl Supervisor {
         let _lock = self.host.long_command(name, "a rebuild of one stream")?;
         // Its rows are built up to where the live generation stands, and that stands still until they are replaced.
         let _held = self.host.hold_followers(name);
+        if let Some(live) = self.host.store.live_rebuild(name)?.filter(|live| live.is_followed()) {
+            self.host.store.claim(name, live.generation)?;
+        }
         let (plugin, live, record) = self.stands_alone(name, stream)?;
         let source = self.host.source(&record.spec.source)?;
         refuse_other_history(source.as_ref(), &record, &Accept::default())?;

@@ -3,6 +3,7 @@
 use super::{
     Accept, Answer, Effect, Input, RebuildError, State,
     alert::Alerts,
+    following::key,
     host::Host,
     orphaned::{crash_loop, is_orphan},
     perform::Means,
@@ -235,6 +236,10 @@ fn recover_elsewhere(host: &Arc<Host>, records: Vec<RebuildRecord>) -> Result<()
         let _done = done;
         for record in records {
             let (name, generation) = (&record.checkpoint.projection_name, record.generation);
+            // Its follower has claimed it, and knows.
+            if host.is_running(&key(name, generation)) {
+                continue;
+            }
             let recovered = host.command(name).and_then(|_lock| {
                 host.store.catch_up(name, generation)?;
                 if is_orphan(&record) {

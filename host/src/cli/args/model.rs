@@ -156,8 +156,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         "m" => Duration::from_secs(60),
         _ => return Err(format!("{text:?} has no unit of time: 500ms, 5s or 2m")),
     };
-    Ok(unit * number)
+    let time = unit * number;
+    if time > LONGEST_WAIT { Err(format!("{text} is longer than an hour")) } else { Ok(time) }
 }
+
+/// How long a reader may wait: whoever waits takes up a thread of the host.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// `model export ...`
 #[derive(Debug, Clone, Args)]

@@ -122,10 +122,17 @@ impl Follower {
             Err(StoreError::Fenced { .. }) => return Ok(Look::Over),
             claimed => claimed.map_err(refused)?,
         };
+        let attempt = claimed.attempt;
         match pipeline::run(self.attempt(claimed, opened, matcher)?) {
             Ended::Completed => Ok(Look::Moved),
             Ended::Stopped(_) => Ok(Look::Over),
-            Ended::Failed(failure) | Ended::Interrupted(failure) | Ended::Lost(failure) => Err(failure),
+            Ended::Lost(failure) => match self.host.store.rebuild(&self.projection, self.generation) {
+                Err(StoreError::NotFound(_)) => Ok(Look::Over),
+                // Somebody has claimed it: whether it is followed still, the next look finds.
+                Ok(now) if now.attempt != attempt => Ok(Look::Moved),
+                _ => Err(failure),
+            },
+            Ended::Failed(failure) | Ended::Interrupted(failure) => Err(failure),
         }
     }
 

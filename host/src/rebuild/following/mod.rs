@@ -82,7 +82,11 @@ impl Supervisor {
     /// When there is none, or the store cannot be written.
     pub fn unfollow(&self, name: &str) -> Result<FollowReport, RebuildError> {
         let _lock = self.host.command(name)?;
-        self.perform_following(name, FollowInput::Unfollow, &Accept::default())
+        // Also what is kept current for a rollback.
+        let _held = self.host.hold_followers(name);
+        let report = self.perform_following(name, FollowInput::Unfollow, &Accept::default())?;
+        self.host.leave_unfollowed(name);
+        Ok(report)
     }
 
     /// Brings the live generation of `name` to the present end of its history, once.

@@ -66,9 +66,9 @@ pub fn follow_step(
     use FollowState::{Failed, Following};
 
     match (state, input) {
-        (None | Some(Failed), FollowInput::Follow) => {
-            (Some(Following), A::Following, &[Record(Some(Following)), Begin])
-        }
+        (None, FollowInput::Follow) => (Some(Following), A::Following, &[Record(Some(Following)), Begin]),
+        // The thread of one that has failed may still be ending.
+        (Some(Failed), FollowInput::Follow) => (Some(Following), A::Following, &[Stop, Record(Some(Following)), Begin]),
         (Some(Following), FollowInput::Follow) => (state, A::AlreadyFollowing, &[]),
         (None, FollowInput::Unfollow) => (None, A::NotFollowing, &[]),
         (Some(Following), FollowInput::Unfollow) => (None, A::Stopped, &[Stop, Record(None)]),
@@ -77,7 +77,7 @@ pub fn follow_step(
         (Some(Following), FollowInput::CatchUp) => (state, A::CaughtUp, &[Wait]),
         (Some(Following), FollowInput::Swap) => (state, A::Noted, &[Stop, Record(Some(Following)), Begin]),
         // What it failed of, the other plugin may handle.
-        (Some(Failed), FollowInput::Swap) => (Some(Following), A::Noted, &[Record(Some(Following)), Begin]),
+        (Some(Failed), FollowInput::Swap) => (Some(Following), A::Noted, &[Stop, Record(Some(Following)), Begin]),
         (None, FollowInput::Swap) => (None, A::Noted, &[]),
         (Some(Following), FollowInput::EventFailed) => (Some(Failed), A::Noted, &[Alert]),
         (Some(Following), FollowInput::HostLost) => (state, A::Noted, &[Begin]),
@@ -105,7 +105,7 @@ mod tests {
                 [
                     (Some(F), A::Following, &[Record(Some(F)), Begin]),
                     (Some(F), A::AlreadyFollowing, &[]),
-                    (Some(F), A::Following, &[Record(Some(F)), Begin]),
+                    (Some(F), A::Following, &[Stop, Record(Some(F)), Begin]),
                 ],
             ),
             (
@@ -125,7 +125,7 @@ mod tests {
                 [
                     (None, A::Noted, &[]),
                     (Some(F), A::Noted, &[Stop, Record(Some(F)), Begin]),
-                    (Some(F), A::Noted, &[Record(Some(F)), Begin]),
+                    (Some(F), A::Noted, &[Stop, Record(Some(F)), Begin]),
                 ],
             ),
             (

@@ -50,6 +50,10 @@ impl Host {
         generation: u64,
     ) -> Result<(), RebuildError> {
         let record = self.store.rebuild(projection, generation)?;
+        let once = record.following.as_ref().is_some_and(|following| following.once);
+        if !record.is_followed() || once {
+            return Ok(());
+        }
         let key = key(projection, generation);
         let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
         {
@@ -83,14 +87,14 @@ impl Host {
 
     /// Lets followers work of all generations of `projection` that the store says are followed.
     pub(in crate::rebuild) fn begin_followers(self: &Arc<Host>, projection: &str) {
-        let begun = self.keep_previous(projection).and_then(|()| {
-            let records = self.store.rebuilds(projection)?;
-            let once = |record: &RebuildRecord| record.following.as_ref().is_some_and(|following| following.once);
-            let mut followed = records.iter().filter(|record| record.is_followed() && !once(record));
-            followed.try_for_each(|record| self.begin_follower(projection, record.generation))
-        });
-        if let Err(e) = begun {
-            tracing::error!(projection, "not followed: {e}");
+        if let Err(e) = self.keep_previous(projection) {
+            tracing::error!(projection, "its previous generation is not kept current: {e}");
+        }
+        let records = self.store.rebuilds(projection).inspect_err(|e| tracing::error!(projection, "not followed: {e}"));
+        for record in records.unwrap_or_default() {
+            if let Err(e) = self.begin_follower(projection, record.generation) {
+                tracing::error!(projection, "{} is not followed: {e}", record.checkpoint_id());
+            }
         }
     }
 
@@ -100,6 +104,9 @@ impl Host {
         let stays = self.follows.load(Ordering::SeqCst) && !self.is_closing();
         let Some(previous) = owner.previous.filter(|_| stays) else { return Ok(()) };
         if self.settings(&owner.description)?.keep_previous != KeepPrevious::Current {
+            if self.store.rebuild(projection, previous)?.is_followed() {
+                self.store.set_following(projection, previous, None)?;
+            }
             return Ok(());
         }
         let live = self.store.live_rebuild(projection)?.filter(RebuildRecord::is_followed);
@@ -117,7 +124,17 @@ impl Host {
         *self.work().held.entry(projection.to_owned()).or_default() += 1;
         let held = Held { host: self.clone(), projection: projection.to_owned() };
         let running = self.running_keys();
-        for follower in running.iter().filter(|key| of_key(key).is_some_and(|(name, _)| name == projection)) {
+        let live = self.store.live_rebuild(projection).ok().flatten().map(|live| live.generation);
+        // What another command brings forward and readers do not see is left alone.
+        let once = |generation| {
+            let record = self.store.rebuild(projection, generation).ok();
+            record.and_then(|record| record.following).is_some_and(|following| following.once)
+        };
+        let held_up = |key: &String| {
+            let Some((name, generation)) = of_key(key) else { return false };
+            name == projection && (Some(generation) == live || !once(generation))
+        };
+        for follower in running.iter().filter(|key| held_up(key)) {
             self.stop(follower, Status::Paused);
         }
         held
@@ -145,13 +162,15 @@ impl Host {
         // One that is kept current has a follower of its own, which goes on afterwards.
         let before = record.following.clone().filter(|following| !following.once);
         let _held = record.is_followed().then(|| self.hold_followers(name));
+        self.stop_follower(name, generation);
         let following = Following { once: true, ..Following::with(plugin_digest, now_ms()) };
         let claimed = self.store.set_following(name, generation, Some(following))?;
         work::begin(format!("bringing {} up to date", record.checkpoint_id()), "events", None);
         let ended = self.work_on(key(name, generation), &claimed, |stop, published| {
             Ok::<_, RebuildError>(self.follower(&claimed, Some(to), stop, published)?.run())
-        })??;
+        });
         let now = self.store.set_following(name, generation, before)?;
+        let ended = ended??;
         let position = now.checkpoint.position;
         match ended {
             Err(failure) => Err(RebuildError::NotBuilt {
@@ -162,8 +181,9 @@ impl Host {
                 failure: Some(Box::new(failure)),
             }),
             Ok(()) if position < to => Err(RebuildError::NotPossible(format!(
-                "{} was brought forward to {position} of {to} only: the host ends",
-                record.checkpoint_id()
+                "{} was brought forward to {position} of {to} only: {}",
+                record.checkpoint_id(),
+                if self.is_closing() { "the host ends" } else { "another command has stopped that; try again" }
             ))),
             Ok(()) => Ok(now),
         }

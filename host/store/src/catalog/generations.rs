@@ -164,6 +164,7 @@ pub(crate) fn new_record(
         target: spec.after,
         total_events: Some(0),
         chunk_size: spec.options.chunk_size_of(&owner.description),
+        promoted: false,
         following: None,
         parked: 0,
         discarded: 0,

@@ -3,7 +3,7 @@
 
 use super::{
     records::{Following, RebuildRecord},
-    tables::{owner_in, put_owner, put_record, record_in},
+    tables::{owner_in, put_owner, put_record, rebuilds_in, record_in},
 };
 use crate::error::StoreError;
 use redb::WriteTransaction;
@@ -52,8 +52,18 @@ pub(crate) fn promote_in(write: &WriteTransaction, projection: &str, generation:
     if owner.live != Some(generation) {
         owner.previous = owner.live.replace(generation);
         put_owner(write, &owner)?;
+        let mut live = record_in(write, projection, generation)?;
+        live.promoted = true;
+        put_record(write, &live)?;
         if let Some(previous) = owner.previous {
             hand_over_following(write, record_in(write, projection, previous)?, projection, generation)?;
+        }
+        // What is neither live any more nor kept for rollback is not kept up to date either.
+        for mut other in rebuilds_in(write, projection)? {
+            let kept = [owner.live, owner.previous].contains(&Some(other.generation));
+            if !kept && other.unfollow().is_some() {
+                put_record(write, &other)?;
+            }
         }
         crash::point("promote.written");
     }
@@ -77,6 +87,13 @@ fn hand_over_following(
         put_record(write, &live)?;
     }
     Ok(())
+}
+
+/// Whether a commit that leaves `after` as it is promotes it. Once, for it was live before where it has been promoted; and never to a
+/// position before that of a live generation that is followed.
+pub(crate) fn promotes_now(was_ready: bool, after: &RebuildRecord, live: Option<&RebuildRecord>) -> bool {
+    let ready = after.is_ready() && !was_ready && !after.promoted;
+    ready && after.spec.options.promotes() && behind_live(after, live).is_none()
 }
 
 /// Where the live generation of `projection` is followed and stands after `record`, over the same history: readers would be taken

@@ -66,6 +66,9 @@ pub struct RebuildRecord {
     pub total_events: Option<u64>,
     /// Events per chunk.
     pub chunk_size: u32,
+    /// Whether it has been live.
+    #[serde(default)]
+    pub promoted: bool,
     /// Whether and how it is kept up to date with new events, once it is complete; it is not where absent.
     #[serde(default)]
     pub following: Option<Following>,

@@ -25,8 +25,11 @@ impl Store {
         generation: u64,
         start: &AttemptStart,
     ) -> Result<RebuildRecord, StoreError> {
-        if self.claim_outside(projection, generation)?.is_some_and(|status| status == Status::Completed) {
-            return self.rebuild(projection, generation);
+        let completed = self.claim_outside(projection, generation)?.is_some_and(|status| status == Status::Completed);
+        let now = self.rebuild(projection, generation)?;
+        // It is complete after all, and may be followed already.
+        if completed || (now.following.is_some() && now.status() == Status::Completed) {
+            return Ok(now);
         }
         self.update(projection, generation, |record| {
             record.attempt += 1;
@@ -130,8 +133,11 @@ impl Store {
             commit.checkpoint.status = record.status();
             commit.checkpoint.error = record.checkpoint.error.clone();
         }
+        let there = self.databases.open(&external.into)?.standing(projection)?;
         let write = self.db.begin_write()?;
-        advance(&write, record_in(&write, projection, record.generation)?, &commit)?;
+        // A generation that was live there before is promoted no other time.
+        let promoted = there.live == Some(record.generation) && !record.promoted;
+        advance(&write, record_in(&write, projection, record.generation)?, &commit, Some(promoted))?;
         write.commit()?;
         crash::point("external.followed");
         Ok(if commit.follows { Status::Completed } else { commit.checkpoint.status })

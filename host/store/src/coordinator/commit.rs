@@ -5,8 +5,8 @@ use crate::{
     catalog::{
         RebuildRecord,
         dead_letters::{change_parked, parked_after},
-        promotion::{promote_in, switch_in},
-        tables::{REBUILDS, put_record},
+        promotion::{promote_in, promotes_now, switch_in},
+        tables::{REBUILDS, owner_in, put_record, record_in},
     },
     commit::{Commit, apply_to, fenced_record},
     error::StoreError,
@@ -29,18 +29,16 @@ impl Store {
     /// [`StoreError::Postgres`] where a database does, or cannot be reached.
     pub fn commit(&self, commits: &[Commit]) -> Result<(), StoreError> {
         let (mut switched, mut written) = (None, Vec::new());
-        for commit in commits {
-            self.commit_outside(commit)?;
-        }
+        let outside = commits.iter().map(|commit| self.commit_outside(commit)).collect::<Result<Vec<_>, _>>()?;
         crash::point("commit.before");
         let mut write = self.db.begin_write()?;
         write.set_durability(Durability::Immediate).map_err(|e| DiskError::Write(e.to_string()))?;
-        for commit in commits {
+        for (commit, promoted) in commits.iter().zip(outside) {
             let record = fenced_record(&write.open_table(REBUILDS)?, commit)?;
             if record.external.is_none() {
                 written.push(self.embedded.write(&write, &record, commit)?);
             }
-            if advance(&write, record, commit)? {
+            if advance(&write, record, commit, promoted)? {
                 switched = Some(commit.checkpoint.projection_name.as_str());
             }
         }
@@ -56,25 +54,29 @@ impl Store {
         Ok(())
     }
 
-    /// Commits to the database in which the rows live, where they do.
-    fn commit_outside(&self, commit: &Commit) -> Result<(), StoreError> {
+    /// Commits to the database in which the rows live, where they do. Whether it has promoted the generation with that.
+    fn commit_outside(&self, commit: &Commit) -> Result<Option<bool>, StoreError> {
         let read = self.db.begin_read()?;
         let record = fenced_record(&read.open_table(REBUILDS)?, commit)?;
-        let Some(external) = &record.external else { return Ok(()) };
+        let Some(external) = &record.external else { return Ok(None) };
         let mut after = record.clone();
         after.parked = parked_after(&read, commit, record.parked)?;
         drop(read);
         apply_to(&mut after, commit);
-        let promote = after.is_ready() && !record.is_ready() && after.spec.options.promotes();
-        self.databases.open(&external.into)?.commit(&record, external, commit, promote)
+        let live = self.live_rebuild(&commit.checkpoint.projection_name)?;
+        let promote = promotes_now(record.is_ready(), &after, live.as_ref());
+        self.databases.open(&external.into)?.commit(&record, external, commit, promote)?;
+        Ok(Some(promote))
     }
 }
 
-/// Takes over what `commit` did, all but the rows. Says whether [`Store::finish_switch`] is to switch readers.
+/// Takes over what `commit` did, all but the rows. `promoted`: whether the database that has the rows
+/// has promoted the generation with them. Says whether [`Store::finish_switch`] is to switch readers.
 pub(super) fn advance(
     write: &WriteTransaction,
     mut record: RebuildRecord,
     commit: &Commit,
+    promoted: Option<bool>,
 ) -> Result<bool, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let was_ready = record.is_ready();
@@ -84,13 +86,15 @@ pub(super) fn advance(
     record.parked = change_parked(write, commit, record.parked)?;
     apply_to(&mut record, commit);
     put_record(write, &record)?;
-    // Once: whoever switches readers elsewhere afterwards means it.
-    if !(record.is_ready() && !was_ready && record.spec.options.promotes()) {
-        return Ok(false);
-    }
-    match record.external {
-        // Their database has switched them with the same commit.
-        Some(_) => promote_in(write, projection, commit.generation).map(|()| false),
-        None => switch_in(write, projection, commit.generation),
+    match promoted {
+        Some(true) => promote_in(write, projection, commit.generation).map(|()| false),
+        Some(false) => Ok(false),
+        None => {
+            let live = owner_in(write, projection)?.live.map(|live| record_in(write, projection, live)).transpose()?;
+            match promotes_now(was_ready, &record, live.as_ref()) {
+                true => switch_in(write, projection, commit.generation),
+                false => Ok(false),
+            }
+        }
     }
 }

@@ -57,7 +57,11 @@ impl Store {
     /// [`StoreError::Refused`] where it is in use; [`StoreError::NotFound`] where there is none.
     pub fn drop_generation(&self, projection: &str, generation: u64) -> Result<(), StoreError> {
         crash::point("drop.before");
-        self.drop_outside(projection, generation)?;
+        let owner = self.projection(projection)?;
+        // Its rows in a database stay, too, where it is in use.
+        if owner.live != Some(generation) && owner.switching != Some(generation) {
+            self.drop_outside(projection, generation)?;
+        }
         let write = self.db.begin_write()?;
         let (mut owner, record) = (owner_in(&write, projection)?, record_in(&write, projection, generation)?);
         let used = |what: &str| {

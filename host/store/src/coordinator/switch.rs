@@ -113,12 +113,18 @@ impl Store {
         &self,
         projection: &str,
         generation: u64,
+        attempt: u64,
         plugin_digest: &str,
         now: i64,
     ) -> Result<CaughtUp, StoreError> {
         crash::point("caught-up.before");
         let write = self.db.begin_write()?;
         let mut record = record_in(&write, projection, generation)?;
+        // It may have been stopped meanwhile; where it is followed, it is complete already.
+        let held = record.attempt == attempt && record.status() == Status::Running;
+        if record.following.is_none() && !held {
+            return Err(StoreError::fenced(projection, generation));
+        }
         record.checkpoint.status = Status::Completed;
         let promotes = record.spec.options.promotes() && record.is_ready();
         let live = owner_in(&write, projection)?.live.map(|live| record_in(&write, projection, live)).transpose()?;
@@ -187,6 +193,10 @@ impl Store {
             return switched;
         }
         let write = self.db.begin_write()?;
+        // Another thread may have completed it meanwhile, and recorded a newer intent.
+        if owner_in(&write, projection)?.switching != Some(target) {
+            return switched;
+        }
         if switched.is_ok() {
             promote_in(&write, projection, target)?;
         }
