@@ -1,10 +1,10 @@
 //! One call of a plugin: a fresh instance, the imports it meets, and the end of it.
 
-use super::engine::Engine;
 use super::error::CallError;
 use super::failure::classify;
 use super::guard::{Ended, Log, MemoryGuard, watch};
 use super::outcome::{Outcome, bad, brief, table_index, validate};
+use super::runtime::Runtime;
 use super::wit::{Projection, ProjectionPre, logger, read_model};
 use bytes::Bytes;
 use std::fmt;
@@ -32,15 +32,20 @@ pub struct Plugin {
 
 struct Loaded {
     /// Keeps the clock running that stops guests.
-    engine: Engine,
+    runtime: Arc<Runtime>,
     pre: ProjectionPre<Call>,
     description: Arc<Description>,
     digest: String,
 }
 
 impl Plugin {
-    pub(super) fn new(engine: Engine, pre: ProjectionPre<Call>, description: Description, digest: String) -> Plugin {
-        Plugin { loaded: Arc::new(Loaded { engine, pre, description: Arc::new(description), digest }) }
+    pub(super) fn new(
+        runtime: Arc<Runtime>,
+        pre: ProjectionPre<Call>,
+        description: Description,
+        digest: String,
+    ) -> Plugin {
+        Plugin { loaded: Arc::new(Loaded { runtime, pre, description: Arc::new(description), digest }) }
     }
 
     /// BLAKE3 of the component's bytes, in hexadecimal.
@@ -66,7 +71,7 @@ impl Plugin {
         rows: impl ReadRows<Error = EventFailure> + Send + 'static,
         stop: &Arc<AtomicBool>,
     ) -> std::result::Result<Outcome, CallError> {
-        let Loaded { engine, pre, description, digest } = &*self.loaded;
+        let Loaded { runtime, pre, description, digest } = &*self.loaded;
         let failed =
             |failure: EventFailure| CallError::Failed(EventFailure { plugin_digest: Some(digest.clone()), ..failure });
         let events = unspool_frame::Chunk::new(chunk)
@@ -74,8 +79,8 @@ impl Plugin {
             .size_hint()
             .1
             .unwrap_or(0);
-        let call = Call::new(engine, Arc::clone(description), Box::new(rows));
-        let returned = run(engine, pre, call, digest, stop, |plugin, store| {
+        let call = Call::new(runtime, Arc::clone(description), Box::new(rows));
+        let returned = run(runtime, pre, call, digest, stop, |plugin, store| {
             plugin.unspool_projection_handler().call_handle(store, chunk)
         })?;
         let outcome = validate(returned, events, description).map_err(failed)?;
@@ -94,7 +99,7 @@ impl fmt::Debug for Plugin {
 
 /// Runs `body` on a fresh instance of the plugin `digest`, and takes the instance down whatever happens.
 pub(super) fn run<T>(
-    engine: &Engine,
+    runtime: &Runtime,
     pre: &ProjectionPre<Call>,
     call: Call,
     digest: &str,
@@ -104,11 +109,11 @@ pub(super) fn run<T>(
     if stop.load(Ordering::Relaxed) {
         return Err(CallError::Stopped);
     }
-    let mut store = Store::new(engine.wasmtime(), call);
+    let mut store = Store::new(&runtime.wasmtime, call);
     store.limiter(|call| &mut call.memory);
     store.set_hostcall_fuel(limits::GUEST_OUTPUT_BYTES);
     store.set_max_component_handles(COMPONENT_HANDLES);
-    store.epoch_deadline_callback(watch(Arc::clone(stop), engine.cpu_time()));
+    store.epoch_deadline_callback(watch(Arc::clone(stop), runtime.cpu_time));
     store.set_epoch_deadline(1);
     let result = pre.instantiate(&mut store).and_then(|plugin| body(&plugin, &mut store));
     let call = store.into_data();
@@ -125,8 +130,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(engine: &Engine, description: Arc<Description>, rows: Rows) -> Call {
-        Call { memory: MemoryGuard::new(engine.memory_bytes()), log: Log::default(), description, rows }
+    pub(super) fn new(runtime: &Runtime, description: Arc<Description>, rows: Rows) -> Call {
+        Call { memory: MemoryGuard::new(runtime.memory_bytes), log: Log::default(), description, rows }
     }
 
     fn table(&self, name: &str) -> Result<usize> {

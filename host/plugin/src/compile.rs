@@ -12,7 +12,7 @@
 //! | | standard error: what is large in the component, and what the process says when it dies |
 
 use super::error::PluginError;
-use super::{cache, engine, world};
+use super::{cache, runtime, world};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -116,7 +116,7 @@ fn answer() -> io::Result<(Vec<u8>, u8)> {
     io::stdin().lock().take(limits::PLUGIN_BYTES as u64 + 1).read_to_end(&mut component)?;
     bound(Resource::Cpu, limits::compile_time(component.len()).as_secs())?;
     eprintln!("{}", large(&component));
-    let compiled = engine::start()
+    let compiled = runtime::without_clock()
         .and_then(|engine| here(&engine, &component))
         .and_then(|component| component.serialize().map_err(|error| PluginError::Compile(format!("{error:#}"))));
     Ok(match compiled {

@@ -4,34 +4,16 @@ use super::cache::{Compiled, CompiledCache};
 use super::call::{Call, Plugin, run};
 use super::compile;
 use super::error::{CallError, PluginError};
+use super::runtime::Runtime;
 use super::wit::{Projection, ProjectionPre};
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use unspool_vocabulary::limits;
 use unspool_vocabulary::{Complexity, Description, EventFailure, FailureKind, NoRows, Partitioning, validate};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
-
-/// Instances beyond [`limits::POOL_INSTANCES`]: for plugins being described while all others work.
-const SPARE_INSTANCES: u32 = 3;
-
-/// Core instances, memories and tables of one component. A plugin that wit-component made has three core instances (the
-/// module, its shim and their joint), one memory and two tables; components composed of others have more.
-const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 4;
-const TABLES: u32 = 16;
-
-/// Elements of one table: function pointers. Interpreters compiled to WebAssembly have some ten thousand.
-const TABLE_ELEMENTS: usize = 1 << 16;
-
-/// Bytes of a memory that are cleared by hand instead of being given back to the system. What a chunk dirties fits, and
-/// clearing it is several times faster than new pages are.
-const KEEP_RESIDENT_BYTES: usize = 4 << 20;
 
 /// What an engine is made with.
 #[derive(Debug, Clone)]
@@ -67,18 +49,14 @@ pub struct Engine {
 }
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
+    runtime: Arc<Runtime>,
     linker: Linker<Call>,
     /// Where compiled plugins are kept, and what is there: opened with the first plugin.
     cache_dir: Option<PathBuf>,
     cache: OnceLock<CompiledCache>,
-    memory_bytes: usize,
-    cpu_time: Duration,
     compiler: Option<PathBuf>,
     /// Held while a plugin is compiled: one at a time may use what a compiler may.
     compiling: Mutex<()>,
-    /// The ticker ends when this is dropped.
-    _ticker: mpsc::Sender<()>,
 }
 
 impl Engine {
@@ -91,21 +69,17 @@ impl Engine {
             return Err(PluginError::MemoryCeiling(options.memory_bytes));
         }
         let problem = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
-        let wasmtime = start()?;
-        let mut linker = Linker::new(&wasmtime);
+        let runtime = Runtime::start(options.memory_bytes, options.cpu_time)?;
+        let mut linker = Linker::new(&runtime.wasmtime);
         Projection::add_to_linker::<Call, HasSelf<Call>>(&mut linker, |call| call).map_err(problem)?;
-        let ticker = start_ticker(wasmtime.clone())?;
         Ok(Engine {
             inner: Arc::new(Inner {
-                wasmtime,
+                runtime: Arc::new(runtime),
                 linker,
                 cache_dir: options.cache_dir,
                 cache: OnceLock::new(),
-                memory_bytes: options.memory_bytes,
-                cpu_time: options.cpu_time,
                 compiler: options.compiler,
                 compiling: Mutex::default(),
-                _ticker: ticker,
             }),
         })
     }
@@ -121,9 +95,9 @@ impl Engine {
         let digest = blake3::hash(component);
         let name = digest.to_hex().to_string();
         let cache = self.cache()?;
-        let cached = || cache.and_then(|cache| cache.get(&self.inner.wasmtime, &digest));
+        let cached = || cache.and_then(|cache| cache.get(&self.inner.runtime.wasmtime, &digest));
         let loaded = |Compiled { component, description }| {
-            Ok(Plugin::new(self.clone(), self.link(&component)?, description, name.clone()))
+            Ok(Plugin::new(Arc::clone(&self.inner.runtime), self.link(&component)?, description, name.clone()))
         };
         if let Some(compiled) = cached() {
             return loaded(compiled);
@@ -134,8 +108,8 @@ impl Engine {
             return loaded(compiled);
         }
         let component = match &self.inner.compiler {
-            Some(program) => compile::in_child(program, &self.inner.wasmtime, component)?,
-            None => compile::here(&self.inner.wasmtime, component)?,
+            Some(program) => compile::in_child(program, &self.inner.runtime.wasmtime, component)?,
+            None => compile::here(&self.inner.runtime.wasmtime, component)?,
         };
         let pre = self.link(&component)?;
         let description = self.describe(&pre, &name)?;
@@ -143,7 +117,7 @@ impl Engine {
         if let Some(cache) = cache {
             cache.put(&digest, &compiled);
         }
-        Ok(Plugin::new(self.clone(), pre, compiled.description, name))
+        Ok(Plugin::new(Arc::clone(&self.inner.runtime), pre, compiled.description, name))
     }
 
     /// The directory of compiled plugins; it is made when it is first needed.
@@ -152,20 +126,8 @@ impl Engine {
         if let Some(cache) = self.inner.cache.get() {
             return Ok(Some(cache));
         }
-        let opened = CompiledCache::open(dir, &self.inner.wasmtime)?;
+        let opened = CompiledCache::open(dir, &self.inner.runtime.wasmtime)?;
         Ok(Some(self.inner.cache.get_or_init(|| opened)))
-    }
-
-    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.inner.wasmtime
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.inner.memory_bytes
-    }
-
-    pub(super) fn cpu_time(&self) -> Duration {
-        self.inner.cpu_time
     }
 
     fn link(&self, component: &Component) -> Result<ProjectionPre<Call>, PluginError> {
@@ -187,9 +149,9 @@ impl Engine {
             chunk_size: None,
             partitioning: Partitioning::default(),
         };
-        let call = Call::new(self, Arc::new(nobody), Box::new(NoRows));
+        let call = Call::new(&self.inner.runtime, Arc::new(nobody), Box::new(NoRows));
         let never = Arc::new(AtomicBool::new(false));
-        let frame = run(self, pre, call, digest, &never, |plugin, store| {
+        let frame = run(&self.inner.runtime, pre, call, digest, &never, |plugin, store| {
             plugin.unspool_projection_handler().call_describe(store)
         })
         .map_err(|error| {
@@ -208,61 +170,8 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("memory_bytes", &self.inner.memory_bytes)
-            .field("cpu_time", &self.inner.cpu_time)
+            .field("memory_bytes", &self.inner.runtime.memory_bytes)
+            .field("cpu_time", &self.inner.runtime.cpu_time)
             .finish_non_exhaustive()
     }
-}
-
-/// An engine without a clock and without a cache.
-pub(super) fn start() -> Result<wasmtime::Engine, PluginError> {
-    wasmtime::Engine::new(&config()).map_err(|error| PluginError::Engine(format!("{error:#}")))
-}
-
-/// Same plugin, same chunk, same rows: same bytes, on every machine; and every guest can be stopped.
-fn config() -> Config {
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        .max_wasm_stack(limits::GUEST_STACK_BYTES)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(super::failure::BACKTRACE_FRAMES))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    config
-}
-
-/// The pool reserves address space, not memory: four GiB for each memory slot, which lets compiled code go without bounds
-/// checks. A slot that worked for a plugin is given to it again, with its pages still mapped.
-fn pool() -> PoolingAllocationConfig {
-    let instances = limits::POOL_INSTANCES as u32 + SPARE_INSTANCES;
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES)
-        .total_memories(instances * MEMORIES)
-        .total_tables(instances * TABLES)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_tables_per_module(TABLES)
-        .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(limits::GUEST_MEMORY_CEILING_BYTES)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .pagemap_scan(Enabled::Auto);
-    pool
-}
-
-/// Starts the thread that ends an epoch every [`limits::EPOCH_TICK`], until the sender is dropped.
-fn start_ticker(engine: wasmtime::Engine) -> Result<mpsc::Sender<()>, PluginError> {
-    let (stop, stopped) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("plugin-clock".into())
-        .spawn(move || {
-            while stopped.recv_timeout(limits::EPOCH_TICK) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-            }
-        })
-        .map_err(|error| PluginError::Engine(format!("cannot start a thread: {error}")))?;
-    Ok(stop)
 }

@@ -1,6 +1,6 @@
 //! What can go wrong at the plugin boundary.
 
-use super::world::Difference;
+use super::difference::Difference;
 use std::io;
 use std::path::PathBuf;
 use unspool_vocabulary::limits;

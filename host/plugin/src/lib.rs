@@ -3,9 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `build` | a Rust package becomes a component |
-//! | `world` | compares a component with the world, by name, before anything is compiled |
+//! | `world`, `difference` | compares a component with the world, by name, before anything is compiled |
 //! | `compile` | checks and compiles in a process of its own, within bounds |
-//! | `engine` | one [`Engine`] per host: instance pool, linker, the clock that stops guests |
+//! | `runtime` | how WebAssembly is run: instance pool, the clock that stops guests |
+//! | `engine` | one [`Engine`] per host: makes plugins of components, with the linker and the cache |
 //! | `cache` | compiled components on disk, authenticated |
 //! | `call` | one call of a plugin on a fresh instance: [`Plugin`], and the imports it meets |
 //! | `guard` | what a call may use: memory, processor time, log lines |
@@ -31,11 +32,13 @@ mod build;
 mod cache;
 mod call;
 mod compile;
+mod difference;
 mod engine;
 mod error;
 mod failure;
 mod guard;
 mod outcome;
+mod runtime;
 #[cfg(test)]
 mod tests;
 mod wit;
@@ -44,6 +47,7 @@ mod world;
 pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
 pub use call::Plugin;
 pub use compile::{COMPILE, THIS_PROGRAM, compile_for_another_process};
+pub use difference::Difference;
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};
 
@@ -71,4 +75,4 @@ pub fn read(file: &std::path::Path) -> std::io::Result<Vec<u8>> {
 
 pub use guard::thread_cpu_time;
 pub use outcome::{Outcome, RowWrite};
-pub use world::{Difference, check};
+pub use world::check;

@@ -10,6 +10,7 @@ pub mod postgres;
 #[cfg(not(feature = "postgres"))]
 #[path = "without_postgres.rs"]
 mod postgres;
+mod shortened;
 mod sources;
 mod unit;
 

@@ -1,6 +1,6 @@
 //! Points in time as RFC 3339 writes them.
 
-use super::event_file::shortened;
+use super::shortened::shortened;
 use jiff::civil::Date;
 
 /// The milliseconds from the beginning of the year 0 to the end of the year 9999, which RFC 3339 knows.

@@ -1,7 +1,9 @@
 //! Where something ends that is no JSON, as far as its brackets tell.
 
-use super::json::RECORD_SEPARATOR;
 use super::skeleton::{DEPTH, Seen};
+
+/// What stands before each text of a JSON text sequence (RFC 7464).
+pub(super) const RECORD_SEPARATOR: u8 = 0x1e;
 
 /// Looks at brackets and strings alone. A closing bracket also closes what is open within its own; one that has none is passed
 /// over. What begins no further to the right than this did, at the beginning of a line, is another event: this one was cut off.

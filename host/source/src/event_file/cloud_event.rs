@@ -1,8 +1,9 @@
 //! CloudEvents 1.0, in their JSON form or the same fields in MessagePack.
 
 use super::Reason;
-use super::field::{FieldValue, Fields, Given, document, map, name, refused};
-use super::options::Reading;
+use super::field::{FieldValue, Fields, document, map, name, refused};
+use super::given::Given;
+use super::reading::Reading;
 use super::time::Time;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use rmp::encode::{self, buffer::ByteBuf};

@@ -269,12 +269,3 @@ impl From<&str> for Reason {
         Reason::Refused(reason.to_owned())
     }
 }
-
-/// The first characters of what a message quotes.
-pub(crate) fn shortened(text: &str) -> String {
-    const CHARS: usize = 80;
-    match text.char_indices().nth(CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}

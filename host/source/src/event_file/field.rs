@@ -1,22 +1,10 @@
 //! The fields of an event, whatever form they are written in.
 
-use super::error::shortened;
-use super::options::Reading;
-use super::{Reason, cloud_event, json, message_pack, ours};
+use super::Reason;
+use crate::shortened::shortened;
 use std::borrow::Cow;
 use unspool_vocabulary::limits;
-use unspool_vocabulary::{DocumentError, Event, Numbers, canonical, from_json_as, to_json};
-
-/// An event as a form gives it.
-pub(super) struct Given {
-    pub(super) event: Event,
-    /// The position that the file gives it.
-    pub(super) position: Option<u64>,
-    /// Whether it is a CloudEvent, whose id is unique within its source only.
-    pub(super) cloud: bool,
-    /// Its metadata without the time that was kept in them; absent where none was.
-    pub(super) without_time: Option<Vec<u8>>,
-}
+use unspool_vocabulary::{DocumentError, Numbers, canonical, from_json_as, to_json};
 
 /// The fields of one event, in the order they stand in.
 pub(super) struct Fields<'a>(pub(super) Vec<Field<'a>>);
@@ -46,24 +34,6 @@ impl Default for Fields<'_> {
 impl<'a> Fields<'a> {
     pub(super) fn push(&mut self, field: Field<'a>) {
         self.0.push(field);
-    }
-
-    /// The event that the fields make.
-    pub(super) fn event(self, reading: &mut Reading) -> Result<Given, Reason> {
-        let given = if reading.options.map.is_some() {
-            reading.mapped(self)?
-        } else if self.0.iter().any(|field| field.name == cloud_event::MARK) {
-            cloud_event::event(self, reading)?
-        } else {
-            ours::event(self, reading)?
-        };
-        let event = &given.event;
-        let parts = [event.id.len(), event.stream.len(), event.kind.len(), event.data.len(), event.metadata.len()];
-        if parts.iter().sum::<usize>() > limits::EVENT_BYTES {
-            return Err(Reason::TooLarge);
-        }
-        reading.last = Some(event.timestamp);
-        Ok(given)
     }
 
     /// The values of the fields called `known`, and all other fields. Null is the same as absent.
@@ -132,15 +102,6 @@ impl<'a> FieldValue<'a> {
                 Some(value.to_string().into())
             }
             value => value.integer::<i128>().map(|number| number.to_string().into()).or_else(|| value.text()),
-        }
-    }
-
-    /// The fields of the value, if it is a map with names as keys.
-    pub(super) fn fields(self) -> Option<Fields<'a>> {
-        match self {
-            FieldValue::Json(text) if text.starts_with('{') => json::fields(text).ok(),
-            FieldValue::Json(_) => None,
-            FieldValue::MessagePack(mut bytes) => message_pack::fields(&mut bytes).ok(),
         }
     }
 

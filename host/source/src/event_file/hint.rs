@@ -1,8 +1,7 @@
 //! What to do with events whose fields have other names: a map that reads them, as far as the names are those that people use.
 
 use super::field::{FieldValue, Fields};
-use super::mapping::PARTS;
-use super::ours;
+use super::parts::{FIELDS, PARTS};
 use crate::moment::Moment;
 
 /// The names that fields have elsewhere, by part of the event, the likelier first; compared without case and underscores.
@@ -56,7 +55,7 @@ pub(super) fn remedy(fields: &Fields<'_>) -> String {
             .iter()
             .find_map(|name| fields.0.iter().find(|field| plain(&field.name) == *name && fits(name, field.value)))
     });
-    let unknown = |name: &str| !ours::FIELDS.contains(&name);
+    let unknown = |name: &str| !FIELDS.contains(&name);
     if !found.iter().flatten().any(|field| unknown(&field.name)) {
         return "put it into metadata, or say with --map id=FIELD,stream=FIELD,type=FIELD,time=FIELD,data=FIELD which fields are \
                 meant (a.b within an object)"
@@ -68,7 +67,7 @@ pub(super) fn remedy(fields: &Fields<'_>) -> String {
         match field {
             Some(field) => {
                 let form = form(index, field.value);
-                if field.name != ours::FIELDS[index] || !form.is_empty() {
+                if field.name != FIELDS[index] || !form.is_empty() {
                     map.push(format!("{part}={}{form}", field.name));
                 }
             }

@@ -2,16 +2,16 @@
 //! separators, or the brackets and commas of an array around them. An object may take several lines.
 
 use super::Reason;
-use super::brackets::Brackets;
+use super::brackets::{Brackets, RECORD_SEPARATOR};
 use super::compression::Input;
-use super::error::shortened;
-use super::field::{Field, FieldValue, Fields, Given};
-use super::options::Reading;
+use super::field::FieldValue;
+use super::forms;
+use super::given::Given;
+use super::read_fields::of_json;
+use super::reading::Reading;
 use super::skeleton::{Seen, Skeleton};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::shortened::shortened;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::fmt;
 use std::io::Write;
 use unspool_vocabulary::limits;
 use unspool_vocabulary::{DocumentError, from_json, half_surrogate};
@@ -21,9 +21,6 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// The byte order mark of UTF-8. Where files were put together it stands in the middle.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// What stands before each text of a JSON text sequence (RFC 7464).
-pub(super) const RECORD_SEPARATOR: u8 = 0x1e;
 
 /// The events of a file.
 pub(super) struct JsonEvents {
@@ -284,10 +281,10 @@ impl JsonEvents {
                 Ok(text) => text.trim_ascii_end(),
                 Err(error) => return Err(self.not_utf8(error.valid_up_to())),
             };
-            if let Ok(fields) = fields(text) {
+            if let Ok(fields) = of_json(text) {
                 let end = self.at + text.len();
                 self.last = self.at..end;
-                let event = fields.event(reading)?;
+                let event = forms::event(fields, reading)?;
                 (self.column, self.at) = (self.column + text.len(), end);
                 return Ok(event);
             }
@@ -301,14 +298,14 @@ impl JsonEvents {
             Ok(text) => text,
             Err(error) => return Err(self.not_utf8(error.valid_up_to())),
         };
-        let fields = match fields(text) {
+        let fields = match of_json(text) {
             Ok(fields) => fields,
             Err(error) => {
                 self.place += error.line().saturating_sub(1) as u64;
                 return Err(problem(&error, text, self.column));
             }
         };
-        let event = fields.event(reading)?;
+        let event = forms::event(fields, reading)?;
         self.pass(end);
         Ok(event)
     }
@@ -353,7 +350,7 @@ impl JsonEvents {
             // The line ends within a string, or another event begins.
             b'\n' | RECORD_SEPARATOR => Reason::CutOff,
             b'{' if object[..at].ends_with(b"\n") => Reason::CutOff,
-            bracket => match fields(&text) {
+            bracket => match of_json(&text) {
                 Err(error) if error.is_eof() && matches!(bracket, b'{' | b'[') => {
                     Reason::Refused(DocumentError::TooDeep.to_string())
                 }
@@ -399,11 +396,6 @@ impl JsonEvents {
     }
 }
 
-/// The fields of an object.
-pub(super) fn fields(text: &str) -> Result<Fields<'_>, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
 /// What the parser says about an object that begins after `column` bytes of its line.
 fn problem(error: &serde_json::Error, text: &str, column: usize) -> Reason {
     if half_surrogate(text).is_some()
@@ -420,33 +412,3 @@ fn problem(error: &serde_json::Error, text: &str, column: usize) -> Reason {
     let before = if error.line() == 1 { column } else { 0 };
     Reason::NotJson { problem, column: before + error.column() }
 }
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(Name(name)) = entries.next_key()? {
-            let value: &RawValue = entries.next_value()?;
-            fields.push(Field { name, value: FieldValue::Json(value.get()) });
-        }
-        Ok(fields)
-    }
-}
-
-/// A field's name, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -2,10 +2,11 @@
 
 use super::Reason;
 use super::compression::Input;
-use super::field::{Field, FieldValue, Fields, Given};
-use super::options::Reading;
-use rmp::decode::{ValueReadError, read_array_len, read_map_len, read_str_from_slice};
-use std::borrow::Cow;
+use super::forms;
+use super::given::Given;
+use super::read_fields::{Unread, of_message_pack};
+use super::reading::Reading;
+use rmp::decode::read_array_len;
 use std::io::Write;
 use unspool_vocabulary::limits;
 use unspool_vocabulary::{DocumentError, split_document};
@@ -62,11 +63,11 @@ impl MessagePackStream {
                     Err(_) if self.at_end => return Err(Reason::CutOff),
                     Err(_) => {}
                 },
-                Some(_) => match fields(&mut rest) {
+                Some(_) => match of_message_pack(&mut rest) {
                     Ok(fields) => {
                         let end = self.buffer.len() - rest.len();
                         self.last = end - self.read;
-                        let event = fields.event(reading)?;
+                        let event = forms::event(fields, reading)?;
                         self.read = end;
                         self.in_array = self.in_array.saturating_sub(1);
                         return Ok(Some(event));
@@ -115,73 +116,4 @@ impl MessagePackStream {
         self.at_end = self.input.read(wanted, &mut self.buffer)? < wanted;
         Ok(())
     }
-}
-
-/// Why no event could be read.
-pub(super) enum Unread {
-    /// More bytes may help.
-    Incomplete,
-    Refused(Reason),
-}
-
-impl From<DocumentError> for Unread {
-    fn from(problem: DocumentError) -> Unread {
-        match problem {
-            DocumentError::Truncated { .. } => Unread::Incomplete,
-            problem => Unread::Refused(Reason::NotMessagePack(problem)),
-        }
-    }
-}
-
-/// The fields of the map that `input` begins with.
-pub(super) fn fields<'a>(input: &mut &'a [u8]) -> Result<Fields<'a>, Unread> {
-    let start = *input;
-    let len = match read_map_len(input) {
-        Ok(len) => len,
-        Err(ValueReadError::TypeMismatch(_)) => {
-            let value = split_document(&mut &*start)?;
-            return Err(Unread::Refused(Reason::NotAnEvent { found: FieldValue::MessagePack(value).found() }));
-        }
-        Err(_) => return Err(Unread::Incomplete),
-    };
-    let mut fields = Fields::default();
-    for _ in 0..len {
-        let name = split_document(input)?;
-        let Ok((name, _)) = read_str_from_slice(name) else {
-            let found = FieldValue::MessagePack(name).found();
-            return Err(Unread::Refused(Reason::NotAnEvent { found: format!("a map with {found} as a key") }));
-        };
-        let value = match timestamp_len(input) {
-            Some(len) => input.split_off(..len).ok_or(Unread::Incomplete)?,
-            None => split_document(input)?,
-        };
-        fields.push(Field { name: Cow::Borrowed(name), value: FieldValue::MessagePack(value) });
-    }
-    Ok(fields)
-}
-
-/// How many bytes a timestamp has that begins `bytes`: MessagePack's extension type -1, in one of its three forms.
-fn timestamp_len(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [0xd6, 0xff, ..] => Some(6),
-        [0xd7, 0xff, ..] => Some(10),
-        [0xc7, 12, 0xff, ..] => Some(15),
-        _ => None,
-    }
-}
-
-/// The seconds since 1970 and the nanoseconds of a timestamp.
-pub(super) fn timestamp(bytes: &[u8]) -> Option<(i64, u32)> {
-    match *bytes {
-        [0xd6, 0xff, a, b, c, d] => Some((i64::from(u32::from_be_bytes([a, b, c, d])), 0)),
-        [0xd7, 0xff, ref both @ ..] => {
-            let both = u64::from_be_bytes(both.try_into().ok()?);
-            Some((i64::try_from(both & ((1 << 34) - 1)).ok()?, u32::try_from(both >> 34).ok()?))
-        }
-        [0xc7, 12, 0xff, a, b, c, d, ref seconds @ ..] => {
-            Some((i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes([a, b, c, d])))
-        }
-        _ => None,
-    }
-    .filter(|(_, nanoseconds)| *nanoseconds < 1_000_000_000)
 }

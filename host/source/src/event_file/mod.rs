@@ -38,17 +38,23 @@ mod cloud_event;
 mod compression;
 mod error;
 mod field;
+mod forms;
+mod given;
 mod hint;
 mod json;
+mod mapped;
 mod mapping;
 mod message_pack;
 mod options;
 mod ours;
+mod parts;
+mod read_fields;
+mod reading;
 mod skeleton;
 mod time;
+mod timestamp;
 
 pub(super) use cloud_event::source_of;
-pub(super) use error::shortened;
 pub(super) use time::without_time;
 
 #[cfg(test)]
@@ -60,9 +66,10 @@ pub use mapping::Mapping;
 pub use options::{FileOptions, WithoutTime};
 
 use compression::Input;
+use given::Given;
 use json::JsonEvents;
 use message_pack::MessagePackStream;
-use options::Reading;
+use reading::Reading;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -209,7 +216,7 @@ impl Iterator for EventFile {
         let place = self.events.place();
         match event {
             Ok(None) => None,
-            Ok(Some(field::Given { event, position, cloud, without_time })) => {
+            Ok(Some(Given { event, position, cloud, without_time })) => {
                 let raw = self.aside.is_some().then(|| self.events.raw());
                 Some(Ok(FileEvent { event, position, place, cloud, without_time, raw }))
             }
@@ -230,7 +237,7 @@ impl Events {
         }
     }
 
-    fn next_event(&mut self, reading: &mut Reading) -> Result<Option<field::Given>, Reason> {
+    fn next_event(&mut self, reading: &mut Reading) -> Result<Option<Given>, Reason> {
         match self {
             Events::Json(events) => events.next_event(reading),
             Events::MessagePack(stream) => stream.next_event(reading),

@@ -1,21 +1,13 @@
 //! Events in our own form.
 
-use super::error::shortened;
-use super::field::{FieldValue, Fields, Given, at_least_one, document, name};
-use super::options::Reading;
+use super::field::{FieldValue, Fields, at_least_one, document, name};
+use super::given::Given;
+use super::parts::{FIELDS, POSITIONS, SCHEMA_VERSIONS};
+use super::reading::Reading;
 use super::time::Time;
 use super::{Reason, hint};
+use crate::shortened::shortened;
 use unspool_vocabulary::Event;
-
-/// The fields, in the order in which a map has them.
-pub(super) const FIELDS: [&str; 8] =
-    ["id", "stream", "type", "timestamp", "data", "metadata", "schemaVersion", "position"];
-
-/// What schema versions are.
-pub(super) const SCHEMA_VERSIONS: &str = "an integer from 1 to 4294967295";
-
-/// What positions are.
-pub(super) const POSITIONS: &str = "an integer from 1 to 18446744073709551615";
 
 /// The event that `fields` make.
 pub(super) fn event(fields: Fields<'_>, reading: &Reading) -> Result<Given, Reason> {

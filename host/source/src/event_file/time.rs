@@ -1,10 +1,11 @@
 //! The times of events: RFC 3339 text, or numbers in a unit. All are rounded down to milliseconds, before 1970 too; what that
 //! loses is kept in the metadata.
 
-use super::error::shortened;
+use super::Reason;
 use super::field::FieldValue;
-use super::{Reason, message_pack};
+use super::timestamp::timestamp;
 use crate::moment::{MILLISECONDS, Moment, Zone};
+use crate::shortened::shortened;
 use crate::unit::{SECONDS_OF_1990, Unit, may_count_seconds, scaled};
 use jiff::{SignedDuration, civil::Date};
 use rmp::encode::{self, buffer::ByteBuf};
@@ -45,7 +46,7 @@ impl Time {
     /// The time that RFC 3339 text says, or an extension value of MessagePack; otherwise what was found.
     pub(super) fn from_text(value: FieldValue<'_>, form: Option<TimeForm>) -> Result<Time, String> {
         if let FieldValue::MessagePack(bytes) = value
-            && let Some((seconds, nanoseconds)) = message_pack::timestamp(bytes)
+            && let Some((seconds, nanoseconds)) = timestamp(bytes)
         {
             return Time::from_nanoseconds(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
                 .ok_or_else(|| "a time outside of the years 0 to 9999".to_owned());

@@ -2,6 +2,7 @@
 
 use super::{
     failed,
+    kind::Kind,
     layout::Layout,
     session::{Origin, Row, Session},
     settings::Settings,
@@ -9,28 +10,6 @@ use super::{
 use crate::SourceError;
 use postgres::types::Type;
 use postgres_protocol::escape::escape_literal;
-use std::fmt;
-
-/// The type of a column, or that on which its domain stands.
-#[derive(Debug, Clone)]
-pub(super) struct Kind {
-    /// A type that PostgreSQL brings along; [`Type::UNKNOWN`] for all others.
-    pub(super) base: Type,
-    pub(super) name: String,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
-impl Kind {
-    /// Whether it holds text, compared as text is.
-    pub(super) fn is_text(&self) -> bool {
-        matches!(self.base, Type::TEXT | Type::VARCHAR | Type::BPCHAR)
-    }
-}
 
 /// The types of the columns that `layout` reads.
 pub(super) fn kinds(settings: &Settings, layout: &Layout, session: &mut Session) -> Result<Vec<Kind>, SourceError> {

@@ -1,6 +1,6 @@
 //! Where a store keeps its events, as SQL: what the queries are made from.
 
-use super::{columns::Kind, session::Row, settings::Settings};
+use super::{kind::Kind, session::Row, settings::Settings};
 use crate::{SourceError, unit::Unit};
 use postgres::types::Type;
 use postgres_protocol::escape::{escape_identifier, escape_literal};

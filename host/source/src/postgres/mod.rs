@@ -9,7 +9,7 @@
 //! | `session.rs` | a connection that only reads, and leaves nothing behind where a pooler shares it |
 //! | `identity.rs` | what tells a history from another, wherever it is read from |
 //! | `presets/`, `layout.rs` | tables and columns of each store, as SQL |
-//! | `columns.rs`, `checks.rs`, `unique.rs` | what the server says about them: types, whether the end can be told at all, whether a position is one event's alone |
+//! | `columns.rs`, `kind.rs`, `checks.rs`, `unique.rs` | what the server says about them: types, whether the end can be told at all, whether a position is one event's alone |
 //! | `ceiling.rs` | the stable position of the history |
 //! | `read.rs`, `rows.rs`, `times.rs` | events out of COPY, on a thread of their own |
 
@@ -18,6 +18,7 @@ mod checks;
 mod columns;
 mod databases;
 mod identity;
+mod kind;
 mod layout;
 mod presets;
 mod read;
@@ -29,9 +30,9 @@ mod unique;
 
 use crate::{Located, Lookup, Reader, Recognised, Source, SourceError};
 use ceiling::{End, StablePosition};
-use columns::Kind;
 pub(crate) use databases::Databases;
 use identity::Identity;
+use kind::Kind;
 use layout::{Layout, of_types};
 use postgres::{error::SqlState, types::Type};
 use postgres_protocol::escape::escape_literal;

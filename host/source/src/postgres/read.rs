@@ -3,9 +3,9 @@
 //! from cleaning up, and other readers from moving on.
 
 use super::{
-    columns::Kind,
     failed,
     identity::Identity,
+    kind::Kind,
     layout::{Layout, of_types},
     rows::{COLUMNS, Rows},
     session::Session,

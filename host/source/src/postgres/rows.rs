@@ -1,7 +1,7 @@
 //! Events out of rows.
 
 use super::{
-    columns::Kind,
+    kind::Kind,
     layout::{Layout, Nested},
     settings::Settings,
     times,

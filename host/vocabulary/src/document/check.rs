@@ -1,6 +1,6 @@
 //! What is a document, and is it canonical?
 
-use super::DocumentError;
+use super::error::DocumentError;
 use super::token::{Key, Token, Tokens};
 use crate::limits;
 use std::cmp::Ordering;

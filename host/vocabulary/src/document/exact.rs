@@ -1,9 +1,11 @@
 //! Documents from JSON text with floats: every number is looked at as it is written.
 
 use super::check::inner_levels;
-use super::from_json::{Numbers, Output, json_problem};
+use super::error::{DocumentError, shortened};
+use super::json_problem::json_problem;
+use super::numbers::Numbers;
+use super::output::Output;
 use super::token::Key;
-use super::{DocumentError, shortened};
 use crate::limits;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;

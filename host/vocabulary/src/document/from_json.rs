@@ -1,48 +1,14 @@
 //! Documents from JSON text.
 
-use super::DocumentError;
 use super::check::inner_levels;
+use super::error::DocumentError;
 use super::exact;
+use super::numbers::Numbers;
+use super::output::Output;
 use super::token::Key;
-use super::writer::Writer;
 use crate::limits;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
-
-/// What becomes of a JSON number that cannot be held exactly (see [`from_json`]).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Numbers {
-    /// It is refused.
-    #[default]
-    Exact,
-    /// It becomes text, as it is written.
-    Text,
-    /// It becomes the nearest double; refused where that is infinite.
-    Round,
-}
-
-impl fmt::Display for Numbers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Numbers::Exact => "exact",
-            Numbers::Text => "text",
-            Numbers::Round => "round",
-        })
-    }
-}
-
-impl FromStr for Numbers {
-    type Err = String;
-
-    /// What the option `numbers` of a source says.
-    fn from_str(text: &str) -> Result<Numbers, String> {
-        let known = [Numbers::Exact, Numbers::Text, Numbers::Round];
-        let found = known.into_iter().find(|numbers| numbers.to_string() == text);
-        found.ok_or_else(|| format!("numbers={text} is not known; it is exact, text or round"))
-    }
-}
+use std::fmt;
 
 /// The canonical form of what a JSON text says.
 ///
@@ -85,80 +51,12 @@ fn canonical(text: &str, numbers: Numbers, written_out: bool) -> Result<Vec<u8>,
     quick(text).or_else(|_| exact::from_json(text, numbers, written_out))
 }
 
-/// Where visitors write to, and say why they stopped: their own error type cannot carry it.
-pub(super) struct Output {
-    pub(super) writer: Writer,
-    problem: Option<DocumentError>,
-}
-
-impl Output {
-    pub(super) fn new(text: &str) -> Self {
-        Output { writer: Writer::new(text.len()), problem: None }
-    }
-
-    /// Stops the visitors where there is a problem.
-    pub(super) fn accept<T, E: de::Error>(&mut self, result: Result<T, DocumentError>) -> Result<T, E> {
-        result.map_err(|problem| {
-            self.problem = Some(problem);
-            E::custom("stopped")
-        })
-    }
-
-    /// Why the parser stopped that had `error` in the part of `text` that begins at byte `base`.
-    pub(super) fn problem(&mut self, error: &serde_json::Error, text: &str, base: usize) -> DocumentError {
-        self.problem.take().unwrap_or_else(|| json_problem(error, text, base))
-    }
-}
-
 fn quick(text: &str) -> Result<Vec<u8>, serde_json::Error> {
     let mut output = Output::new(text);
     let mut parser = serde_json::Deserializer::from_str(text);
     ValueSeed { output: &mut output, levels: limits::DOCUMENT_DEPTH }.deserialize(&mut parser)?;
     parser.end()?;
     Ok(output.writer.finish())
-}
-
-/// What the parser says about the part of `text` that begins at byte `base`, with the position in all of `text`.
-pub(super) fn json_problem(error: &serde_json::Error, text: &str, base: usize) -> DocumentError {
-    let message = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let problem = message.strip_suffix(&place).unwrap_or(&message).to_owned();
-    if (problem.contains("surrogate") || problem.contains("hex escape"))
-        && let Some((at, escape)) = half_surrogate(text)
-    {
-        let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = text[..at].matches('\n').count() + 1;
-        return DocumentError::HalfSurrogate { escape: escape.to_owned(), line, column: at - line_start + 1 };
-    }
-    let before = &text[..base];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    DocumentError::Json {
-        problem,
-        line: before.matches('\n').count() + error.line(),
-        column: error.column() + if error.line() == 1 { base - line_start } else { 0 },
-    }
-}
-
-/// The first escape in a JSON text that is half of a surrogate pair without its other half, and the byte where it begins.
-pub fn half_surrogate(text: &str) -> Option<(usize, &str)> {
-    /// `\u` and four digits.
-    const ESCAPE: usize = 6;
-    let unit = |at: usize| {
-        let digits = text.get(at..at + ESCAPE)?.strip_prefix("\\u")?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let mut at = 0;
-    while let Some(backslash) = text.get(at..)?.find('\\') {
-        let start = at + backslash;
-        at = match unit(start) {
-            Some(0xd800..=0xdbff) if matches!(unit(start + ESCAPE), Some(0xdc00..=0xdfff)) => start + 2 * ESCAPE,
-            Some(0xd800..=0xdfff) => return Some((start, &text[start..start + ESCAPE])),
-            Some(_) => start + ESCAPE,
-            // Another escape: its character follows the backslash, and may be a backslash.
-            None => start + 1 + text[start + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-    }
-    None
 }
 
 /// Writes one value with at most `levels` levels of arrays and maps.

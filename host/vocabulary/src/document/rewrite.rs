@@ -1,7 +1,7 @@
 //! The canonical form of a document.
 
-use super::DocumentError;
 use super::check::is_canonical;
+use super::error::DocumentError;
 use super::token::{Key, Token, Tokens};
 use super::writer::Writer;
 

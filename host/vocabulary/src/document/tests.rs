@@ -3,6 +3,7 @@
 mod properties;
 
 use super::*;
+use crate::limits;
 use serde_json::json;
 
 fn mp(value: &impl serde::Serialize) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! Documents as JSON shows them.
 
+use super::check::check_document;
+use super::error::DocumentError;
 use super::token::{Key, Token, Tokens};
-use super::{DocumentError, check_document};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Value};
 

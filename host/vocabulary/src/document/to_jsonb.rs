@@ -1,8 +1,8 @@
 //! Documents as PostgreSQL's `jsonb` holds them, in a text that [`super::from_json`] reads back as the same document.
 
-use super::DocumentError;
+use super::check::check_document;
+use super::error::{DocumentError, at_path, shortened};
 use super::token::{Key, Token, Tokens};
-use super::{check_document, shortened};
 use std::io::Write;
 
 /// A document that `jsonb` would not give back as it is.
@@ -12,7 +12,7 @@ pub enum JsonbError {
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// A value without a form there.
-    #[error("{what}{}", super::at_path(path))]
+    #[error("{what}{}", at_path(path))]
     Value {
         /// Where it stands, as in `lines[3].amount`; empty for the document itself.
         path: String,

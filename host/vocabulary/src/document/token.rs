@@ -1,6 +1,6 @@
 //! MessagePack, value header by value header.
 
-use super::{DocumentError, shortened};
+use super::error::{DocumentError, shortened};
 use rmp::Marker;
 
 /// A scalar, or the header of an array or map.

@@ -1,6 +1,6 @@
 //! Writes canonical MessagePack from values that come in any order and arrays and maps of unknown length.
 
-use super::DocumentError;
+use super::error::DocumentError;
 use super::token::{Key, Tokens};
 use rmp::encode::{self, buffer::ByteBuf};
 

@@ -2,8 +2,9 @@
 
 use super::super::{block::Section, content, damage, id_hash};
 use super::{
-    parse::{Handover, Parsed},
+    handover::{Handover, Parsed},
     rounds::{Round, Rounds},
+    verdict::{Judged, Renamed, Verdict},
 };
 use crate::{
     SourceError,
@@ -12,20 +13,6 @@ use crate::{
 use ahash::AHashMap;
 use redb::ReadableTable;
 use unspool_vocabulary::limits;
-
-/// What becomes of the events of a round.
-pub(super) struct Judged {
-    pub(super) verdicts: Vec<Verdict>,
-    /// Those that are known under another id from now on, by their index in the round.
-    pub(super) renamed: AHashMap<u32, Renamed>,
-}
-
-/// An event under another id than its own.
-pub(super) struct Renamed {
-    pub(super) id: u128,
-    pub(super) hash: u128,
-    pub(super) content: Vec<u8>,
-}
 
 /// Whoever has an id already.
 #[derive(Clone, Copy)]
@@ -41,14 +28,6 @@ enum HeldAt {
     Log(u64),
     /// At this index of the round.
     Round(u32),
-}
-
-/// What the order of the index says about one event of a round.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    New,
-    Duplicate,
-    SetAside,
 }
 
 impl Rounds<'_> {

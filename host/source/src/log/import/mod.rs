@@ -4,53 +4,24 @@
 //! once; what the log has already is left out; the rest gets positions and goes into blocks in the order of the file.
 //! All rounds of a file are one transaction: it is in the log as a whole or not at all.
 
+mod handover;
 mod judge;
 mod kinds;
 mod parse;
 mod queue;
+mod report;
 mod rounds;
+mod store;
+mod verdict;
+
+pub use report::{ImportProgress, ImportSummary};
 
 use super::{EventLog, damage};
 use crate::{SourceError, event_file::EventFile};
 use kinds::Kinds;
-use queue::{Queue, Receiver};
-use rounds::{Round, Rounds};
-use serde::Serialize;
+use queue::Queue;
+use rounds::Rounds;
 use unspool_vocabulary::{crash, limits};
-
-/// How far an import is.
-#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImportProgress {
-    /// Bytes of the file that have been read, as it is stored.
-    pub bytes_read: u64,
-    /// Its size; absent for what has none.
-    pub bytes_total: Option<u64>,
-    /// Events that have been read.
-    pub events: u64,
-}
-
-/// What an import did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImportSummary {
-    /// What stands in the file: `added`, `duplicates` and `skipped` together.
-    pub read: u64,
-    /// Events that are new in the log; those that were renamed are among them.
-    pub added: u64,
-    /// Events that the log had already, or that stood in the file before.
-    pub duplicates: u64,
-    /// CloudEvents among those that are new whose id another source had already: theirs became `SOURCE#ID`.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub renamed: u64,
-    /// Events and lines that were set aside; absent where they would have been refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<u64>,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
 
 impl EventLog {
     /// Adds the events of `file` that the log does not have. `progress` gets how far it is.
@@ -73,7 +44,7 @@ impl EventLog {
         std::thread::scope(|scope| {
             let (sender, receiver) = queue.ends();
             let parser = scope.spawn(|| parse::parse(file, &mut kinds, sender));
-            let stored = store(receiver, &mut rounds, &mut summary, &mut |bytes_read, events| {
+            let stored = store::store(receiver, &mut rounds, &mut summary, &mut |bytes_read, events| {
                 progress(&ImportProgress { bytes_read, bytes_total, events });
             });
             let parsed =
@@ -98,24 +69,4 @@ impl EventLog {
         }
         Ok(summary)
     }
-}
-
-/// Gathers handovers to rounds, and stores them.
-fn store(
-    handovers: Receiver<'_>,
-    rounds: &mut Rounds<'_>,
-    summary: &mut ImportSummary,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(), SourceError> {
-    let (mut round, mut events) = (Round::default(), 0);
-    for handover in handovers {
-        events += handover.events.len() as u64;
-        let bytes_read = handover.bytes_read;
-        round.push(handover);
-        if round.events >= limits::IMPORT_ROUND_EVENTS || round.bytes >= limits::IMPORT_ROUND_BYTES {
-            rounds.store(std::mem::take(&mut round), summary)?;
-        }
-        progress(bytes_read, events);
-    }
-    rounds.store(round, summary)
 }

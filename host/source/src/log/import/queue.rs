@@ -1,6 +1,6 @@
 //! Parsed events that wait to be stored, bounded in bytes.
 
-use super::parse::Handover;
+use super::handover::Handover;
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},

@@ -6,9 +6,8 @@ use super::super::{
     damage,
 };
 use super::{
-    ImportSummary,
-    judge::{Judged, Verdict},
-    parse::{Handover, Parsed},
+    handover::{Handover, Parsed},
+    verdict::{Judged, Verdict},
 };
 use crate::{
     SourceError,
@@ -16,7 +15,7 @@ use crate::{
 };
 use redb::{ReadableTable, Table, WriteTransaction};
 use std::{collections::BTreeMap, sync::Arc};
-use unspool_vocabulary::{crash, limits};
+use unspool_vocabulary::limits;
 
 /// Handovers whose ids are looked up together.
 #[derive(Default)]
@@ -95,34 +94,8 @@ impl<'t> Rounds<'t> {
         Ok(())
     }
 
-    /// Stores the events of a round that the log does not have.
-    pub(super) fn store(&mut self, round: Round, summary: &mut ImportSummary) -> Result<(), SourceError> {
-        let events: Vec<&Parsed> = round.handovers.iter().flat_map(|handover| &handover.events).collect();
-        // Of equal ids the one that comes first in the file counts.
-        let mut order: Vec<(u128, u32)> = (0..).zip(&events).map(|(index, event)| (event.id, index)).collect();
-        order.sort_unstable();
-        let mut judged = self.judge(&round, &events, &order)?;
-        let positions = self.append(&round, &mut judged)?;
-        crash::point("import.round");
-        for &(_, index) in &order {
-            let event = events[index as usize];
-            match judged.verdicts[index as usize] {
-                Verdict::New => {
-                    let renamed = judged.renamed.get(&index).map(|renamed| (renamed.id, renamed.hash));
-                    let (id, hash) = renamed.unwrap_or((event.id, event.content));
-                    self.ids.insert(id, (positions[index as usize], hash)).map_err(damage)?;
-                    summary.added += 1;
-                    summary.renamed += u64::from(renamed.is_some());
-                }
-                Verdict::Duplicate => summary.duplicates += 1,
-                Verdict::SetAside => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Puts the new events into blocks, in the order of the file, and returns the position of each.
-    fn append(&mut self, round: &Round, judged: &mut Judged) -> Result<Vec<u64>, SourceError> {
+    pub(super) fn append(&mut self, round: &Round, judged: &mut Judged) -> Result<Vec<u64>, SourceError> {
         let mut positions = Vec::with_capacity(judged.verdicts.len());
         for handover in &round.handovers {
             for (event, content) in handover.events.iter().zip(handover.contents()) {
