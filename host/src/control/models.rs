@@ -2,7 +2,7 @@
 
 use super::{
     ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
-    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
+    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, response::Answer,
 };
 use crate::{
     limits,

@@ -2,8 +2,8 @@
 
 use super::{
     ControlError, Exported, Host, ModelRow, Response, Row, Sink, TableHead,
-    execute::Answer,
     models::{index_of, shown},
+    response::Answer,
     watch::NUMBERS,
 };
 use crate::{
