@@ -2,8 +2,9 @@
 
 use super::{
     args::{ApplyArgs, Cli},
+    hosting::{attached, detached},
     output::Output,
-    rebuilds::{attached, detached, start_and_watch},
+    rebuilds::start_and_watch,
     session::{Session, json, settings_file, unknown_answer},
 };
 use crate::{

@@ -6,10 +6,10 @@
 use super::{
     INTERRUPTED,
     args::ExportArgs,
+    hosting::{self, Hosting},
     output::Output,
     paths,
     progress::{LOOK, Steps},
-    rebuilds::{self, Hosting},
     session::{Session, json, unknown_answer},
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(super) fn export(session: &Session, data: &Path, args: &ExportArgs, output: 
     }
     let out = Out::new(args, output)?;
     let hosting = match out {
-        Out::Stdout => rebuilds::serve_meanwhile(session)?,
+        Out::Stdout => hosting::serve_meanwhile(session)?,
         // Drafts are to be removed.
         _ => Some(Hosting::begin(session, INTERRUPTED, false)?),
     };
@@ -52,7 +52,7 @@ pub(super) fn export(session: &Session, data: &Path, args: &ExportArgs, output: 
         (None, Ok(_)) if is_interrupted() => Ok(INTERRUPTED),
         (None, Ok(_)) => export.finish(output),
     };
-    rebuilds::wait_for_others(session, hosting.as_ref());
+    hosting::wait_for_others(session, hosting.as_ref());
     done
 }
 

@@ -3,8 +3,8 @@
 use super::{
     INTERRUPTED, NOT_POSSIBLE,
     args::{Cli, FollowArgs},
+    hosting::{Hosting, attached, detached, wait_for_others},
     output::Output,
-    rebuilds::{Hosting, attached, detached, wait_for_others},
     session::{Session, unknown_answer},
 };
 use crate::{

@@ -2,9 +2,10 @@
 
 use super::{
     args::{Cli, ImportArgs},
+    hosting,
     output::{Output, say_aside},
     paths::{absolute, full, is_descriptor, refuse_inside, refuse_missing},
-    progress, rebuilds,
+    progress,
     session::{Session, unknown_answer},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
     }
     let skip_bad_lines = skip_bad_lines.as_deref().map(absolute).transpose()?;
     let session = &Session::open(cli, Access::Begin)?;
-    let hosting = rebuilds::serve_meanwhile(session)?;
+    let hosting = hosting::serve_meanwhile(session)?;
     for file in files {
         let mut steps = progress::Steps::new(output.is_json());
         let mut given = Given::new(file, session, &cli.data)?;
@@ -73,7 +74,7 @@ pub(super) fn import(cli: &Cli, args: &ImportArgs, output: &Output) -> Result<u8
             ));
         }
     }
-    rebuilds::wait_for_others(session, hosting.as_ref());
+    hosting::wait_for_others(session, hosting.as_ref());
     Ok(0)
 }
 

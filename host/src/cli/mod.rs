@@ -5,6 +5,7 @@ mod declared;
 pub mod demo;
 mod export;
 mod following;
+mod hosting;
 mod import;
 mod manual;
 mod output;
@@ -12,6 +13,7 @@ mod paths;
 mod plugins;
 mod progress;
 mod rebuilds;
+mod serve;
 mod service;
 mod session;
 mod signals;
@@ -220,7 +222,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
         Command::Plan => declared::plan(cli, output),
         Command::Apply(args) => declared::apply(cli, args, output),
-        Command::Serve { apply, until_idle } => rebuilds::serve(cli, *apply, *until_idle, output),
+        Command::Serve { apply, until_idle } => serve::serve(cli, *apply, *until_idle, output),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { dir } => manual::pages(dir, output),
         // Has its own way in: it answers another process, and nobody else.
@@ -263,7 +265,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Sends the request once, and shows rows and answer. What takes long and writes does so as a host: other terminals read meanwhile.
 fn show(session: &Session, request: Request, output: &Output) -> Result<u8, ControlError> {
     let begins_rebuild = matches!(&request, Request::PluginSwap { after, .. } if *after != UnfinishedRebuild::Continue);
-    let hosting = if request.takes_long() || begins_rebuild { rebuilds::serve_meanwhile(session)? } else { None };
+    let hosting = if request.takes_long() || begins_rebuild { hosting::serve_meanwhile(session)? } else { None };
     if let (Some(hosting), Request::PluginSwap { name, .. }) = (&hosting, &request) {
         hosting.owns(name);
     }
@@ -283,7 +285,7 @@ fn show(session: &Session, request: Request, output: &Output) -> Result<u8, Cont
             return rebuilds::watch(session, hosting, std::slice::from_ref(begun), output);
         }
     }
-    rebuilds::wait_for_others(session, hosting.as_ref());
+    hosting::wait_for_others(session, hosting.as_ref());
     if answer.is_err() && hosting.is_some_and(|hosting| hosting.ending.is_asked()) {
         return Err(ControlError::interrupted());
     }

@@ -2,7 +2,7 @@
 
 use super::{
     BackedUp, ControlError, ErrorKind, Host, Import, InstallStatus, Installed, ListedProjection, LoggedEvent, Request,
-    Response, Row, Sink, watch::NUMBERS,
+    Response, Row, Sink, response::Answer, watch::NUMBERS,
 };
 use crate::{
     rebuild::{RebuildError, UnfinishedRebuild},
@@ -11,8 +11,6 @@ use crate::{
     vocabulary::{to_json, work},
 };
 use std::{path::Path, sync::Arc};
-
-pub(super) type Answer = Result<Response, ControlError>;
 
 impl Host {
     /// Carries `request` out. Rows go to `sink`, and the last answer to the caller; a request that takes long reports its

@@ -2,8 +2,8 @@
 
 use super::{
     ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
-    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, execute::Answer,
-    fresh::refuse_stale,
+    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, fresh::refuse_stale,
+    response::Answer,
 };
 use crate::{
     limits,

@@ -1,8 +1,11 @@
 //! The answers to requests.
 
-use super::answers::{
-    BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed, ListedGeneration,
-    ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+use super::{
+    answers::{
+        BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed, ListedGeneration,
+        ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+    },
+    error::ControlError,
 };
 use crate::{
     rebuild::{
@@ -15,6 +18,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// What becomes of a request.
+pub(super) type Answer = Result<Response, ControlError>;
 
 /// The last answer to a request that was carried out.
 #[derive(Debug, Clone, Serialize, Deserialize)]

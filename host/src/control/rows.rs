@@ -2,9 +2,9 @@
 
 use super::{
     ControlError, Exported, Host, ModelRow, Response, Row, Sink, TableHead,
-    execute::Answer,
     fresh::refuse_stale,
     models::{index_of, shown},
+    response::Answer,
     watch::NUMBERS,
 };
 use crate::{

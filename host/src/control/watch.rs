@@ -1,6 +1,6 @@
 //! Rebuilds that are watched: one request, and an answer that goes on until they end.
 
-use super::{ControlError, Host, Response, Row, Sink, execute::Answer};
+use super::{ControlError, Host, Response, Row, Sink, response::Answer};
 use crate::{
     rebuild::Supervisor,
     vocabulary::{Position, Progress, Status},

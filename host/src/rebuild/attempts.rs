@@ -1,8 +1,9 @@
 //! Runs the attempts of one rebuild, one after another, until it ends.
 
 use super::{
-    Effect, Input, State,
-    host::{Held, Host},
+    Effect, Input, RebuildError, State,
+    following::Held,
+    host::Host,
     same_history::{self, Accept},
     step,
     supervisor::Supervisor,
@@ -59,21 +60,46 @@ impl Laps {
 }
 
 /// What every attempt of a rebuild has in common.
-pub(super) struct Attempts {
-    pub(super) host: Arc<Host>,
-    pub(super) source: Arc<dyn Source>,
+struct Attempts {
+    host: Arc<Host>,
+    source: Arc<dyn Source>,
     /// The current plugin; parts of the rebuild may belong to earlier ones.
-    pub(super) plugin: Plugin,
+    plugin: Plugin,
     /// Notes which rows they touch, where a caller wants to know.
-    pub(super) touched: Option<Touched>,
-    pub(super) stop: Stop,
-    pub(super) published: Arc<Published>,
-    pub(super) committer: Committer,
+    touched: Option<Touched>,
+    stop: Stop,
+    published: Arc<Published>,
+    committer: Committer,
+}
+
+/// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
+///
+/// # Errors
+/// When the host is ending, or the system gives no thread.
+pub(super) fn begin(
+    host: &Arc<Host>,
+    key: &str,
+    record: RebuildRecord,
+    source: Arc<dyn Source>,
+    plugin: Plugin,
+    touched: Option<Touched>,
+) -> Result<(), RebuildError> {
+    let entry = host.enter_rebuild(key, &record)?;
+    let attempts = Attempts {
+        host: host.clone(),
+        source,
+        plugin,
+        touched,
+        stop: entry.stop.clone(),
+        published: entry.published.clone(),
+        committer: host.committer_for(&record)?,
+    };
+    entry.spawn(format!("rebuild {key}"), move || attempts.run(record))
 }
 
 impl Attempts {
     /// Works on `record`, claimed already, until the rebuild ends; the store then says how.
-    pub(super) fn run(&self, mut record: RebuildRecord) {
+    fn run(&self, mut record: RebuildRecord) {
         let (mut tries, mut laps) = (1, Laps::default());
         loop {
             let reached = self.published.position();

@@ -1,11 +1,7 @@
 //! A store that is thrown away, and the modes in which a plugin goes through a history in it.
 
 use super::{
-    RebuildError,
-    host::Host,
-    prepared::attempt_start,
-    shadow::Shadow,
-    supervisor::{Options, Supervisor},
+    Options, RebuildError, attempts, host::Host, prepared::attempt_start, shadow::Shadow, supervisor::Supervisor,
 };
 use crate::{
     disk::DiskError,
@@ -147,7 +143,7 @@ impl<'a> Bench<'a> {
         let generation = self.store().create_generation(&name, new, now_ms())?.generation;
         let record = self.store().begin_attempt(&name, generation, &start)?;
         let source = self.source.clone();
-        self.supervisor.host.begin(&name, record, source, self.plugin.clone(), None)?;
+        attempts::begin(&self.supervisor.host, &name, record, source, self.plugin.clone(), None)?;
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)?;
         self.store().set_status(&name, generation, Status::Running, None, now_ms())?;

@@ -1,22 +1,19 @@
-//! What all rebuilds of a host share, and the threads on which they run.
+//! What all rebuilds of a host share, and the list of what runs in it, each on a thread of its own or on its caller's.
 
 mod command_lock;
-mod followers;
+pub(super) mod follower_key;
 
-pub(super) use followers::Held;
-
-use super::{
-    Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, attempts::Attempts, following::of_key, step,
-};
+use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, step};
 use crate::{
     limits,
-    pipeline::{Committer, InstancePool, Published, Stop, Touched},
+    pipeline::{Committer, InstancePool, Published, Stop},
     plugin::{Engine, Plugin},
     settings::{self, Settings},
     source::{Source, Sources},
     store::{Purpose, RebuildRecord, Store},
     vocabulary::{Description, EventFailure, Status, Waiting, ms_since, now_ms, work},
 };
+use follower_key::of_key;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -76,6 +73,17 @@ struct Running {
     published: Arc<Published>,
     projection: String,
     purpose: Purpose,
+}
+
+impl Running {
+    fn new(record: &RebuildRecord, purpose: Purpose) -> Running {
+        Running {
+            stop: Stop::default(),
+            published: Arc::new(Published::new(record)),
+            projection: record.checkpoint.projection_name.clone(),
+            purpose,
+        }
+    }
 }
 
 impl Host {
@@ -342,68 +350,70 @@ impl Host {
         record: &RebuildRecord,
         work: impl FnOnce(Stop, Arc<Published>) -> T,
     ) -> Result<T, RebuildError> {
-        let (stop, published) = (Stop::default(), Arc::new(Published::new(record)));
-        let projection = record.checkpoint.projection_name.clone();
-        let running =
-            Running { stop: stop.clone(), published: published.clone(), projection, purpose: Purpose::Scratch };
-        self.enter(key.clone(), running)?;
-        let _leave = Leave { host: self.clone(), key, published: published.clone() };
-        Ok(work(stop, published))
+        let entry = self.enter(key, Running::new(record, Purpose::Scratch))?;
+        Ok(work(entry.stop.clone(), entry.published.clone()))
+    }
+
+    /// Puts the newest run of the rebuild `key` on the list; what the host knew of the one before is forgotten.
+    ///
+    /// # Errors
+    /// When the host is ending.
+    pub(super) fn enter_rebuild(self: &Arc<Host>, key: &str, record: &RebuildRecord) -> Result<Entry, RebuildError> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        let running = Running::new(record, record.spec.purpose);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), running.published.clone());
+        self.enter(key.to_owned(), running)
+    }
+
+    /// Puts a follower of `record` on the list; `None` where one works, or they are held, or this host does not stay.
+    pub(super) fn enter_follower(self: &Arc<Host>, key: String, record: &RebuildRecord) -> Option<Entry> {
+        let running = Running::new(record, Purpose::Scratch);
+        let (stop, published) = (running.stop.clone(), running.published.clone());
+        {
+            let mut work = self.work();
+            if !self.stays() || work.running.contains_key(&key) || work.held.contains_key(&running.projection) {
+                return None;
+            }
+            work.running.insert(key.clone(), running);
+        }
+        Some(Entry { host: self.clone(), key, stop, published })
     }
 
     /// Puts what runs on the list, unless the host ends.
-    fn enter(&self, key: String, running: Running) -> Result<(), RebuildError> {
+    fn enter(self: &Arc<Host>, key: String, running: Running) -> Result<Entry, RebuildError> {
+        let (stop, published) = (running.stop.clone(), running.published.clone());
         self.change(|work| {
             if self.is_closing() {
                 return Err(RebuildError::NotPossible("the host is ending; try again in a moment".to_owned()));
             }
-            work.running.insert(key, running);
+            work.running.insert(key.clone(), running);
             Ok(())
-        })
+        })?;
+        Ok(Entry { host: self.clone(), key, stop, published })
     }
 
-    /// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
-    pub(super) fn begin(
-        self: &Arc<Host>,
-        key: &str,
-        record: RebuildRecord,
-        source: Arc<dyn Source>,
-        plugin: Plugin,
-        touched: Option<Touched>,
-    ) -> Result<(), RebuildError> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), published.clone());
-        let committer = self.committer_for(&record)?;
-        let attempts = Attempts {
-            host: self.clone(),
-            source,
-            plugin,
-            touched,
-            stop: stop.clone(),
-            published: published.clone(),
-            committer,
-        };
-        // The entry comes first, so that the thread finds it when it ends.
-        let (projection, purpose) = (record.checkpoint.projection_name.clone(), record.spec.purpose);
-        self.enter(key.to_owned(), Running { stop, published: published.clone(), projection, purpose })?;
-        let spawned = std::thread::Builder::new()
-            .name(format!("rebuild {key}"))
-            .stack_size(limits::HANDLER_THREAD_STACK_BYTES)
-            .spawn({
-                let (host, key) = (self.clone(), key.to_owned());
-                move || {
-                    let _leave = Leave { host, key, published };
-                    // It goes before the entry does: a caller that waits for the entry waits for all of it.
-                    let attempts = attempts;
-                    attempts.run(record);
-                }
-            });
-        match spawned {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                self.change(|work| work.running.remove(key));
-                Err(e.into())
+    /// Lets followers work in this host from here on: it stays.
+    pub(super) fn follows(&self) {
+        self.follows.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether followers may work in this host.
+    pub(super) fn stays(&self) -> bool {
+        self.follows.load(Ordering::SeqCst) && !self.is_closing()
+    }
+
+    /// Lets no follower of a projection begin, until that is [released](Host::release).
+    pub(super) fn hold(&self, projection: &str) {
+        *self.work().held.entry(projection.to_owned()).or_default() += 1;
+    }
+
+    /// Undoes one [`Host::hold`].
+    pub(super) fn release(&self, projection: &str) {
+        let mut work = self.work();
+        if let Some(held) = work.held.get_mut(projection) {
+            *held -= 1;
+            if *held == 0 {
+                work.held.remove(projection);
             }
         }
     }
@@ -450,14 +460,31 @@ impl Host {
     }
 }
 
-/// Takes an attempt off the list when its thread ends, however it ends; never one that has replaced it.
-struct Leave {
+/// What is on the list under a key. It is taken off when this is dropped, which its thread does, however that ends; never one that has
+/// replaced it.
+pub(super) struct Entry {
     host: Arc<Host>,
     key: String,
-    published: Arc<Published>,
+    pub(super) stop: Stop,
+    pub(super) published: Arc<Published>,
 }
 
-impl Drop for Leave {
+impl Entry {
+    /// Has `work` done for it on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn spawn(self, thread: String, work: impl FnOnce() + Send + 'static) -> Result<(), RebuildError> {
+        std::thread::Builder::new().name(thread).stack_size(limits::HANDLER_THREAD_STACK_BYTES).spawn(move || {
+            let _entry = self;
+            // What it has goes before the entry does: a caller that waits for the entry waits for all of it.
+            work();
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(rebuild = self.key, "its thread ended by a panic");

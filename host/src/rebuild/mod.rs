@@ -3,8 +3,9 @@
 //! | file | what it does |
 //! |---|---|
 //! | `state` | the states of a rebuild as one pure function |
-//! | `supervisor` | pause, resume, cancel; what happens when a host starts and ends |
-//! | `trigger` | starting and resuming; `prepared` looks up what that needs, `locate` what operators name in a history |
+//! | `supervisor`, `options` | the handle to all rebuilds of a host: what happens when it starts, with which options, and when it ends |
+//! | `starting`, `stopping` | starting and resuming; pause and cancel |
+//! | `trigger` | what a trigger requests, and its answers; `prepared` looks up what that needs, `locate` what operators name in a history, `loss` whether readers would lose rows |
 //! | `same_history` | whether a source is still the history that a generation was built from |
 //! | `swap` | installing other plugins, and what follows for an unfinished rebuild |
 //! | `shadow` | shadow builds: generations that are built to be compared or inspected; `compare` compares them row by row |
@@ -14,8 +15,8 @@
 //! | `promote` | switching readers to another generation |
 //! | `stream` | rebuilding one stream |
 //! | `progress` | what operators see; `orphaned`: the same of what a crashed host has left |
-//! | `host` | what rebuilds share, and their threads; `attempts` is what such a thread does |
-//! | `following` | keeping the live generation up to date, beside whatever is rebuilt |
+//! | `host` | what rebuilds share, and the list of what runs; `attempts` is what the thread of a rebuild does |
+//! | `following` | keeping the live generation up to date, beside whatever is rebuilt, and the threads that do that |
 //! | `wanted` | resumes what the last host was ended in the middle of |
 //! | `watchdog`, `alert` | noticing a rebuild that stands still; alerting the operator to one that failed or waits |
 
@@ -29,6 +30,8 @@ mod error;
 mod following;
 mod host;
 mod locate;
+mod loss;
+mod options;
 mod orphaned;
 mod perform;
 mod prepared;
@@ -36,7 +39,9 @@ mod progress;
 mod promote;
 mod same_history;
 mod shadow;
+mod starting;
 mod state;
+mod stopping;
 mod stream;
 mod supervisor;
 mod swap;
@@ -50,13 +55,15 @@ pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
 pub use following::{FollowAnswer, FollowEffect, FollowInput, FollowReport, FollowStatus, follow_step};
+pub use options::Options;
 pub use progress::Overview;
 pub use promote::Switch;
 pub use same_history::Accept;
 pub(crate) use same_history::departure;
 pub use shadow::{TrialReport, VerifyReport};
 pub use state::{Answer, Effect, Input, Refusal, State, step};
+pub use stopping::CancelAnswer;
 pub use stream::StreamReport;
-pub use supervisor::{CancelAnswer, Options, Supervisor};
+pub use supervisor::Supervisor;
 pub use swap::{SwapReport, UnfinishedRebuild};
 pub use trigger::{Plan, Trigger, TriggerAnswer};

@@ -1,7 +1,9 @@
 //! Performs what the state machine decides about an operator's command: only here does it install a plugin, end or begin an
 //! attempt, or set a status.
 
-use super::{Answer, Effect, Input, RebuildError, prepared::Prepared, supervisor::Supervisor, trigger::Trigger};
+use super::{
+    Answer, Effect, Input, RebuildError, attempts, prepared::Prepared, supervisor::Supervisor, trigger::Trigger,
+};
 use crate::{
     crash,
     plugin::Plugin,
@@ -124,7 +126,7 @@ impl Supervisor {
             // Its database had its last commit, which the store did not know.
             return Ok(record);
         }
-        if let Err(e) = self.host.begin(name, record.clone(), prepared.source, plugin, None) {
+        if let Err(e) = attempts::begin(&self.host, name, record.clone(), prepared.source, plugin, None) {
             self.host.store.set_status(name, generation, Status::Paused, None, now_ms())?;
             return Err(e);
         }

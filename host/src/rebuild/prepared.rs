@@ -143,7 +143,7 @@ pub(super) struct Prepared {
     pub(super) trigger: Trigger,
     pub(super) source: Arc<dyn Source>,
     pub(super) source_name: String,
-    /// See [`Plan::source_was`].
+    /// See [`super::Plan::source_was`].
     pub(super) source_was: Option<String>,
     pub(super) after: Position,
     pub(super) to: Option<Position>,

@@ -2,8 +2,7 @@
 
 use super::{
     RebuildError,
-    following::key,
-    host::Host,
+    host::{Host, follower_key::key},
     orphaned::{as_left, is_orphan},
     supervisor::Supervisor,
     watchdog::is_stalled,

@@ -1,7 +1,7 @@
 //! Shadow builds: generations that are built separately from the rebuild, to be compared or inspected.
 
 use super::{
-    RebuildError,
+    RebuildError, attempts,
     compare::{Comparison, compare, compare_with},
     locate,
     prepared::attempt_start,
@@ -379,7 +379,7 @@ impl Supervisor {
             Some(one) => one.history().count(&Matcher::new(&description.event_types), shadow.after, shadow.to)?,
             None => record.total_events,
         };
-        if let Err(e) = self.host.begin(&key, record, shadow.source, shadow.plugin, shadow.touched) {
+        if let Err(e) = attempts::begin(&self.host, &key, record, shadow.source, shadow.plugin, shadow.touched) {
             self.host.store.set_status(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }

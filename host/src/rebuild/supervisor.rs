@@ -1,83 +1,27 @@
-//! Commands about rebuilds: carries out what the state machine says.
+//! Takes charge of all rebuilds of a host: what happens when it starts and ends. What operators do with them is in the files of those
+//! commands.
 
 use super::{
-    Accept, Answer, Effect, Input, RebuildError, State,
+    Effect, Input, Options, RebuildError, State,
     alert::Alerts,
-    following::key,
-    host::Host,
+    host::{Host, follower_key::key},
     orphaned::{crash_loop, is_orphan},
-    perform::Means,
-    step,
+    step, watchdog,
 };
 use crate::{
     crash, limits,
     plugin::Engine,
     source::Sources,
-    store::{RebuildRecord, Store, StoreError},
+    store::{RebuildRecord, Store},
     vocabulary::{Status, now_ms},
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
-        atomic::AtomicBool,
         mpsc::{self, RecvTimeoutError},
     },
     time::Duration,
 };
-
-/// What a host is given when it starts.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// A line for `sh -c` that gets every failure as JSON on its standard input.
-    pub alert: Option<String>,
-    /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
-    pub permits: usize,
-    /// Instances that work for one rebuild, where its projection is partitioned by stream; [`limits::instances_of_one`] by
-    /// default.
-    pub instances: usize,
-    /// See [`crate::pipeline::InstancePool::keeping_owners`]; not by default.
-    pub keep_owners: bool,
-    /// The file with the settings, read each time something of it is needed; none by default.
-    pub settings: Option<PathBuf>,
-    /// Raised when the host ends: nothing begins any more.
-    pub closing: Arc<AtomicBool>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            alert: None,
-            permits: limits::POOL_INSTANCES,
-            instances: limits::instances_of_one(),
-            keep_owners: false,
-            settings: None,
-            closing: Arc::default(),
-        }
-    }
-}
-
-/// The answer to a cancel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum CancelAnswer {
-    /// Given up.
-    Cancelled {
-        /// The projection.
-        projection_name: String,
-    },
-    /// There has been no rebuild.
-    NotFound {
-        /// The projection.
-        projection_name: String,
-    },
-    /// It is over already.
-    NotRunning {
-        /// The projection.
-        projection_name: String,
-    },
-}
 
 /// A cheap handle to all rebuilds of a host.
 #[derive(Clone)]
@@ -115,88 +59,9 @@ impl Supervisor {
             }
         }
         let host = Arc::new(Host::new(store, sources, engine, alerts, options)?);
-        super::watchdog::start(&host)?;
+        watchdog::start(&host)?;
         recover_elsewhere(&host, elsewhere)?;
         Ok(Supervisor { host })
-    }
-
-    /// Lets an unfinished rebuild go on from its checkpoint.
-    ///
-    /// # Errors
-    /// When there is nothing to resume, or as [`Supervisor::trigger`].
-    pub fn resume(&self, name: &str) -> Result<super::TriggerAnswer, RebuildError> {
-        self.resume_accepting(name, &Accept::default())
-    }
-
-    /// [`Supervisor::resume`], where the operator vouches for its history.
-    ///
-    /// # Errors
-    /// As [`Supervisor::resume`].
-    pub fn resume_accepting(&self, name: &str, accept: &Accept) -> Result<super::TriggerAnswer, RebuildError> {
-        self.host.compile(name);
-        let _lock = self.host.command(name)?;
-        self.resume_locked(name, accept)
-    }
-
-    /// Stops a rebuild so that it can go on later. Durable when this returns.
-    ///
-    /// # Errors
-    /// When it is not running, or the store did not take its end.
-    pub fn pause(&self, name: &str) -> Result<(), RebuildError> {
-        let _lock = self.host.command(name)?;
-        let paused = self.perform(name, Input::Pause, Means::default());
-        if matches!(paused, Err(RebuildError::Refused { .. }))
-            && self.host.store.live_rebuild(name)?.is_some_and(|live| live.is_followed())
-        {
-            return Err(RebuildError::NotPossible(format!(
-                "{name} is not being rebuilt; its live generation is followed: unspool unfollow {name} stops that"
-            )));
-        }
-        paused?;
-        let latest = self.host.store.latest_rebuild(name)?;
-        // What the last host was ended in the middle of does not go on either, now that an operator has said so.
-        if let Some(record) = latest.filter(|record| record.interrupted) {
-            self.host.store.hold(name, record.generation)?;
-        }
-        Ok(())
-    }
-
-    /// Gives a rebuild up. Durable when this returns.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub fn cancel(&self, name: &str) -> Result<CancelAnswer, RebuildError> {
-        let projection_name = name.to_owned();
-        let _lock = self.host.command(name)?;
-        let answer = match self.perform(name, Input::Cancel, Means::default()) {
-            Err(RebuildError::Store(StoreError::NotFound(_))) => Answer::NotFound,
-            performed => performed?.answer,
-        };
-        Ok(match answer {
-            Answer::NotFound => CancelAnswer::NotFound { projection_name },
-            Answer::Cancelled => CancelAnswer::Cancelled { projection_name },
-            _ => CancelAnswer::NotRunning { projection_name },
-        })
-    }
-
-    /// Resumes what an earlier host was ended in the middle of: in the background, and as soon as what it needs is there,
-    /// however long that takes. What can go on at once does so before this returns.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or the system gives no thread; what cannot be resumed is logged.
-    pub fn resume_interrupted(&self) -> Result<(), RebuildError> {
-        self.host.follows();
-        let (tried, all_tried) = std::sync::mpsc::channel::<()>();
-        for record in self.host.store.interrupted()? {
-            super::wanted::go_on(&self.host, record, tried.clone())?;
-        }
-        drop(tried);
-        for projection in self.host.store.projections()? {
-            self.host.begin_followers(&projection.description.name);
-        }
-        // Nothing is sent: what it waits for is that the other ends go.
-        let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);
-        Ok(())
     }
 
     /// Waits until none of `names` is running (`None`: nothing at all), or `timeout` has passed; `true` in the first case.

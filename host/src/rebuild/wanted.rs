@@ -7,13 +7,38 @@ use crate::{
     vocabulary::{EventFailure, FailureKind, Status, Waiting, ms_since, now_ms},
 };
 use std::{
-    sync::{Arc, Weak, mpsc::Sender},
+    sync::{
+        Arc, Weak,
+        mpsc::{self, Sender},
+    },
     time::Duration,
 };
 
+impl Supervisor {
+    /// Resumes what an earlier host was ended in the middle of: in the background, and as soon as what it needs is there,
+    /// however long that takes. What can go on at once does so before this returns.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the system gives no thread; what cannot be resumed is logged.
+    pub fn resume_interrupted(&self) -> Result<(), RebuildError> {
+        self.host.follows();
+        let (tried, all_tried) = mpsc::channel::<()>();
+        for record in self.host.store.interrupted()? {
+            go_on(&self.host, record, tried.clone())?;
+        }
+        drop(tried);
+        for projection in self.host.store.projections()? {
+            self.host.begin_followers(&projection.description.name);
+        }
+        // Nothing is sent: what it waits for is that the other ends go.
+        let _over = all_tried.recv_timeout(limits::RECOVERY_WAIT);
+        Ok(())
+    }
+}
+
 /// Lets the rebuild of `record` go on, on a thread of its own: its source or the database with its rows may be away for as
 /// long as it takes. `tried` goes when it has been tried once.
-pub(super) fn go_on(host: &Arc<Host>, record: RebuildRecord, tried: Sender<()>) -> Result<(), RebuildError> {
+fn go_on(host: &Arc<Host>, record: RebuildRecord, tried: Sender<()>) -> Result<(), RebuildError> {
     let name = record.checkpoint.projection_name.clone();
     // From here on the host is not idle.
     host.note_wanted(&name, Some(waiting(FailureKind::Other, now_ms(), 0, "it is about to go on".to_owned())));

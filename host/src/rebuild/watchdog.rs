@@ -1,7 +1,7 @@
 //! Watches that rebuilds and followers move: one that stalls while it is behind is logged, and ended where that lasts; one that waits for
 //! something that is away is reported to the operator, and again when that is over.
 
-use super::{following::of_key, host::Host};
+use super::host::{Host, follower_key::of_key};
 use crate::{
     limits,
     pipeline::Published,

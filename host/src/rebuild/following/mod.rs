@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `state` | the states of following as one pure function |
 //! | `follower` | brings one generation forward, in short attempts |
+//! | `followers` | the threads of a host on which followers work: beginning, holding and stopping them; catching up on the caller's |
 //! | `mod` | the commands, and what follows from the state machine |
 
 mod follower;
+mod followers;
 mod state;
 
-pub(super) use follower::{Follower, key, of_key};
+pub(super) use followers::Held;
 pub use state::{FollowAnswer, FollowEffect, FollowInput, follow_step};
 
 use super::{
     RebuildError,
+    host::follower_key::key,
     prepared::same_shape,
     same_history::{Accept, check},
     supervisor::Supervisor,

@@ -1,18 +1,20 @@
 //! The followers of a host: each keeps one generation up to date, on a thread of its own.
 
-use super::{Host, Leave, Running};
+use super::follower::Follower;
 use crate::{
-    limits,
     pipeline::{Published, Stop},
     rebuild::{
         RebuildError,
-        following::{Follower, key, of_key},
+        host::{
+            Host,
+            follower_key::{key, of_key},
+        },
     },
     settings::KeepPrevious,
-    store::{Following, Purpose, RebuildRecord},
+    store::{Following, RebuildRecord},
     vocabulary::{Position, Status, now_ms, work},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 /// While it lives, no generation of the projection is brought forward; afterwards those are which the store says.
 pub(in crate::rebuild) struct Held {
@@ -22,24 +24,12 @@ pub(in crate::rebuild) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut work = self.host.work();
-        if let Some(held) = work.held.get_mut(&self.projection) {
-            *held -= 1;
-            if *held == 0 {
-                work.held.remove(&self.projection);
-            }
-        }
-        drop(work);
+        self.host.release(&self.projection);
         self.host.begin_followers(&self.projection);
     }
 }
 
 impl Host {
-    /// Lets followers work in this host from here on: it stays.
-    pub(in crate::rebuild) fn follows(&self) {
-        self.follows.store(true, Ordering::SeqCst);
-    }
-
     /// Lets a follower of a generation work, unless one does, or this host does not stay: then the next one that serves does.
     ///
     /// # Errors
@@ -54,35 +44,13 @@ impl Host {
         if !record.is_followed() || once {
             return Ok(());
         }
-        let key = key(projection, generation);
-        let (stop, published) = (Stop::default(), Arc::new(Published::new(&record)));
-        {
-            let mut work = self.work();
-            let stays = self.follows.load(Ordering::SeqCst) && !self.is_closing();
-            if !stays || work.running.contains_key(&key) || work.held.contains_key(projection) {
-                return Ok(());
+        let Some(entry) = self.enter_follower(key(projection, generation), &record) else { return Ok(()) };
+        let follower = self.follower(&record, None, entry.stop.clone(), entry.published.clone())?;
+        entry.spawn(format!("follower {projection}"), move || {
+            if let Err(failure) = follower.run() {
+                tracing::debug!(projection = follower.projection, "not followed any more: {failure}");
             }
-            let running = Running {
-                stop: stop.clone(),
-                published: published.clone(),
-                projection: projection.to_owned(),
-                purpose: Purpose::Scratch,
-            };
-            work.running.insert(key.clone(), running);
-        }
-        let leave = Leave { host: self.clone(), key: key.clone(), published: published.clone() };
-        let follower = self.follower(&record, None, stop, published)?;
-        std::thread::Builder::new()
-            .name(format!("follower {projection}"))
-            .stack_size(limits::HANDLER_THREAD_STACK_BYTES)
-            .spawn(move || {
-                let _leave = leave;
-                if let Err(failure) = follower.run() {
-                    tracing::debug!(projection = follower.projection, "not followed any more: {failure}");
-                }
-                drop(follower);
-            })?;
-        Ok(())
+        })
     }
 
     /// Lets followers work of all generations of `projection` that the store says are followed.
@@ -101,7 +69,7 @@ impl Host {
     /// Has the previous generation followed like the live one, where the settings say so.
     fn keep_previous(&self, projection: &str) -> Result<(), RebuildError> {
         let owner = self.store.projection(projection)?;
-        let stays = self.follows.load(Ordering::SeqCst) && !self.is_closing();
+        let stays = self.stays();
         let Some(previous) = owner.previous.filter(|_| stays) else { return Ok(()) };
         if self.settings(&owner.description)?.keep_previous != KeepPrevious::Current {
             if self.store.rebuild(projection, previous)?.is_followed() {
@@ -121,7 +89,7 @@ impl Host {
 
     /// Stops the followers of a projection until what this returns is dropped. What they have handled is durable then.
     pub(in crate::rebuild) fn hold_followers(self: &Arc<Host>, projection: &str) -> Held {
-        *self.work().held.entry(projection.to_owned()).or_default() += 1;
+        self.hold(projection);
         let held = Held { host: self.clone(), projection: projection.to_owned() };
         let running = self.running_keys();
         let live = self.store.live_rebuild(projection).ok().flatten().map(|live| live.generation);
