@@ -189,7 +189,13 @@ pub(super) fn declared(cli: &Cli) -> Result<Declared, ControlError> {
     let settings = Settings::read(&file).map_err(|e| ControlError::refused(e.to_string()))?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut declared = BTreeMap::new();
-    for (name, projection) in settings.projections {
+    for (name, mut projection) in settings.projections {
+        // As the plugin is: from the folder of the settings on.
+        let relative = projection.source.as_deref().and_then(|source| source.strip_prefix("file:"));
+        if let Some(path) = relative.filter(|path| !path.starts_with('/')) {
+            let folder = std::path::absolute(folder).map_err(|e| ControlError::refused(e.to_string()))?;
+            projection.source = Some(format!("file:{}/{path}", folder.display()));
+        }
         if let Some(source) = &projection.source
             && !source.contains(':')
             && source != "log"
@@ -320,13 +326,14 @@ fn rebuild_because(projection: &Projection, now: &Standing, digest: &str) -> Opt
     if live.ranges.iter().any(|range| range.plugin_digest != digest) {
         return Some(format!("generation {number} was built by another plugin"));
     }
-    if let Some(source) = projection.source.as_ref().filter(|source| **source != live.source) {
-        return Some(format!("generation {number} was built from {}, declared is {source}", live.source));
+    // What is declared may have a password in it, and is not shown.
+    if projection.source.as_ref().is_some_and(|source| *source != live.source) {
+        return Some(format!("generation {number} was built from {}, and another source is declared", live.source));
     }
     let into = projection.into.as_deref().map(|into| Some(into).filter(|into| *into != "store"));
-    if let Some(into) = into.filter(|into| *into != live.into.as_deref()) {
-        let (is, declared) = (live.into.as_deref().unwrap_or("the store"), into.unwrap_or("the store"));
-        return Some(format!("the rows of generation {number} are in {is}, declared is {declared}"));
+    if into.is_some_and(|into| into != live.into.as_deref()) {
+        let is = live.into.as_deref().unwrap_or("the store");
+        return Some(format!("the rows of generation {number} are in {is}, and it is declared otherwise"));
     }
     None
 }

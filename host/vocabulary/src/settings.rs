@@ -147,11 +147,28 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Settings, SettingsError> {
         match fs::read_to_string(path) {
             Ok(text) => {
-                toml::from_str(&text).map_err(|e| SettingsError(format!("{}: {}", path.display(), place(&text, &e))))
+                let wrong = |what: String| SettingsError(format!("{}: {what}", path.display()));
+                let settings: Settings = toml::from_str(&text).map_err(|e| wrong(place(&text, &e)))?;
+                settings.check().map_err(wrong)?;
+                Ok(settings)
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(e) => Err(SettingsError(format!("{}: {e}", path.display()))),
         }
+    }
+
+    /// Refuses numbers that no command would take.
+    fn check(&self) -> Result<(), String> {
+        let within = |key: &str, number: Option<u64>, most: u64| match number {
+            Some(number) if number < 1 || number > most => Err(format!("{key} is {number}; it may be 1 to {most}")),
+            _ => Ok(()),
+        };
+        within("[host] memory", self.host.memory, 1024)?;
+        within("[host] instances", self.host.instances.map(u64::from), 5)?;
+        for (name, projection) in &self.projections {
+            within(&format!("[projections.{name}] chunk_size"), projection.chunk_size.map(u64::from), 1_000_000)?;
+        }
+        Ok(())
     }
 
     /// What is set for `projection`, whose tables are `tables`.

@@ -112,6 +112,8 @@ fn what_is_declared_wrongly_is_refused_by_name() {
     refused(&format!("[projections.faulty]\nplugin = '{plugin}'\nsource = 'shop'\n"), &["shop", "[sources.shop]"]);
     refused("[projections.faulty]\nfollow = true\n", &["faulty has no plugin"]);
     refused("[host]\nmemori = 3\n", &["line 2", "memori"]);
+    refused("[host]\nmemory = 0\n", &["memory is 0", "1 to 1024"]);
+    refused(&format!("[projections.faulty]\nplugin = '{plugin}'\nchunk_size = 0\n"), &["faulty", "chunk_size is 0"]);
     data.run(["--config", "/nowhere/unspool.toml", "plan"]).refused(2, &["/nowhere/unspool.toml does not exist"]);
     assert!(!data.path().join("store.redb").exists(), "nothing was begun");
     // Another name than the plugin's own.
