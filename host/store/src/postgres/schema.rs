@@ -159,6 +159,9 @@ impl Pool {
         self.take_projection(projection, &external.owner)?;
         let claimed = self.with(&id, |connection| {
             let mut transaction = connection.client.transaction()?;
+            // One at a time: a claim whose connection was lost may still be creating the generation.
+            let locked = "SELECT FROM unspool.projections WHERE projection = $1 FOR UPDATE";
+            transaction.execute(locked, &[projection])?;
             let row = transaction.query_opt(
                 "UPDATE unspool.generations SET attempt = $4 WHERE projection = $1 AND generation = $2 AND id = $3 \
                  RETURNING commits, newest",
