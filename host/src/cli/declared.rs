@@ -2,7 +2,7 @@
 
 use super::{
     args::{ApplyArgs, Cli},
-    hosting::{attached, detached},
+    hosting::{Hosting, attached, detached, wait_for_others},
     output::Output,
     rebuilds::start_and_watch,
     session::{Session, json, settings_file, unknown_answer},
@@ -88,6 +88,12 @@ pub(super) fn apply(cli: &Cli, args: &ApplyArgs, output: &Output) -> Result<u8, 
         output.say("nothing to do");
     }
     if rebuilds.is_empty() {
+        // What is followed from now on needs a host that stays.
+        let follows = changes(&declared, &before).iter().any(|change| change.action == Action::Follow);
+        if follows && !session.is_remote() {
+            let hosting = Hosting::begin(&session, super::INTERRUPTED, true)?;
+            wait_for_others(&session, Some(&hosting));
+        }
         return Ok(0);
     }
     start_and_watch(&session, rebuilds, args.detach, output)

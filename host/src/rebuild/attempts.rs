@@ -16,7 +16,7 @@ use crate::{
     store::{Allow, AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, Status, now_ms},
 };
-use std::{sync::Arc, time::Instant};
+use std::{cell::Cell, sync::Arc, time::Instant};
 
 /// What becomes of a rebuild that has reached its target and follows its history.
 enum Arrived {
@@ -70,6 +70,8 @@ struct Attempts {
     stop: Stop,
     published: Arc<Published>,
     committer: Committer,
+    /// Whether its history has been counted again at a target.
+    counted: Cell<bool>,
 }
 
 /// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
@@ -93,6 +95,7 @@ pub(super) fn begin(
         stop: entry.stop.clone(),
         published: entry.published.clone(),
         committer: host.committer_for(&record)?,
+        counted: Cell::default(),
     };
     entry.spawn(format!("rebuild {key}"), move || attempts.run(record))
 }
@@ -110,6 +113,7 @@ impl Attempts {
                 Err(failure) if failure.transient => (false, Ended::Interrupted(failure)),
                 Err(failure) => return self.give_up(&record, failure),
             };
+            self.counted.set(self.counted.get() || (completes && matches!(ended, Ended::Completed)));
             match ended {
                 Ended::Completed if completes && !record.spec.options.follow => return self.completed(&record),
                 Ended::Completed if completes => match self.arrive(&record, &mut laps) {
@@ -191,7 +195,7 @@ impl Attempts {
         let matcher = Matcher::new(&plugin.description().event_types);
         let attempt = Attempt {
             end: self.source.at(record.target).map_err(unreadable)?,
-            tally: completes.then(|| self.tally(&record, &matcher)).transpose()?,
+            tally: completes.then(|| self.tally_once(&record, &matcher)).transpose()?,
             record,
             source: self.source.clone(),
             matcher,
@@ -208,6 +212,14 @@ impl Attempts {
             backoff: limits::backoff,
         };
         Ok((attempt, completes))
+    }
+
+    /// [`Attempts::tally`], counted again once: the laps after it compare with the count that they began with.
+    fn tally_once(&self, record: &RebuildRecord, matcher: &Matcher) -> Result<Tally, EventFailure> {
+        match self.counted.get() {
+            true => Ok(Tally { parts: Vec::new(), accepted: record.spec.options.accept_missing() }),
+            false => self.tally(record, matcher),
+        }
     }
 
     /// What must add up at the target of `record`: where it is promoted there, all of it is counted again.

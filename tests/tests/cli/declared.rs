@@ -1,5 +1,6 @@
 //! Projections that a file declares: what differs is said, and made so; twice does nothing.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 use unspool_tests::{
@@ -119,4 +120,22 @@ fn what_is_declared_wrongly_is_refused_by_name() {
     // Another name than the plugin's own.
     declare(&data, &format!("[projections.other]\nplugin = '{plugin}'\n"));
     data.run(["apply"]).refused(2, &["other", "faulty"]);
+}
+
+/// Without a host, what is to be followed is followed by the command until it is ended.
+#[test]
+fn what_is_to_be_followed_has_a_host() {
+    let data = Data::new(BINARY);
+    data.import(&data.file("events.ndjson", history::mixed(100, &[])));
+    data.install(&plugin("faulty"));
+    data.ok(["rebuild", "faulty"]);
+    declare(&data, &format!("[projections.faulty]\nplugin = '{}'\nfollow = true\n", plugin("faulty").display()));
+    assert_eq!(planned(&data), (Some(10), expected(&[("faulty", "follow")])));
+    let applying = data.start(["apply"]);
+    data.wait_for_host();
+    data.import(&data.file("more.ndjson", history::mixed(300, &[])));
+    data.wait_for("faulty", |status| status["eventsProcessed"] == 300);
+    applying.signal(Signal::TERM);
+    assert_eq!(applying.end().exit, Some(0));
+    assert_eq!(planned(&data), (Some(0), vec![]), "the next host follows it");
 }
