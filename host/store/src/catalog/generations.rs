@@ -110,10 +110,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] where none has been promoted yet.
     pub fn live(&self, projection: &str) -> Result<Generation, StoreError> {
-        let live = self.projection(projection)?.live.ok_or_else(|| {
-            StoreError::NotFound(format!("{projection} has no read model yet: unspool rebuild {projection} builds one"))
-        })?;
-        self.generation(projection, live)
+        let owner = self.projection(projection)?;
+        if let Some(live) = owner.live {
+            return self.generation(projection, live);
+        }
+        let latest = owner.latest.map(|latest| self.rebuild(projection, latest)).transpose()?;
+        Err(StoreError::NotFound(match latest.filter(|record| record.status() != Status::Completed) {
+            Some(record) => format!(
+                "{projection} has no read model yet: its rebuild is {} (unspool status {projection})",
+                record.status()
+            ),
+            None => format!("{projection} has no read model yet: unspool rebuild {projection} builds one"),
+        }))
     }
 
     /// The rebuild that filled the live generation of `projection`; `None` where there is none.
