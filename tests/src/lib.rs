@@ -16,3 +16,4 @@ pub mod postgres;
 pub mod random;
 pub mod store_file;
 pub mod stores;
+pub mod subscriber;

@@ -1,6 +1,7 @@
 //! The command line: what a person types, and what they see.
 
 mod args;
+mod changes;
 mod declared;
 pub mod demo;
 mod export;
@@ -211,6 +212,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Model(ModelCommand::Export(args)) => {
             export::export(&Session::open(cli, Access::Read)?, &cli.data, args, output)
         }
+        Command::Model(ModelCommand::Watch(args)) => changes::watch(cli, args, output),
         Command::Model(command) => ask(cli, model_request(command)?, output),
         Command::DeadLetters(command) => ask(cli, dead_letters_request(command), output),
         Command::Store(StoreCommand::Compact) => compact(cli, output),
@@ -378,6 +380,10 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
             fresh: fresh.fresh(),
         },
         ModelCommand::Export(args) => export::request(&args),
+        ModelCommand::Watch(args) => {
+            let from = args.from.clone();
+            changes::request(&args, from)
+        }
         ModelCommand::Digest { name, generation } => Request::ModelDigest { name, generation },
         ModelCommand::Generations { name } => Request::ModelGenerations { name },
         ModelCommand::Promote { name, generation, allow_parked, allow_empty } => {

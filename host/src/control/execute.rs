@@ -55,6 +55,9 @@ impl Host {
                 Ok(Response::StreamRebuilt(self.supervisor()?.rebuild_stream(&name, &stream)?))
             }
             Request::Watch { names } => self.watch(&names, sink),
+            Request::ModelWatch { name, table, prefix, from } => {
+                self.model_watch(&name, table.as_deref(), &prefix, from.as_deref(), sink)
+            }
             Request::Status { name } => self.status(&name),
             Request::List { all } => self.list(all, sink),
             Request::Pause { name } => {

@@ -9,11 +9,12 @@
 //! | `request` | what can be requested, and what each request may do |
 //! | `response`, `answers` | what is answered |
 //! | `error` | how it can fail |
-//! | `execute` | carries requests out; `models`, `rows`, `check` and `watch` those about read models, many rows, all that is kept, and rebuilds while they run |
+//! | `execute` | carries requests out; `models`, `rows`, `changes`, `check` and `watch` those about read models, many rows, what changes in them, all that is kept, and rebuilds while they run |
 //! | `host` | what the owner of a data directory has open |
 //! | `socket`, `process` | requests from other terminals; which process is in the way |
 
 mod answers;
+mod changes;
 mod check;
 mod error;
 mod execute;
@@ -28,7 +29,7 @@ mod socket;
 mod watch;
 
 pub use answers::{
-    BackedUp, BuiltPlugin, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
+    BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
     DropStatus, Dropped, Exported, ExportedTable, FoundRow, InstallStatus, Installed, ListedGeneration,
     ListedProjection, LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
 };

@@ -101,6 +101,12 @@ pub enum Request {
         generation: Option<String>,
         columns: bool,
     },
+    ModelWatch {
+        name: String,
+        table: Option<String>,
+        prefix: String,
+        from: Option<String>,
+    },
     ModelDigest {
         name: String,
         generation: Option<String>,
@@ -211,6 +217,11 @@ impl Request {
         self.conduct().tells_how_far
     }
 
+    /// Whether it may stay for as long as somebody listens, and takes up a thread of the host.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self, Request::Watch { .. } | Request::ModelWatch { .. }) || self.wait().is_some()
+    }
+
     /// How long it waits for what it asks for, where it does.
     pub fn wait(&self) -> Option<Duration> {
         match self {
@@ -255,6 +266,8 @@ impl Request {
 
             // A file is indexed before it is a source, and a plugin compiled where that has to be done again.
             Request::Plan(_) => Conduct { tells_how_far: true, ..Conduct::of(Examine) },
+            // With its token it is asked for again.
+            Request::ModelWatch { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Read) },
             // What it watches has ended with its host.
             Request::Watch { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Examine) },
 

@@ -2,8 +2,8 @@
 
 use super::{
     answers::{
-        BackedUp, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed, ListedGeneration,
-        ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+        BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed,
+        ListedGeneration, ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
     },
     error::ControlError,
 };
@@ -73,6 +73,7 @@ pub enum Row {
     Progress(Work),
     Table(TableHead),
     Model(ModelRow),
+    Change(Change),
     Generation(Box<ListedGeneration>),
     DeadLetter(DeadLetter),
 }

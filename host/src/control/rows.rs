@@ -12,6 +12,7 @@ use crate::{
     store::{Generation, RowSnapshot},
     vocabulary::{Position, Scan, Work},
 };
+use bytes::Bytes;
 use serde_json::Value;
 use std::time::Instant;
 
@@ -83,6 +84,29 @@ impl Host {
     }
 }
 
+/// Gives up to `limit` rows of a table whose key starts with `prefix` to `visit`, until that answers `false`; then so does this.
+pub(super) fn each_row(
+    rows: &RowSnapshot,
+    table: usize,
+    prefix: &str,
+    limit: usize,
+    visit: &mut dyn FnMut(String, Bytes) -> Result<bool, ControlError>,
+) -> Result<bool, ControlError> {
+    let (mut left, mut after) = (limit, None::<String>);
+    while left > 0 {
+        let page = rows.scan(table, Scan { prefix, limit: left, ..Scan::page(after.as_deref()) })?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        left -= page.len();
+        for (key, document) in page {
+            if !visit(key, document)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// One table of a generation, as one snapshot sees it.
 struct Table<'a> {
     generation: &'a Generation,
@@ -102,20 +126,10 @@ impl Table<'_> {
         limit: usize,
         visit: &mut dyn FnMut(String, Value) -> Result<bool, ControlError>,
     ) -> Result<bool, ControlError> {
-        let (mut left, mut after) = (limit, None::<String>);
-        while left > 0 {
-            let page = self.rows.scan(self.index, Scan { prefix, limit: left, ..Scan::page(after.as_deref()) })?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            left -= page.len();
-            for (key, document) in page {
-                let document = shown(&self.generation.projection, self.name(), &key, &document)?;
-                if !visit(key, document)? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        each_row(self.rows, self.index, prefix, limit, &mut |key, document| {
+            let document = shown(&self.generation.projection, self.name(), &key, &document)?;
+            visit(key, document)
+        })
     }
 
     /// What there is in all rows; `None` where nobody listens any more. Reports to `sink` how far that `work` is.

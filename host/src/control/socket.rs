@@ -38,6 +38,9 @@ const ANSWER_LINES: usize = 256;
 /// other requests.
 const WATCHERS: usize = 64;
 
+/// How long who has no room for a line is given to make some.
+const SLOW: Duration = Duration::from_millis(5);
+
 /// How long a host is silent at most.
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -177,7 +180,7 @@ async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
     };
     let (sender, receiver) = mpsc::channel(ANSWER_LINES);
     let place = match &request {
-        Ok(Request::Watch { .. }) => answers.watchers.try_acquire_owned().map(Some).map_err(|_| too_many()),
+        Ok(request) if request.stays() => answers.watchers.try_acquire_owned().map(Some).map_err(|_| too_many()),
         _ => Ok(None),
     };
     let refused = |e| ControlError::refused(format!("not a request of this version of unspool: {e}"));
@@ -197,7 +200,8 @@ async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
 /// More commands watch than a host answers at the same time.
 fn too_many() -> ControlError {
     let message = format!(
-        "{WATCHERS} commands watch rebuilds of this host already, and what runs goes on: end some of them, or ask unspool status NAME"
+        "{WATCHERS} commands watch or wait for something of this host already, and what runs goes on: end some of them, or ask unspool \
+         status NAME"
     );
     ControlError::new(ErrorKind::Busy, message)
 }
@@ -206,7 +210,12 @@ fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
     let watches = matches!(request, Request::Watch { .. });
     let done = host.execute(request, &mut |row| {
         let passes = watches || matches!(row, Row::Progress(_) | Row::Import(_));
-        if passes { say(sender, row) } else { sender.blocking_send(Line::Row(row)).is_ok() }
+        match row {
+            row if passes => say(sender, row),
+            // Whoever is slow keeps no host from ending: it is asked again with the token of what was read.
+            row @ Row::Change(_) => say_unless(&|| host.is_closing(), sender, row),
+            row => sender.blocking_send(Line::Row(row)).is_ok(),
+        }
     });
     let last = done.map_or_else(Line::Error, Line::Done);
     if sender.blocking_send(last).is_err() {
@@ -218,6 +227,22 @@ fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
 /// listens any more.
 fn say(sender: &mpsc::Sender<Line>, row: Row) -> bool {
     !matches!(sender.try_send(Line::Row(row)), Err(TrySendError::Closed(_)))
+}
+
+/// Gives a row to a reader, however slow it is; `false` when nobody listens any more, or `ends`.
+fn say_unless(ends: &dyn Fn() -> bool, sender: &mpsc::Sender<Line>, row: Row) -> bool {
+    let mut line = Line::Row(row);
+    loop {
+        line = match sender.try_send(line) {
+            Ok(()) => return true,
+            Err(TrySendError::Closed(_)) => return false,
+            Err(TrySendError::Full(line)) => line,
+        };
+        if ends() {
+            return false;
+        }
+        std::thread::sleep(SLOW);
+    }
 }
 
 async fn write_lines(mut write: OwnedWriteHalf, mut lines: mpsc::Receiver<Line>) -> io::Result<()> {

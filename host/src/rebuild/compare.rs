@@ -80,46 +80,49 @@ pub(super) fn compare_with(
     found: &Generation,
     found_rows: &RowSnapshot,
 ) -> Result<Comparison, StoreError> {
-    let mut comparison = Comparison::default();
     let rows = store.rebuild(&found.projection, found.number)?.row_digest.map(|recorded| recorded.rows);
     work::begin("comparing", "rows", rows);
-    let tables: BTreeSet<&String> = expected.tables.iter().chain(&found.tables).collect();
+    let mut comparison = Comparison::default();
     let expected_rows = store.rows(expected)?;
-    for table in tables {
-        let mut one = Rows::new(&expected_rows, expected.tables.iter().position(|name| name == table));
-        let mut other = Rows::new(found_rows, found.tables.iter().position(|name| name == table));
-        compare_table(&mut comparison, table, &mut one, &mut other)?;
-    }
+    each_pair((expected, &expected_rows), (found, found_rows), &mut |table, expected, found| {
+        comparison.row(table, expected, found).map(|()| true)
+    })?;
     Ok(comparison)
 }
 
-fn compare_table(
-    comparison: &mut Comparison,
-    table: &str,
-    one: &mut Rows<'_>,
-    other: &mut Rows<'_>,
+/// Gives `visit` each row of two generations, with its table and as either has it, until that answers `false`.
+pub(crate) fn each_pair(
+    (one, one_rows): (&Generation, &RowSnapshot),
+    (other, other_rows): (&Generation, &RowSnapshot),
+    visit: &mut dyn FnMut(&str, Option<&Row>, Option<&Row>) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let (mut expected, mut found) = (one.next()?, other.next()?);
-    loop {
-        let order = match (&expected, &found) {
-            (None, None) => return Ok(()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
-            (Some((expected, _)), Some((found, _))) => expected.cmp(found),
-        };
-        let this = if order.is_le() { std::mem::take(&mut expected) } else { None };
-        let that = if order.is_ge() { std::mem::take(&mut found) } else { None };
-        comparison.row(table, this.as_ref(), that.as_ref())?;
-        if order.is_le() {
-            expected = one.next()?;
-        }
-        if order.is_ge() {
-            found = other.next()?;
+    let tables: BTreeSet<&String> = one.tables.iter().chain(&other.tables).collect();
+    for table in tables {
+        let mut one = Rows::new(one_rows, one.tables.iter().position(|name| name == table));
+        let mut other = Rows::new(other_rows, other.tables.iter().position(|name| name == table));
+        let (mut this, mut that) = (one.next()?, other.next()?);
+        while this.is_some() || that.is_some() {
+            let order = match (&this, &that) {
+                (Some((this, _)), Some((that, _))) => this.cmp(that),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, _) => std::cmp::Ordering::Greater,
+            };
+            if !visit(table, this.as_ref().filter(|_| order.is_le()), that.as_ref().filter(|_| order.is_ge()))? {
+                return Ok(());
+            }
+            if order.is_le() {
+                this = one.next()?;
+            }
+            if order.is_ge() {
+                that = other.next()?;
+            }
         }
     }
+    Ok(())
 }
 
-type Row = (String, Bytes);
+/// A row's key and its document.
+pub(crate) type Row = (String, Bytes);
 
 impl Comparison {
     fn row(&mut self, table: &str, expected: Option<&Row>, found: Option<&Row>) -> Result<(), StoreError> {
@@ -135,7 +138,7 @@ impl Comparison {
                 "extra"
             }
             (Some((key, one)), Some((_, other))) => {
-                if one == other || meaning(table, key, one)? == meaning(table, key, other)? {
+                if same(table, key, one, other)? {
                     return Ok(());
                 }
                 self.different += 1;
@@ -152,6 +155,11 @@ impl Comparison {
         }
         Ok(())
     }
+}
+
+/// Whether two documents mean the same.
+pub(crate) fn same(table: &str, key: &str, one: &[u8], other: &[u8]) -> Result<bool, StoreError> {
+    Ok(one == other || meaning(table, key, one)? == meaning(table, key, other)?)
 }
 
 /// Documents are equal when their canonical forms are: the order of a map's fields means nothing.

@@ -51,6 +51,7 @@ mod watchdog;
 
 pub use alert::FAILURES;
 pub use compare::{Comparison, FieldDifference, RowDifference};
+pub(crate) use compare::{each_pair, same};
 pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;

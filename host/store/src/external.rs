@@ -38,8 +38,8 @@ pub(super) trait ExternalRows: Send + Sync {
     /// The committed rows as they are now, in one state.
     fn snapshot(self: Arc<Self>, generation: &Generation) -> Result<RowSnapshot, StoreError>;
 
-    /// The committed rows as they are now, in one state, and the position up to which the history is in them.
-    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Position, RowSnapshot), StoreError>;
+    /// The committed rows as they are now, in one state, and what is in them.
+    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Reached, RowSnapshot), StoreError>;
 
     /// The committed rows as they are at each read; nothing is held between two.
     fn current(self: Arc<Self>, generation: &Generation) -> RowSnapshot;
@@ -77,6 +77,14 @@ pub(super) trait ExternalRows: Send + Sync {
 
     /// What helps where another data directory has a projection of this name here.
     fn make_room(&self, projection: &str) -> String;
+}
+
+/// What is in the rows of a generation.
+pub(super) struct Reached {
+    /// Up to here its history is.
+    pub(super) position: Position,
+    /// Commits that it has taken.
+    pub(super) commits: u64,
 }
 
 /// What a database says when a generation is claimed.

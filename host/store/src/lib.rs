@@ -10,6 +10,7 @@
 //! | `dictionaries` | row table | what its documents are packed against |
 //! | `journal/PROJECTION/GENERATION` | (commit, frame) | rows that are not in their tables yet (see `embedded/journal.rs`) |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
+//! | `changes`, `change_logs` | (projection, number), projection | what has changed in live generations (see `catalog/change_log.rs`) |
 //!
 //! The rows of a generation may live in a database instead (see `postgres/`); its record is here all the same.
 //!
@@ -51,8 +52,9 @@ mod rows;
 mod testing;
 
 pub use catalog::{
-    Allow, AttemptStart, BuiltRange, External, Following, Install, NewRebuild, OnError, ParkedEvent, Priority,
-    ProjectionRecord, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RowDigest, Segment,
+    Allow, AttemptStart, BuiltRange, Changed, ChangedRow, External, Following, Install, LogEnd, LoggedChange,
+    NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
+    RowDigest, Segment,
 };
 pub use changes::{RowChange, RowChanges};
 pub use commit::Commit;
@@ -61,7 +63,7 @@ pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use location::Adopted;
 pub use maintenance::{CheckReport, compact};
-pub use rows::{Generation, RowSnapshot};
+pub use rows::{Generation, LiveRows, RowSnapshot};
 
 use catalog::{
     migrate,

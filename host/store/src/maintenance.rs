@@ -4,6 +4,7 @@ use super::{
     LAYOUT, Store,
     catalog::{
         ProjectionRecord, RebuildRecord,
+        change_log::{CHANGE_LOGS, CHANGES},
         dead_letters::{parked_table, parked_table_name},
         tables::{COMPONENTS, PROJECTIONS, REBUILDS, decode},
     },
@@ -97,7 +98,9 @@ impl Store {
         }
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
-            ["meta", "components", "projections", "rebuilds", "dictionaries"].map(str::to_owned).into();
+            ["meta", "components", "projections", "rebuilds", "dictionaries", "changes", "change_logs"]
+                .map(str::to_owned)
+                .into();
         // All from one transaction: the store goes on meanwhile.
         for projection in read.open_table(PROJECTIONS)?.iter()? {
             let (name, record) = projection?;
@@ -282,9 +285,14 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     copy_table(read, &write, PROJECTIONS)?;
     copy_table(read, &write, REBUILDS)?;
     super::location::copy_location(read, &write)?;
-    // Made with the first rows.
-    if read.list_tables()?.any(|table| table.name() == DICTIONARIES.name()) {
+    // Made with the first rows, and the first promotion.
+    let there = |name: &str| Ok::<_, StoreError>(read.list_tables()?.any(|table| table.name() == name));
+    if there(DICTIONARIES.name())? {
         copy_table(read, &write, DICTIONARIES)?;
+    }
+    if there(CHANGES.name())? {
+        copy_table(read, &write, CHANGES)?;
+        copy_table(read, &write, CHANGE_LOGS)?;
     }
     for table in read.list_tables()? {
         let name = table.name();

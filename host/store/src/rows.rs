@@ -1,11 +1,11 @@
 //! Rows of a generation, wherever they live.
 
 use super::{
-    catalog::{RebuildRecord, RowDigest},
+    catalog::{LogEnd, RebuildRecord, RowDigest},
     error::StoreError,
 };
 use std::sync::Arc;
-use unspool_vocabulary::{Canonical, ReadRows, work};
+use unspool_vocabulary::{Canonical, Position, ReadRows, work};
 
 /// Bytes that a digest takes up at once.
 const DIGEST_BYTES: usize = 128 << 10;
@@ -33,6 +33,18 @@ impl Generation {
             into: record.external.as_ref().map(|external| external.into.clone()),
         }
     }
+}
+
+/// What readers of a projection see at one moment.
+pub struct LiveRows {
+    /// The live generation.
+    pub generation: Generation,
+    /// Up to where the history is in it.
+    pub position: Position,
+    /// The last of the changes that are in the rows.
+    pub changes: LogEnd,
+    /// Its rows.
+    pub rows: RowSnapshot,
 }
 
 /// The committed rows of one generation as they were when this was taken, wherever they live. Pages that it sees are not

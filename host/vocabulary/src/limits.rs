@@ -244,6 +244,12 @@ pub const LAP: Duration = Duration::from_millis(50);
 /// After so many laps it stands still all the same: events come faster than they are handled.
 pub const LAPS: u32 = 20;
 
+/// Bytes of the newest changes of what readers of a projection see that are kept for who watches them.
+pub const CHANGES_BYTES: u64 = 64 << 20;
+
+/// How often who watches a read model is given what has changed.
+pub const CHANGES_POLL: Duration = Duration::from_millis(20);
+
 /// How often who waits for an event to be in a read model looks whether it is.
 pub const FRESH_POLL: Duration = Duration::from_millis(5);
 

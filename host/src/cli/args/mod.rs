@@ -15,7 +15,7 @@ pub use dead_letters::DeadLettersCommand;
 pub use events::{EventsCommand, FileArgs, ImportArgs};
 pub use follow::{AcceptArgs, FollowArgs};
 pub use help::{command, manual};
-pub use model::{ExportArgs, ModelCommand};
+pub use model::{ExportArgs, ModelCommand, WatchArgs};
 pub use plugin::PluginCommand;
 pub use rebuild::{RebuildArgs, ResumeArgs};
 pub use store::StoreCommand;

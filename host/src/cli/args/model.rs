@@ -40,6 +40,8 @@ pub enum ModelCommand {
     },
     /// All rows in key order, for other engines.
     Export(ExportArgs),
+    /// All rows, then each change as it happens, until it is ended: one JSON line each.
+    Watch(WatchArgs),
     /// The digest of all rows.
     Digest {
         /// The projection.
@@ -181,6 +183,20 @@ pub struct ExportArgs {
     /// Another generation than the live one, by number or name.
     #[arg(long)]
     pub generation: Option<String>,
+}
+
+/// `model watch ...`
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// PROJECTION/TABLE, or PROJECTION for all its tables.
+    #[arg(value_name = "PROJECTION[/TABLE]")]
+    pub model: ModelName,
+    /// Only keys that start with this.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Go on after what this token came with, instead of beginning with all rows.
+    #[arg(long, value_name = "TOKEN")]
+    pub from: Option<String>,
 }
 
 /// Names a table: `NAME/TABLE`.

@@ -175,7 +175,8 @@ impl Output {
         self.write(line)
     }
 
-    fn json(&self, value: &Value) -> bool {
+    /// A line of JSON, whoever reads it; `false` when nobody does any more.
+    pub(super) fn json(&self, value: &Value) -> bool {
         self.write(&visible_in_json(&value.to_string()))
     }
 

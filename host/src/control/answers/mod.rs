@@ -1,10 +1,12 @@
 //! Answers about things for which no layer below has a report. Times are milliseconds since 1970.
 
+mod changes;
 mod events;
 mod models;
 mod plugins;
 mod store;
 
+pub use changes::Change;
 pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, LoggedEvent};
 pub use models::{
     Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, ListedGeneration, ModelRow, Receipt, ReceiptEvents,

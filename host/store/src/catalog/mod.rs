@@ -9,9 +9,11 @@
 //! | `generations` | the records of rebuilds |
 //! | `status` | how the status of one changes |
 //! | `promotion` | which generation is live |
+//! | `change_log` | what has changed in live generations, for those who watch |
 //! | `dead_letters` | events that were set aside |
 //! | `migrate` | records of earlier layouts |
 
+pub(super) mod change_log;
 pub(super) mod dead_letters;
 pub(super) mod generations;
 pub(super) mod migrate;
@@ -22,6 +24,7 @@ mod registry;
 mod status;
 pub(super) mod tables;
 
+pub use change_log::{Changed, ChangedRow, LogEnd, LoggedChange};
 pub use generations::{AttemptStart, NewRebuild};
 pub use options::{OnError, Priority, Purpose, RebuildOptions, RebuildSpec, Segment};
 pub use promotion::Allow;

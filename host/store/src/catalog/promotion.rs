@@ -2,6 +2,7 @@
 //! switches its own readers, and this only notes that it is to (see `coordinator/switch.rs`).
 
 use super::{
+    change_log::note_promotion,
     records::{Following, RebuildRecord},
     tables::{owner_in, put_owner, put_record, rebuilds_in, record_in},
 };
@@ -55,8 +56,10 @@ pub(crate) fn promote_in(write: &WriteTransaction, projection: &str, generation:
         let mut live = record_in(write, projection, generation)?;
         live.promoted = true;
         put_record(write, &live)?;
-        if let Some(previous) = owner.previous {
-            hand_over_following(write, record_in(write, projection, previous)?, projection, generation)?;
+        let previous = owner.previous.map(|previous| record_in(write, projection, previous)).transpose()?;
+        note_promotion(write, &live, previous.as_ref())?;
+        if let Some(previous) = previous {
+            hand_over_following(write, previous, projection, generation)?;
         }
         // What is neither live any more nor kept for rollback is not kept up to date either.
         for mut other in rebuilds_in(write, projection)? {

@@ -44,6 +44,14 @@ pub(crate) fn record_in(
     }
 }
 
+/// The projection as `read` sees it.
+pub(crate) fn owner_at(read: &ReadTransaction, projection: &str) -> Result<ProjectionRecord, StoreError> {
+    match read.open_table(PROJECTIONS)?.get(projection)? {
+        Some(stored) => decode(projection, stored.value()),
+        None => Err(StoreError::NotFound(format!("no projection is named {projection}"))),
+    }
+}
+
 /// The record as `read` sees it.
 pub(crate) fn record_at(
     read: &ReadTransaction,

@@ -6,6 +6,7 @@ use crate::{
     Store,
     catalog::{
         AttemptStart, External, RebuildRecord,
+        change_log::{is_live, note_unknown},
         tables::{put_record, record_in},
     },
     error::StoreError,
@@ -137,7 +138,11 @@ impl Store {
         let write = self.db.begin_write()?;
         // A generation that was live there before is promoted no other time.
         let promoted = there.live == Some(record.generation) && !record.promoted;
+        let seen = is_live(&write, record)?;
         advance(&write, record_in(&write, projection, record.generation)?, &commit, Some(promoted))?;
+        if seen {
+            note_unknown(&write, &record_in(&write, projection, record.generation)?)?;
+        }
         write.commit()?;
         crash::point("external.followed");
         Ok(if commit.follows { Status::Completed } else { commit.checkpoint.status })

@@ -4,6 +4,7 @@ use crate::{
     Store,
     catalog::{
         RebuildRecord,
+        change_log::note_rows,
         dead_letters::{change_parked, parked_after},
         promotion::{promote_in, promotes_now, switch_in},
         tables::{REBUILDS, owner_in, put_record, record_in},
@@ -86,6 +87,7 @@ pub(super) fn advance(
     record.parked = change_parked(write, commit, record.parked)?;
     apply_to(&mut record, commit);
     put_record(write, &record)?;
+    note_rows(write, &record, &commit.rows)?;
     match promoted {
         Some(true) => promote_in(write, projection, commit.generation).map(|()| false),
         Some(false) => Ok(false),

@@ -4,16 +4,21 @@ use crate::{
     Store,
     catalog::{
         RebuildRecord, RowDigest,
-        tables::{record_at, record_in},
+        change_log::{end_at, entry_of_commit},
+        tables::{owner_at, record_at, record_in},
     },
     embedded::journal::is_journal,
     error::StoreError,
-    rows::{Generation, RowSnapshot, digest},
+    external::Reached,
+    rows::{Generation, LiveRows, RowSnapshot, digest},
 };
 use bytes::Bytes;
 use redb::{Durability, ReadableDatabase, TableHandle};
 use unspool_disk::DiskError;
 use unspool_vocabulary::{Position, crash, work};
+
+/// How often the live rows are looked at where they change in between.
+const LIVE_TRIES: u32 = 100;
 
 impl Store {
     /// The committed rows of `generation` as they are now.
@@ -38,8 +43,43 @@ impl Store {
                 let record = record_at(&read, &generation.projection, generation.number)?;
                 Ok((record.checkpoint.position, self.embedded.snapshot(&read, generation)?))
             }
-            Some(into) => self.databases.open(into)?.snapshot_at(generation),
+            Some(into) => {
+                let (reached, rows) = self.databases.open(into)?.snapshot_at(generation)?;
+                Ok((reached.position, rows))
+            }
         }
+    }
+
+    /// What readers of `projection` see now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where nothing has been promoted yet; when the store cannot be read.
+    pub fn live_rows(&self, projection: &str) -> Result<LiveRows, StoreError> {
+        for _ in 0..LIVE_TRIES {
+            let generation = self.live(projection)?;
+            let Some(into) = &generation.into else {
+                let read = self.db.begin_read()?;
+                if owner_at(&read, projection)?.live != Some(generation.number) {
+                    continue;
+                }
+                let position = record_at(&read, projection, generation.number)?.checkpoint.position;
+                let rows = self.embedded.snapshot(&read, &generation)?;
+                return Ok(LiveRows { position, changes: end_at(&read, projection)?, rows, generation });
+            };
+            let (Reached { position, commits }, rows) = self.databases.open(into)?.snapshot_at(&generation)?;
+            let read = self.db.begin_read()?;
+            if owner_at(&read, projection)?.live != Some(generation.number) {
+                continue;
+            }
+            // The database may be a commit ahead, whose changes come once more then. Where it is far behind by now, it is asked again.
+            if let Some(changes) = entry_of_commit(&read, projection, generation.number, commits)? {
+                return Ok(LiveRows { position, changes, rows, generation });
+            }
+        }
+        Err(StoreError::Refused(format!(
+            "what readers of {projection} see does not stand still for a moment, or its database was restored from an older copy; \
+             unspool store check tells"
+        )))
     }
 
     /// The committed rows of `generation`, at least as new as they are now. What a database has is read as it is at each

@@ -33,11 +33,10 @@ use super::{
     catalog::{External, RebuildRecord},
     commit::Commit,
     error::StoreError,
-    external::{Claimed, ExternalRows, Standing},
+    external::{Claimed, ExternalRows, Reached, Standing},
     rows::{Generation, RowSnapshot},
 };
 use std::sync::Arc;
-use unspool_vocabulary::Position;
 
 /// What a database of this kind is named by; a connection string follows.
 pub(super) const KIND: &str = "postgres";
@@ -69,9 +68,9 @@ impl ExternalRows for Pool {
         Ok(Arc::new(rows::Rows::snapshot(self, generation)?))
     }
 
-    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Position, RowSnapshot), StoreError> {
+    fn snapshot_at(self: Arc<Self>, generation: &Generation) -> Result<(Reached, RowSnapshot), StoreError> {
         let rows = rows::Rows::snapshot(self, generation)?;
-        Ok((rows.position(generation)?, Arc::new(rows)))
+        Ok((rows.reached(generation)?, Arc::new(rows)))
     }
 
     fn current(self: Arc<Self>, generation: &Generation) -> RowSnapshot {

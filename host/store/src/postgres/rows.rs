@@ -4,14 +4,14 @@ use super::{
     names::generation_table,
     pool::{Connection, Pool},
 };
-use crate::{error::StoreError, rows::Generation};
+use crate::{error::StoreError, external::Reached, rows::Generation};
 use bytes::Bytes;
 use postgres::{fallible_iterator::FallibleIterator, types::Type};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
-use unspool_vocabulary::{Page, Position, ReadRows, Scan, from_json};
+use unspool_vocabulary::{Page, ReadRows, Scan, from_json};
 
 /// Rows that one statement of a scan asks for at most.
 const PAGE_ROWS: usize = 4096;
@@ -62,18 +62,21 @@ impl Rows {
         Ok(Rows { snapshot, ..Rows::current(pool, generation) })
     }
 
-    /// The position up to which the history is in these rows.
+    /// What is in these rows.
     ///
     /// # Errors
     /// When the server cannot be reached, or does not know the generation.
-    pub(super) fn position(&self, generation: &Generation) -> Result<Position, StoreError> {
-        let statement = "SELECT position FROM unspool.generations WHERE projection = $1 AND generation = $2";
+    pub(super) fn reached(&self, generation: &Generation) -> Result<Reached, StoreError> {
+        let statement = "SELECT position, commits FROM unspool.generations WHERE projection = $1 AND generation = $2";
         let number = generation.number as i64;
         let found = self.read(|connection| {
             connection.client.query_typed(statement, &[(&generation.projection, Type::TEXT), (&number, Type::INT8)])
         })?;
-        let text: Option<String> = found.first().map(|row| row.get(0));
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let row = found.first().map(|row| (row.get::<_, Option<String>>(0), row.get::<_, i64>(1)));
+        let reached = |(text, commits): (Option<String>, i64)| {
+            Some(Reached { position: text?.parse().ok()?, commits: commits as u64 })
+        };
+        row.and_then(reached).ok_or_else(|| {
             self.pool.refused(format!("generation {number} of {} has no position there", generation.projection))
         })
     }

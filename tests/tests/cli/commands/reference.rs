@@ -119,6 +119,16 @@ fn dead_letter_in_full() -> Names {
     contents.iter().flat_map(|content| fields_of(&letter(content))).collect()
 }
 
+fn changes() -> Names {
+    let changes = [
+        json!({ "table": "t", "key": "k", "value": null, "position": 1, "token": "a" }),
+        json!({ "snapshot": 1, "position": 1, "because": "so" }),
+        json!({ "promoted": 2, "from": 1, "position": 1 }),
+        json!({ "complete": 1, "position": 1, "token": "a" }),
+    ];
+    changes.iter().flat_map(|value| fields_of(&control::Change::deserialize(value).unwrap())).collect()
+}
+
 /// What each row of the table speaks of, with the fields of what is answered there.
 fn answers() -> Vec<(&'static str, Names)> {
     let cancelled = json!({ "status": "cancelled", "projectionName": "p" });
@@ -149,6 +159,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`store backup`", fields::<control::BackedUp>()),
         ("`store compact`", fields::<control::Compacted>()),
         ("`model export` with `--out`", fields::<control::ExportedTable>()),
+        ("`model watch`", changes()),
         ("`model digest`", fields::<control::Digest>()),
         ("`model generations`, `model as-of`", fields::<control::ListedGeneration>()),
         ("`model drop`", fields::<control::Dropped>()),

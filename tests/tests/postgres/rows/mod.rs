@@ -1,5 +1,6 @@
 //! Read models in PostgreSQL: the same rows as in the store, exactly once, wherever something ends or is cut.
 
+mod changes;
 mod cuts;
 mod documents;
 mod kills;
