@@ -69,7 +69,7 @@ impl Factory {
         let disk = Disk::new(Vec::new());
         let machine = factory.open(disk.clone(), empty_log(), 5).expect("an empty disk");
         for component in factory.components.values() {
-            machine.supervisor.install(component).expect("a plugin");
+            machine.supervisor.install(component, None).expect("a plugin");
         }
         drop(machine);
         factory.store = disk.durable();

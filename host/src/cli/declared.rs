@@ -120,7 +120,7 @@ fn begin(session: &Session, declared: &Declared, output: &Output) -> Result<Vec<
         let name = change.projection_name.clone();
         let file = super::paths::absolute(&change.plugin)?;
         let request = match change.action {
-            Action::Install => Request::PluginInstall { file },
+            Action::Install => Request::PluginInstall { file, named: Some(name) },
             Action::Swap => Request::PluginSwap { name, file, after: UnfinishedRebuild::Continue },
             Action::Rebuild => {
                 rebuilds.push(Request::Rebuild(trigger(name, &change.declared)));
@@ -133,17 +133,7 @@ fn begin(session: &Session, declared: &Declared, output: &Output) -> Result<Vec<
             Action::Follow => Request::Follow { name, accept: Accept::default() },
             Action::Unfollow => Request::Unfollow { name },
         };
-        let answer = session.ask(request, &mut |_| true)?;
-        if let Response::Installed(installed) = answer
-            && installed.projection_name != change.projection_name
-        {
-            return Err(ControlError::refused(format!(
-                "{} is declared as the plugin of {}, and is one of {}: it was installed as that",
-                change.plugin.display(),
-                change.projection_name,
-                installed.projection_name
-            )));
-        }
+        session.ask(request, &mut |_| true)?;
     }
     Ok(rebuilds)
 }

@@ -343,7 +343,7 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
     Ok(match command {
         PluginCommand::Install { file } => {
             paths::refuse_missing(file)?;
-            Request::PluginInstall { file: absolute(file)? }
+            Request::PluginInstall { file: absolute(file)?, named: None }
         }
         PluginCommand::Swap { name, file, rewind_to, restart, .. } => {
             let after = match (rewind_to, restart) {

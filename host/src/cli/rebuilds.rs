@@ -52,8 +52,7 @@ pub(super) fn rebuild(cli: &Cli, args: &RebuildArgs, output: &Output) -> Result<
 pub(super) fn resume(cli: &Cli, args: &ResumeArgs, output: &Output) -> Result<u8, ControlError> {
     let session = if args.detach { detached(cli)? } else { attached(cli, Access::Change)? };
     let names = if args.all { unfinished(&session)? } else { args.names.clone() };
-    let accept =
-        Accept { history: args.accept_history, changed: args.accept_changed.clone(), missing: args.accept_missing };
+    let accept = args.accept.accept();
     let requests = names.into_iter().map(|name| Request::Resume { name, accept: accept.clone() }).collect();
     start_and_watch(&session, requests, args.detach, output)
 }

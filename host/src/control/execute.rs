@@ -36,7 +36,7 @@ impl Host {
             Request::EventsImport(import) => self.import(import, sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
-            Request::PluginInstall { file } => self.install(&file),
+            Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),
             Request::PluginList => self.list_plugins(sink),
             Request::PluginHistory { name } => self.plugin_history(&name, sink),
             Request::PluginSwap { name, file, after } => self.swap_plugin(&name, &file, &after),
@@ -159,8 +159,8 @@ impl Host {
         }))
     }
 
-    fn install(&self, file: &str) -> Answer {
-        let installed = self.supervisor()?.install(&read_plugin(file)?);
+    fn install(&self, file: &str, named: Option<&str>) -> Answer {
+        let installed = self.supervisor()?.install(&read_plugin(file)?, named);
         let (description, digest, new) = installed.map_err(|e| about_file(file, e))?;
         Ok(Response::Installed(Installed {
             projection_name: description.name,

@@ -21,6 +21,9 @@ pub enum Request {
     },
     PluginInstall {
         file: String,
+        /// Only where it is the plugin of this projection.
+        #[serde(default)]
+        named: Option<String>,
     },
     PluginList,
     PluginHistory {

@@ -67,8 +67,9 @@ pub(super) fn add_up(attempt: &Attempt, passed: u64) -> (u64, Halt) {
          to be read, and {gone} were deleted after they had been handled",
         passed + unread
     );
+    let again = if attempt.follows { "follow" } else { "resume" };
     let remedy = format!(
-        "`unspool rebuild {name} --restart` builds from what is there now; `unspool resume {name} --accept-missing {missing}` \
+        "`unspool rebuild {name} --restart` builds from what is there now; `unspool {again} {name} --accept-missing {missing}` \
          takes the rows as they are"
     );
     (unread, failed(message, remedy))

@@ -82,7 +82,7 @@ impl Supervisor {
         let usual = RebuildOptions::default().chunk_size_of(plugin.description());
         let mut bench = Bench::open(&self.host, dir.path(), (source, history), plugin)?;
         let name = bench.plugin.description().name.clone();
-        bench.supervisor.install(component)?;
+        bench.supervisor.install(component, None)?;
         let to = bench.source.ceiling()?;
         let matcher = Matcher::new(&bench.plugin.description().event_types);
         let mut report = DeterminismReport {

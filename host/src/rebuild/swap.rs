@@ -64,11 +64,17 @@ impl Supervisor {
     /// Checks a plugin and registers its projection.
     ///
     /// # Errors
-    /// When the plugin is not accepted, or its projection is installed with another plugin: that is a swap.
-    pub fn install(&self, component: &[u8]) -> Result<(Description, String, bool), RebuildError> {
+    /// When the plugin is not accepted, is none of the projection `named`, or that is installed with another plugin: that is a swap.
+    pub fn install(&self, component: &[u8], named: Option<&str>) -> Result<(Description, String, bool), RebuildError> {
         // Before the command lock: compiling may take long, and no other command is to wait for it.
         let plugin = self.host.engine.load(component)?;
         let description = plugin.description().clone();
+        if let Some(named) = named.filter(|named| *named != description.name) {
+            return Err(RebuildError::Usage(format!(
+                "the plugin that is declared for {named} is one of {}: it was not installed",
+                description.name
+            )));
+        }
         let _lock = self.host.command(&description.name)?;
         let known = self.host.store.projections()?.into_iter().find(|known| known.description.name == description.name);
         if let Some(known) = known.filter(|known| known.digest() != plugin.digest()) {

@@ -33,6 +33,12 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 /// Streams, and rows.
 const STREAMS: u64 = 5_000;
 
+/// While nothing but following goes on.
+const ALONE: &str = "followed alone";
+
+/// While a candidate is built beside what is followed.
+const BESIDE: &str = "rebuilt beside";
+
 /// What is waited for arrives; whoever waits longer waits for nothing.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -84,15 +90,12 @@ fn through_a_day(options: &Options, data: &Path, into: Option<&str>, names: [&'s
     };
     let mut host = Some(world.serve());
     run(data, &[&["rebuild", "faulty", "--follow"][..], &into.map_or(vec![], |into| vec!["--into", into])].concat());
-    let (looks, beside, alone) = std::thread::scope(|scope| {
+    let (looks, phases) = std::thread::scope(|scope| {
         scope.spawn(|| world.write(options.events));
         let reader = scope.spawn(|| world.read());
-        let began = Instant::now();
-        std::thread::sleep(Duration::from_secs(3));
-        let alone = (began, Instant::now());
-        let beside = world.day(&mut host);
+        let phases = world.day(&mut host);
         world.over.store(true, Ordering::SeqCst);
-        (reader.join().expect("no read goes back"), beside, alone)
+        (reader.join().expect("no read goes back"), phases)
     });
     let written = world.last_written();
     world.until("everything is handled", |status| live(status)["position"] == json!(written));
@@ -112,14 +115,28 @@ fn through_a_day(options: &Options, data: &Path, into: Option<&str>, names: [&'s
         stale.sort_by(f64::total_cmp);
         stale
     };
-    let all = stale(alone.0, Instant::now());
+    let of_phase = |named: &str| {
+        let at = phases.iter().position(|(name, _)| *name == named).expect("a phase");
+        stale(phases[at].1, phases.get(at + 1).map_or_else(Instant::now, |(_, next)| *next))
+    };
+    let quantile = |of: &[f64], percent: usize| of.get(of.len() * percent / 100).copied().unwrap_or(f64::NAN);
+    for (name, _) in &phases {
+        let stale = of_phase(name);
+        let most = stale.last().copied().unwrap_or(f64::NAN);
+        eprintln!(
+            "{name:>32}: {:>5} reads, ms stale: median {:.0}, p99 {:.0}, most {most:.0}",
+            stale.len(),
+            quantile(&stale, 50),
+            quantile(&stale, 99)
+        );
+    }
+    let all = stale(phases[0].1, Instant::now());
     eprintln!("{} reads, {written} events", all.len());
-    report.add(names[0], all[all.len() / 2]);
-    report.add(names[1], all[all.len() * 99 / 100]);
+    report.add(names[0], quantile(&all, 50));
+    report.add(names[1], quantile(&all, 99));
     report.add(names[2], all[all.len() - 1]);
-    let median = |of: Vec<f64>| of.get(of.len() / 2).copied().unwrap_or(f64::NAN);
-    report.add(names[3], median(stale(beside.0, beside.1)));
-    report.add(names[4], median(stale(alone.0, alone.1)));
+    report.add(names[3], quantile(&of_phase(BESIDE), 50));
+    report.add(names[4], quantile(&of_phase(ALONE), 50));
 }
 
 /// The digest of one rebuild of all of it by the fixed plugin.
@@ -251,16 +268,21 @@ impl World {
         *host = Some(self.serve());
     }
 
-    /// Rebuilds with a fixed handler, promotes, verifies, rolls back, rolls forward and swaps, with ten kills; says when the candidate
-    /// was built beside the follower and no host was killed.
-    fn day(&self, host: &mut Option<Running>) -> (Instant, Instant) {
+    /// Rebuilds with a fixed handler, promotes, verifies, rolls back, rolls forward and swaps, with ten kills; says when each of that
+    /// began.
+    fn day(&self, host: &mut Option<Running>) -> Vec<(&'static str, Instant)> {
+        let mut phases = Vec::new();
+        let mut begins = |phase| phases.push((phase, Instant::now()));
+        begins(ALONE);
+        std::thread::sleep(Duration::from_secs(3));
+        begins("swap");
         let fixed = plugin_with("faulty", &["fixed"]).display().to_string();
         // Another plugin of the same shape for what is live, and a candidate built by it.
         self.insist(&["plugin", "swap", "faulty", &fixed]);
-        let began = Instant::now();
+        begins(BESIDE);
         self.insist(&["rebuild", "faulty", "--restart", "--detach"]);
         self.until("the candidate is promoted", |status| status["liveGeneration"] == 2);
-        let beside = (began, Instant::now());
+        begins("rebuilt beside, with kills");
         for kill in 0..3 {
             if kill == 0 {
                 self.insist(&["rebuild", "faulty", "--restart", "--detach", "--chunk-size", "100"]);
@@ -268,25 +290,31 @@ impl World {
             self.kill_after(host, Duration::from_millis(400));
         }
         self.until("the candidate is promoted", |status| status["liveGeneration"] == 3);
+        begins("verified, with kills");
         for _ in 0..2 {
             let mut verify = Running::start(command(&self.data, &["model", "verify", "faulty"]));
             self.kill_after(host, Duration::from_millis(500));
             verify.wait();
         }
+        begins("verified");
         assert_eq!(self.insist(&["model", "verify", "faulty"])["different"], 0);
+        begins("rolled back, with kills");
         for _ in 0..2 {
             let mut rollback = Running::start(command(&self.data, &["model", "rollback", "faulty"]));
             self.kill_after(host, Duration::from_millis(150));
             rollback.wait();
         }
+        begins("rolled back");
         self.insist(&["model", "rollback", "faulty"]);
+        begins("swapped, with kills");
         for _ in 0..3 {
             let mut swap = Running::start(command(&self.data, &["plugin", "swap", "faulty", &fixed]));
             self.kill_after(host, Duration::from_millis(50));
             swap.wait();
         }
         self.until("it follows", |status| status["following"] == "following");
+        begins("followed again");
         std::thread::sleep(Duration::from_secs(2));
-        beside
+        phases
     }
 }

@@ -119,7 +119,8 @@ fn what_is_declared_wrongly_is_refused_by_name() {
     assert!(!data.path().join("store.redb").exists(), "nothing was begun");
     // Another name than the plugin's own.
     declare(&data, &format!("[projections.other]\nplugin = '{plugin}'\n"));
-    data.run(["apply"]).refused(2, &["other", "faulty"]);
+    data.run(["apply"]).refused(2, &["other", "faulty", "not installed"]);
+    assert_eq!(data.list(["plugin", "list"]), Vec::<Value>::new(), "nothing was installed");
 }
 
 /// Without a host, what is to be followed is followed by the command until it is ended.

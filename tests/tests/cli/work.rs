@@ -107,7 +107,7 @@ impl Host {
         let store = Store::open(&DataDir::open(&dir.path().join("data")).unwrap()).unwrap();
         let engine = Engine::new(EngineOptions::new(dir.path().join("compiled"))).unwrap();
         let supervisor = Supervisor::start(store, sources, engine, Options::default()).unwrap();
-        supervisor.install(&std::fs::read(plugin("order-summary")).unwrap()).unwrap();
+        supervisor.install(&std::fs::read(plugin("order-summary")).unwrap(), None).unwrap();
         Host { supervisor, open, dir }
     }
 

@@ -27,11 +27,14 @@ pub struct AcceptArgs {
     /// Although this event, up to which it was built, was deleted or changed: on purpose.
     #[arg(long, value_name = "ID")]
     pub accept_changed: Option<String>,
+    /// Although as many events are missing from the source that were counted, or handled, before.
+    #[arg(long, value_name = "N")]
+    pub accept_missing: Option<u64>,
 }
 
 impl AcceptArgs {
     /// The same for a request.
     pub fn accept(&self) -> Accept {
-        Accept { history: self.accept_history, changed: self.accept_changed.clone(), missing: None }
+        Accept { history: self.accept_history, changed: self.accept_changed.clone(), missing: self.accept_missing }
     }
 }

@@ -1,6 +1,6 @@
 //! `rebuild ...` and `resume ...`
 
-use super::FileArgs;
+use super::{AcceptArgs, FileArgs};
 use crate::store::{OnError, Priority, RebuildOptions};
 use clap::Args;
 
@@ -101,19 +101,12 @@ pub struct ResumeArgs {
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub names: Vec<String>,
     /// Every rebuild that is paused, interrupted or failed.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["accept_changed", "accept_missing"])]
     pub all: bool,
     /// Return at once; the host that runs, or a new one in the background, goes on.
     #[arg(long)]
     pub detach: bool,
-    /// Although the source's identity says that it is another history: after pg_upgrade, or a move. The event at the
-    /// checkpoint must be the one that was handled.
-    #[arg(long)]
-    pub accept_history: bool,
-    /// Although this event, up to which it was built, was deleted or changed: on purpose.
-    #[arg(long, value_name = "ID", conflicts_with = "all")]
-    pub accept_changed: Option<String>,
-    /// Although as many events are missing from the source that were counted, or handled, before.
-    #[arg(long, value_name = "N", conflicts_with = "all")]
-    pub accept_missing: Option<u64>,
+    /// What is known of the history.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
 }

@@ -125,7 +125,7 @@ impl Supervisor {
             plugin = Some(self.plugin_to_follow_with(&before)?);
         }
         if let Some((identity, seen)) = known {
-            store.recognise(name, live.number, identity, seen)?;
+            store.recognise(name, live.number, identity, seen, accept.missing)?;
         }
         for effect in effects {
             match effect {

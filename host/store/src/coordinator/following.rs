@@ -32,7 +32,8 @@ impl Store {
         })
     }
 
-    /// Notes the identity of the history of a generation as it is known now, and by what its checkpoint is.
+    /// Notes the identity of the history of a generation as it is known now, by what its checkpoint is, and how many of its events may be
+    /// missing, where that is said.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
@@ -42,8 +43,10 @@ impl Store {
         generation: u64,
         identity: String,
         seen: Seen,
+        missing: Option<u64>,
     ) -> Result<RebuildRecord, StoreError> {
         self.update(projection, generation, |record| {
+            record.spec.options.accept_missing = missing.or(record.spec.options.accept_missing);
             record.spec.source_identity = identity;
             record.checkpoint.seen = seen;
         })
