@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     rebuild::{
-        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, StreamReport, SwapReport, TrialReport,
-        TriggerAnswer, VerifyReport,
+        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, RowChange, StreamReport, SwapReport,
+        TrialReport, TriggerAnswer, VerifyReport,
     },
     source::log::{ImportProgress, ImportSummary, LogStats},
     store::{Adopted, CheckReport, Install},
@@ -74,6 +74,7 @@ pub enum Row {
     Table(TableHead),
     Model(ModelRow),
     Generation(Box<ListedGeneration>),
+    Change(Box<RowChange>),
     DeadLetter(DeadLetter),
 }
 

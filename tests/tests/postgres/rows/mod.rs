@@ -2,6 +2,7 @@
 
 mod cuts;
 mod documents;
+mod history;
 mod kills;
 mod orders;
 mod rebuilds;
