@@ -209,7 +209,7 @@ fn generation(store: &Store) -> RebuildRecord {
         segments: Vec::new(),
         options: options.clone(),
     };
-    let new = NewRebuild { spec, into: None, indexes: Vec::new() };
+    let new = NewRebuild { spec, shape: None, into: None, indexes: Vec::new() };
     let number = store.create_generation("orders", new, 0).expect("a generation").generation;
     let attempt = AttemptStart {
         target: Position::number(u64::MAX),

@@ -4,17 +4,17 @@ pub mod event_file;
 pub mod file;
 pub mod log;
 mod moment;
-mod one_stream;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(not(feature = "postgres"))]
 #[path = "without_postgres.rs"]
 mod postgres;
 mod shortened;
+mod some_streams;
 mod sources;
 mod unit;
 
-pub use one_stream::OneStream;
+pub use some_streams::SomeStreams;
 pub use sources::Sources;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -398,6 +398,9 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
             let source = paths::source(source.as_deref(), &reading)?;
             Request::ModelAsOf { name, to, label, source }
         }
+        ModelCommand::History { table, key, to, generation } => {
+            Request::ModelHistory { name: table.name, table: table.table, key, to, generation }
+        }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
         ModelCommand::Rollback { name, now, allow_empty } => Request::ModelRollback { name, now, allow_empty },
     })

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     limits,
-    rebuild::{each_pair, same},
+    rebuild::{each_pair, is_same},
     store::{Changed, Generation, LiveRows, LogEnd, LoggedChange, StoreError},
     vocabulary::Position,
 };
@@ -258,7 +258,7 @@ impl Watcher<'_, '_> {
         each_pair((&generation, &rows), (&live.generation, &live.rows), &mut |table, before, now| {
             let Some((key, _)) = now.or(before) else { return Ok(true) };
             let equal = match (before, now) {
-                (Some((_, before)), Some((_, now))) => same(table, key, before, now)?,
+                (Some((_, before)), Some((_, now))) => is_same(table, key, before, now)?,
                 _ => false,
             };
             if !equal && self.is_watched(table, key) {

@@ -164,7 +164,7 @@ impl From<RebuildError> for ControlError {
             RebuildError::Busy(_) | RebuildError::UnderWay { .. } => ErrorKind::Busy,
             RebuildError::Usage(_) => ErrorKind::Refused,
             RebuildError::Plugin(_) => ErrorKind::Plugin,
-            RebuildError::NotBuilt { .. } | RebuildError::System(_) => ErrorKind::Failed,
+            RebuildError::NotBuilt { .. } | RebuildError::Drifted(_) | RebuildError::System(_) => ErrorKind::Failed,
             RebuildError::OtherHistory { message, remedy } => {
                 return ControlError::new(ErrorKind::Source, message).with_remedy(remedy);
             }

@@ -10,7 +10,10 @@ use crate::{
     store::Allow,
     vocabulary::{to_json, work},
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+};
 
 impl Host {
     /// Carries `request` out. Rows go to `sink`, and the last answer to the caller; a request that takes long reports its
@@ -23,11 +26,20 @@ impl Host {
         if !request.tells_how_far() {
             return self.carry_out(request, sink);
         }
-        // It gives no rows of its own.
-        let work = || self.carry_out(request, &mut |_| true);
+        // Its rows wait for this thread, and it does not wait for them: who reads slowly holds up nothing.
+        let (give, given) = mpsc::channel();
+        let work = move || self.carry_out(request, &mut |row| give.send(row).is_ok());
+        let mut given = Some(given);
+        let mut pass_on = |sink: &mut Sink<'_>| {
+            if given.iter().flat_map(mpsc::Receiver::try_iter).any(|row| !sink(row)) {
+                given = None;
+            }
+        };
         let done = work::watched(NUMBERS, work, &mut |work| {
+            pass_on(sink);
             sink(Row::Progress(work));
         });
+        pass_on(sink);
         done.map_err(|e| ControlError::failed(format!("a thread for the request does not start: {e}")))?
     }
 
@@ -89,6 +101,9 @@ impl Host {
                 Ok(Response::ModelVerified(Box::new(self.supervisor()?.verify(&name, repair, &accept)?)))
             }
             Request::ModelAsOf { name, to, label, source } => self.model_as_of(&name, &to, label, source.as_deref()),
+            Request::ModelHistory { name, table, key, to, generation } => {
+                self.model_history(&name, (&table, &key), to.as_deref(), generation.as_deref(), sink)
+            }
             Request::ModelDrop { name, generation } => self.model_drop(&name, &generation),
             Request::ModelPromote { name, generation, allow_parked, allow_empty } => {
                 let allow = Allow { parked: allow_parked, empty: allow_empty };

@@ -135,6 +135,21 @@ impl Host {
         Ok(Response::Generation(Box::new(ListedGeneration::new(&record, Role::AsOf))))
     }
 
+    /// Gives every event that changed a row, the oldest first.
+    pub(super) fn model_history(
+        &self,
+        name: &str,
+        (table, key): (&str, &str),
+        to: Option<&str>,
+        generation: Option<&str>,
+        sink: &mut Sink<'_>,
+    ) -> Answer {
+        let (generation, index) = self.table(name, table, generation)?;
+        let tell = &mut |change| sink(Row::Change(Box::new(change)));
+        self.supervisor()?.history(&generation, index, key, to, tell)?;
+        Ok(Response::Nothing)
+    }
+
     pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {
         // Whatever has become of its rows; but not where the database has others than the store knows of.
         let generation = self.find(name, Some(generation))?;

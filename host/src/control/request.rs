@@ -132,6 +132,13 @@ pub enum Request {
         label: Option<String>,
         source: Option<String>,
     },
+    ModelHistory {
+        name: String,
+        table: String,
+        key: String,
+        to: Option<String>,
+        generation: Option<String>,
+    },
     ModelDrop {
         name: String,
         generation: String,
@@ -215,7 +222,7 @@ impl Request {
         self.conduct().takes_long
     }
 
-    /// Whether its only rows are those that report its progress.
+    /// Whether the thread that works on it reports its progress, which is given among its rows.
     pub(super) fn tells_how_far(&self) -> bool {
         self.conduct().tells_how_far
     }
@@ -310,6 +317,7 @@ impl Request {
             Request::ModelVerify { repair, .. } => {
                 Conduct { repeatable: !repair, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
+            Request::ModelHistory { .. } => Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) },
             Request::ModelAsOf { .. } | Request::DeadLettersRetry { .. } => {
                 Conduct { repeatable: false, takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }

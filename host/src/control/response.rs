@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     rebuild::{
-        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, StreamReport, SwapReport, TrialReport,
-        TriggerAnswer, VerifyReport,
+        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, RowChange, StreamReport, SwapReport,
+        TrialReport, TriggerAnswer, VerifyReport,
     },
     source::log::{ImportProgress, ImportSummary, LogStats},
     store::{Adopted, CheckReport, Install},
@@ -75,6 +75,7 @@ pub enum Row {
     Model(ModelRow),
     Change(Change),
     Generation(Box<ListedGeneration>),
+    Change(Box<RowChange>),
     DeadLetter(DeadLetter),
 }
 

@@ -1,8 +1,8 @@
 //! One attempt at a rebuild: what it works with, and how it ended.
 
 use super::{
-    commit_queue::Refused, committer::Committer, dead_letters::Retry, pool::InstancePool, projection::Projection,
-    published::Published, stop::Stop, tally::Tally, touched::Touched,
+    commit_queue::Refused, committer::Committer, dead_letters::Retry, observed::Observed, pool::InstancePool,
+    projection::Projection, published::Published, stop::Stop, tally::Tally, touched::Touched,
 };
 use crate::{
     source::Source,
@@ -41,6 +41,8 @@ pub struct Attempt {
     pub retry: Option<Retry>,
     /// Notes which rows its calls touch, where a caller wants to know.
     pub touched: Option<Touched>,
+    /// Tells what becomes of one row, where a caller wants to know.
+    pub observed: Option<Observed>,
     /// What must add up at its target; absent where another attempt goes on from there.
     pub tally: Option<Tally>,
     /// The pause after try number so many, counted from 1, of what has failed for a transient reason (see

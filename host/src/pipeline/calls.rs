@@ -8,6 +8,7 @@ use super::{
     committer::CommitHandle,
     halt::Halt,
     instance,
+    observed::Observed,
     overlay::{Reached, View},
     parking::Parking,
     sharing::Sharing,
@@ -107,8 +108,26 @@ impl<'a> Calls<'a> {
         self.parking.set_aside(chunk)
     }
 
+    /// Whether the events of `chunk`, which has just been called with, must be handled in smaller calls, since it is not known which
+    /// of them touched the row that is observed.
+    pub(super) fn hides_events(&self, chunk: &Chunk) -> bool {
+        self.attempt.observed.as_ref().is_some_and(Observed::take_touched) && chunk.len() > 1
+    }
+
+    /// Tells what an event makes of the row that is observed, where there is one.
+    fn tell(&self, chunk: &Chunk, outcome: &Outcome) -> Result<(), EventFailure> {
+        let Some(observed) = self.attempt.observed.as_ref().filter(|_| chunk.len() == 1) else { return Ok(()) };
+        if !observed.tell(chunk, outcome, &self.view.reader())? {
+            self.attempt.stop.cancel();
+        }
+        Ok(())
+    }
+
     /// Puts an outcome into the overlay; a failure learns which event it is about.
     pub(super) fn accept(&mut self, chunk: &Chunk, mut outcome: Outcome) -> (usize, Option<EventFailure>) {
+        if let Err(failure) = self.tell(chunk, &outcome) {
+            return (0, Some(failure));
+        }
         let handled = outcome.handled;
         // Where two streams meet, the failure names them, and no single event is to blame.
         let blame = |failure: EventFailure| match failure.stream {

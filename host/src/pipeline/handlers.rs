@@ -149,10 +149,22 @@ impl Handlers<'_> {
             return Ok((0, None));
         }
         match self.calls.call(chunk) {
+            Ok(_) if self.calls.hides_events(chunk) => self.handle_halves(chunk),
             Ok(outcome) => Ok(self.calls.accept(chunk, outcome)),
             Err(CallError::Stopped) => Err(Halt::Stopped),
             Err(CallError::Failed(failure)) => culprit::find(&mut self.calls, chunk, failure),
         }
+    }
+
+    /// As [`Handlers::handle`], with a call for each half of the chunk.
+    fn handle_halves(&mut self, chunk: &Chunk) -> Result<(usize, Option<EventFailure>), Halt> {
+        let half = chunk.len() / 2;
+        let (handled, failure) = self.handle(&chunk.first(half))?;
+        if failure.is_some() {
+            return Ok((handled, failure));
+        }
+        let (more, failure) = self.handle(&chunk.rest(half))?;
+        Ok((half + more, failure))
     }
 
     /// Waits, unless the stop is raised.

@@ -11,10 +11,20 @@ pub(super) fn call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<
         let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
         attempt.published.stages().handle().time(handle)
     };
-    let Some(touched) = &attempt.touched else { return handle(rows) };
+    let Attempt { touched, observed, .. } = attempt;
+    if touched.is_none() && observed.is_none() {
+        return handle(rows);
+    }
     let (rows, looked) = rows.noting();
     let outcome = handle(rows);
-    touched.looked(&looked.lock().unwrap_or_else(PoisonError::into_inner));
-    touched.written(outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes));
+    let looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+    let writes = outcome.as_ref().map_or(&[][..], |outcome| &outcome.writes);
+    if let Some(touched) = touched {
+        touched.looked(&looked);
+        touched.written(writes);
+    }
+    if let Some(observed) = observed {
+        observed.called(&looked, writes);
+    }
     outcome
 }

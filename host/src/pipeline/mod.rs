@@ -16,7 +16,7 @@
 //! | `ending.rs` | commits the last of it with the status that follows from `halt.rs`; `adding_up.rs` checks whether what was counted is what was handled |
 //!
 //! Beside them: `dead_letters.rs`, events that were set aside, as a source; `touched.rs`, which rows an attempt has touched;
-//! `amend.rs`, which changes a generation that has been built without an event; `published.rs` and `stages.rs`, what operators
+//! `observed.rs`, which events changed one row; `amend.rs`, which changes a generation that has been built without an event; `published.rs` and `stages.rs`, what operators
 //! see; `priority.rs` and `panics.rs`, of threads.
 //!
 //! Handling of a chunk starts as soon as the writes of the one before are in the overlay; it never waits for the disk,
@@ -36,6 +36,7 @@ mod ending;
 mod halt;
 mod handlers;
 mod instance;
+mod observed;
 #[doc(hidden)]
 pub mod overlay;
 mod owners;
@@ -62,6 +63,7 @@ pub use adding_up::refuse_empty;
 pub use attempt::{Attempt, Ended};
 pub use committer::Committer;
 pub use dead_letters::{DeadLetters, Origin, Retry};
+pub use observed::{Observed, RowEvent};
 pub use pool::InstancePool;
 pub use projection::Projection;
 pub use published::Published;

@@ -63,6 +63,7 @@ impl World {
             end: None,
             retry: None,
             touched: None,
+            observed: None,
             tally: Some(Tally::default()),
             backoff: |_| Duration::ZERO,
             record,
@@ -109,7 +110,8 @@ pub(super) fn begin(store: &Store, name: &str, events: u64, options: RebuildOpti
         // Or this thread would be of low priority from the first attempt on.
         options: RebuildOptions { priority: Some(Priority::Normal), ..options },
     };
-    let record = store.create_generation(name, NewRebuild { spec, into: None, indexes: Vec::new() }, 0).unwrap();
+    let record =
+        store.create_generation(name, NewRebuild { spec, shape: None, into: None, indexes: Vec::new() }, 0).unwrap();
     let (target, total_events) = (Position::number(events), Some(events));
     let start = AttemptStart { target, total_events, ..AttemptStart::again(&record) };
     store.begin_attempt(name, record.generation, &start).unwrap()

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     crash, limits,
-    pipeline::{self, Attempt, Committer, Ended, Part, Published, Stop, Tally, Touched},
+    pipeline::{self, Attempt, Committer, Ended, Observed, Part, Published, Stop, Tally, Touched},
     plugin::Plugin,
     source::{Source, SourceError},
     store::{Allow, AttemptStart, CaughtUp, Purpose, RebuildRecord, StoreError},
@@ -67,6 +67,8 @@ struct Attempts {
     plugin: Plugin,
     /// Notes which rows they touch, where a caller wants to know.
     touched: Option<Touched>,
+    /// Tells what becomes of one row, where a caller wants to know.
+    observed: Option<Observed>,
     stop: Stop,
     published: Arc<Published>,
     committer: Committer,
@@ -74,7 +76,8 @@ struct Attempts {
     counted: Cell<bool>,
 }
 
-/// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches.
+/// Works on `record`, claimed already, on a thread of its own, and notes in `touched` which rows that touches, and tells `observed`
+/// what becomes of one.
 ///
 /// # Errors
 /// When the host is ending, or the system gives no thread.
@@ -85,6 +88,7 @@ pub(super) fn begin(
     source: Arc<dyn Source>,
     plugin: Plugin,
     touched: Option<Touched>,
+    observed: Option<Observed>,
 ) -> Result<(), RebuildError> {
     let entry = host.enter_rebuild(key, &record)?;
     let attempts = Attempts {
@@ -92,6 +96,7 @@ pub(super) fn begin(
         source,
         plugin,
         touched,
+        observed,
         stop: entry.stop.clone(),
         published: entry.published.clone(),
         committer: host.committer_for(&record)?,
@@ -209,6 +214,7 @@ impl Attempts {
             follows: false,
             retry: None,
             touched: self.touched.clone(),
+            observed: self.observed.clone(),
             backoff: limits::backoff,
         };
         Ok((attempt, completes))

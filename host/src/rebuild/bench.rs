@@ -103,6 +103,7 @@ impl<'a> Bench<'a> {
                 into: None,
                 indexes: Vec::new(),
                 touched: None,
+                observed: None,
                 after: Position::START,
                 to,
                 chunk_size: Some(size),
@@ -139,11 +140,11 @@ impl<'a> Bench<'a> {
         };
         let half = RebuildSpec { to: Some(middle), ..spec.clone() };
         let start = attempt_start(self.source.as_ref(), &description, &half, Position::START, 0)?;
-        let new = NewRebuild { spec, into: None, indexes: Vec::new() };
+        let new = NewRebuild { spec, shape: None, into: None, indexes: Vec::new() };
         let generation = self.store().create_generation(&name, new, now_ms())?.generation;
         let record = self.store().begin_attempt(&name, generation, &start)?;
         let source = self.source.clone();
-        attempts::begin(&self.supervisor.host, &name, record, source, self.plugin.clone(), None)?;
+        attempts::begin(&self.supervisor.host, &name, record, source, self.plugin.clone(), None, None)?;
         self.supervisor.host.wait_for_end(&name);
         self.completed(&name, generation)?;
         self.store().set_status(&name, generation, Status::Running, None, now_ms())?;

@@ -138,7 +138,7 @@ impl Comparison {
                 "extra"
             }
             (Some((key, one)), Some((_, other))) => {
-                if same(table, key, one, other)? {
+                if is_same(table, key, one, other)? {
                     return Ok(());
                 }
                 self.different += 1;
@@ -148,24 +148,30 @@ impl Comparison {
         };
         if self.first.len() < SHOWN {
             let key = expected.or(found).map(|(key, _)| key.clone()).unwrap_or_default();
-            let shown = |row: Option<&Row>| row.map(|(_, document)| to_json(document).unwrap_or(Value::Null));
-            let mut fields = Vec::new();
-            differences(String::new(), shown(expected), shown(found), &mut fields);
+            let document = |row: Option<&Row>| row.map(|(_, document)| document.clone());
+            let fields = fields_that_differ(document(expected), document(found));
             self.first.push(RowDifference { table: table.to_owned(), key, what: what.to_owned(), fields });
         }
         Ok(())
     }
 }
 
-/// Whether two documents mean the same.
-pub(crate) fn same(table: &str, key: &str, one: &[u8], other: &[u8]) -> Result<bool, StoreError> {
+/// Documents are equal when their canonical forms are: the order of a map's fields means nothing.
+pub(crate) fn is_same(table: &str, key: &str, one: &[u8], other: &[u8]) -> Result<bool, StoreError> {
     Ok(one == other || meaning(table, key, one)? == meaning(table, key, other)?)
 }
 
-/// Documents are equal when their canonical forms are: the order of a map's fields means nothing.
 fn meaning(table: &str, key: &str, document: &[u8]) -> Result<Vec<u8>, StoreError> {
     let damaged = |e| crate::disk::DiskError::Damaged(format!("the store is damaged: {table} row {key}: {e}"));
     Ok(canonical(document).map_err(damaged)?)
+}
+
+/// The fields in which two documents differ; an absent one differs as a whole.
+pub(super) fn fields_that_differ(expected: Option<Bytes>, found: Option<Bytes>) -> Vec<FieldDifference> {
+    let shown = |document: Option<Bytes>| document.map(|document| to_json(&document).unwrap_or(Value::Null));
+    let mut fields = Vec::new();
+    differences(String::new(), shown(expected), shown(found), &mut fields);
+    fields
 }
 
 /// Lists the fields that differ, as paths.

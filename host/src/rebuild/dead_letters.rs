@@ -214,6 +214,7 @@ impl Supervisor {
                     end: None,
                     retry: Some(retry.clone()),
                     touched: None,
+                    observed: None,
                     tally: None,
                     backoff: limits::backoff,
                 });

@@ -57,6 +57,9 @@ pub enum RebuildError {
         /// What it failed of, where it did.
         failure: Option<Box<EventFailure>>,
     },
+    /// A row is not what its history makes of it.
+    #[error("{0}")]
+    Drifted(String),
     /// The source cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -443,7 +443,7 @@ impl Host {
     }
 
     /// Waits until `key` is not running, and says meanwhile `how_far` it is.
-    pub(super) fn wait_for_end_of(&self, key: &str, how_far: impl Fn(&Published) -> u64) {
+    pub(super) fn wait_for_end_of(&self, key: &str, mut how_far: impl FnMut(&Published) -> u64) {
         while let Some(published) = self.published(key) {
             work::reach(how_far(&published));
             drop(self.wait_while(LOOK, |work| work.running.contains_key(key)));

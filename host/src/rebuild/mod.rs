@@ -14,6 +14,7 @@
 //! | `perform` | the effects of what the state machine decides |
 //! | `promote` | switching readers to another generation |
 //! | `stream` | rebuilding one stream |
+//! | `history` | which events made a row what it is |
 //! | `progress` | what operators see; `orphaned`: the same of what a crashed host has left |
 //! | `host` | what rebuilds share, and the list of what runs; `attempts` is what the thread of a rebuild does |
 //! | `following` | keeping the live generation up to date, beside whatever is rebuilt, and the threads that do that |
@@ -28,6 +29,7 @@ mod dead_letters;
 mod determinism;
 mod error;
 mod following;
+mod history;
 mod host;
 mod locate;
 mod loss;
@@ -51,11 +53,12 @@ mod watchdog;
 
 pub use alert::FAILURES;
 pub use compare::{Comparison, FieldDifference, RowDifference};
-pub(crate) use compare::{each_pair, same};
+pub(crate) use compare::{each_pair, is_same};
 pub use dead_letters::RetryReport;
 pub use determinism::{DeterminismReport, Divergence, Run};
 pub use error::RebuildError;
 pub use following::{FollowAnswer, FollowEffect, FollowInput, FollowReport, FollowStatus, follow_step};
+pub use history::{FieldChange, RowChange};
 pub use options::Options;
 pub use progress::Overview;
 pub use promote::Switch;

@@ -126,7 +126,7 @@ impl Supervisor {
             // Its database had its last commit, which the store did not know.
             return Ok(record);
         }
-        if let Err(e) = attempts::begin(&self.host, name, record.clone(), prepared.source, plugin, None) {
+        if let Err(e) = attempts::begin(&self.host, name, record.clone(), prepared.source, plugin, None, None) {
             self.host.store.set_status(name, generation, Status::Paused, None, now_ms())?;
             return Err(e);
         }

@@ -173,6 +173,7 @@ impl Prepared {
                 segments,
                 options: self.trigger.options.clone(),
             },
+            shape: None,
             into: self.into.clone(),
             indexes: self.indexes.clone(),
         }

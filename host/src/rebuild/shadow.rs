@@ -10,9 +10,9 @@ use super::{
     supervisor::Supervisor,
 };
 use crate::{
-    pipeline::Touched,
+    pipeline::{Observed, Touched},
     plugin::Plugin,
-    source::{OneStream, Source},
+    source::{SomeStreams, Source},
     store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
     vocabulary::{Matcher, Position, Status, now_ms, work},
 };
@@ -64,8 +64,8 @@ pub struct TrialReport {
 /// What a shadow build is made from.
 pub(super) struct Shadow {
     pub(super) source: Arc<dyn Source>,
-    /// The same, where it is one stream: how far that is shows in how much of its history has been looked through.
-    pub(super) found_in: Option<Arc<OneStream>>,
+    /// The same, where it is some streams: how far that is shows in how much of their history has been looked through.
+    pub(super) found_in: Option<Arc<SomeStreams>>,
     pub(super) source_name: String,
     pub(super) plugin: Plugin,
     pub(super) segments: Vec<Segment>,
@@ -81,6 +81,8 @@ pub(super) struct Shadow {
     pub(super) indexes: Vec<String>,
     /// Notes which rows it touches, where a caller wants to know.
     pub(super) touched: Option<Touched>,
+    /// Tells what becomes of one row, where a caller wants to know.
+    pub(super) observed: Option<Observed>,
 }
 
 /// What comparing the live generation with a shadow came to.
@@ -151,6 +153,7 @@ impl Supervisor {
                 into: record.external.as_ref().filter(|_| repair).map(|external| external.into.clone()),
                 indexes: record.external.as_ref().map_or_else(Vec::new, |external| external.indexes.clone()),
                 touched: None,
+                observed: None,
             },
         )?;
         let verified = self.compare_with_live(&live, &record, &shadow, repair);
@@ -259,6 +262,7 @@ impl Supervisor {
                 into: None,
                 indexes: Vec::new(),
                 touched: None,
+                observed: None,
             },
         )
     }
@@ -308,6 +312,7 @@ impl Supervisor {
             into: None,
             indexes: Vec::new(),
             touched: None,
+            observed: None,
         };
         let base = self.build_shadow(name, shadow(&current, Vec::new()))?;
         let segment = Segment { plugin_digest: current.digest().to_owned(), through: after };
@@ -353,6 +358,16 @@ impl Supervisor {
 
     /// Builds a generation to its end, on a thread of its own, and waits for it. One that does not complete is dropped.
     pub(super) fn build_shadow(&self, name: &str, shadow: Shadow) -> Result<RebuildRecord, RebuildError> {
+        self.build_shadow_while(name, shadow, || ())
+    }
+
+    /// As [`Supervisor::build_shadow`]; again and again meanwhile, `look` is called.
+    pub(super) fn build_shadow_while(
+        &self,
+        name: &str,
+        shadow: Shadow,
+        mut look: impl FnMut(),
+    ) -> Result<RebuildRecord, RebuildError> {
         let description = shadow.plugin.description().clone();
         let spec = RebuildSpec {
             source: shadow.source_name,
@@ -371,26 +386,35 @@ impl Supervisor {
             },
         };
         let start = attempt_start(shadow.source.as_ref(), &description, &spec, shadow.after, 0)?;
-        let new = NewRebuild { spec, into: shadow.into, indexes: shadow.indexes };
+        let shape = Some(description.clone());
+        let new = NewRebuild { spec, shape, into: shadow.into, indexes: shadow.indexes };
         let created = self.host.store.create_generation(name, new, now_ms())?;
         let record = self.host.store.begin_attempt(name, created.generation, &start)?;
         let key = record.checkpoint_id();
         let total = match &shadow.found_in {
-            Some(one) => one.history().count(&Matcher::new(&description.event_types), shadow.after, shadow.to)?,
+            Some(some) => some.history().count(&Matcher::new(&description.event_types), shadow.after, shadow.to)?,
             None => record.total_events,
         };
-        if let Err(e) = attempts::begin(&self.host, &key, record, shadow.source, shadow.plugin, shadow.touched) {
+        if let Err(e) =
+            attempts::begin(&self.host, &key, record, shadow.source, shadow.plugin, shadow.touched, shadow.observed)
+        {
             self.host.store.set_status(name, created.generation, Status::Cancelled, None, now_ms())?;
             return self.dropping(&created, Err(e));
         }
         match &shadow.found_in {
-            Some(one) => {
+            Some(some) => {
                 work::begin(format!("looking through the history of {name}"), "events", total);
-                self.host.wait_for_end_of(&key, |_| one.looked_through().min(total.unwrap_or(u64::MAX)));
+                self.host.wait_for_end_of(&key, |_| {
+                    look();
+                    some.looked_through().min(total.unwrap_or(u64::MAX))
+                });
             }
             None => {
                 work::begin(format!("building {name}"), "events", total);
-                self.host.wait_for_end(&key);
+                self.host.wait_for_end_of(&key, |published| {
+                    look();
+                    published.checkpoint().0.events_processed
+                });
             }
         }
         self.host.stop(&key, Status::Cancelled);

@@ -14,7 +14,7 @@ use crate::{
         amend::{self, Changes},
     },
     plugin::Plugin,
-    source::{OneStream, Source},
+    source::{SomeStreams, Source},
     store::{Generation, OnError, Purpose, RebuildRecord, RowSnapshot, Segment, StoreError},
     vocabulary::{FailureKind, Partitioning, Position, Scan},
 };
@@ -147,7 +147,7 @@ impl Supervisor {
         touched: &Touched,
     ) -> Result<RebuildRecord, RebuildError> {
         let name = &record.checkpoint.projection_name;
-        let one = Arc::new(OneStream::new(source.clone(), stream));
+        let one = Arc::new(SomeStreams::one(source.clone(), stream));
         let shadow = Shadow {
             source: one.clone(),
             found_in: Some(one),
@@ -163,6 +163,7 @@ impl Supervisor {
             into: record.external.as_ref().map(|external| external.into.clone()),
             indexes: Vec::new(),
             touched: Some(touched.clone()),
+            observed: None,
         };
         self.build_shadow(name, shadow).map_err(|e| match e {
             RebuildError::NotBuilt { failure: Some(failure), .. } => RebuildError::NotBuilt {

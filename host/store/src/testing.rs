@@ -31,5 +31,5 @@ pub(crate) fn new_generation(purpose: Purpose) -> NewRebuild {
         segments: Vec::new(),
         options: RebuildOptions::default(),
     };
-    NewRebuild { spec, into: None, indexes: Vec::new() }
+    NewRebuild { spec, shape: None, into: None, indexes: Vec::new() }
 }

@@ -6,5 +6,6 @@ mod event_files;
 mod export;
 mod failures;
 mod follow;
+mod history;
 mod rebuild;
 mod sources;

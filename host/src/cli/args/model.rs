@@ -105,6 +105,19 @@ pub enum ModelCommand {
         #[command(flatten)]
         reading: FileArgs,
     },
+    /// Why a row is as it is: every event that changed it, and what that changed, the newest last. Handles the history again.
+    History {
+        /// PROJECTION/TABLE.
+        table: TableName,
+        /// The row's key.
+        key: String,
+        /// Up to this event, position or time [default: all that is in the generation].
+        #[arg(long, value_name = "ID|POSITION|TIME")]
+        to: Option<String>,
+        /// Another generation than the live one, by number or name.
+        #[arg(long)]
+        generation: Option<String>,
+    },
     /// Drop a generation that is not live.
     Drop {
         /// The projection.

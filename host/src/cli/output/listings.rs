@@ -130,6 +130,30 @@ const DEAD_LETTERS: &[Shown] = &[
     }),
 ];
 
+const CHANGES: &[Shown] = &[
+    right("POSITION", 7, show!("position")),
+    left("EVENT", 6, 12, show!("id")),
+    left("TYPE", 8, 12, show!("type")),
+    left("STREAM", 4, 12, show!("stream")),
+    left("TIME", 5, 16, show!("timestamp")),
+    left("CHANGED", 9, 16, |row, _| {
+        let fields = row["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Cell::new(&fields.iter().map(changed).collect::<Vec<_>>().join(", "))
+    }),
+];
+
+/// A field that changed: `status "open" -> "paid"`.
+fn changed(field: &Value) -> String {
+    let (name, before, after) = (field["field"].as_str().unwrap_or_default(), field.get("before"), field.get("after"));
+    let shown = |value: Option<&Value>| value.map_or_else(|| ABSENT.to_owned(), Value::to_string);
+    match (name, before, after) {
+        (".", None, after) => format!("created {}", shown(after)),
+        (".", before, None) => format!("deleted {}", shown(before)),
+        (".", before, after) => format!("{} -> {}", shown(before), shown(after)),
+        (name, before, after) => format!("{name} {} -> {}", shown(before), shown(after)),
+    }
+}
+
 /// What a host left paused when it ended is not what an operator has paused.
 fn status(row: &Value, _: Values) -> Cell {
     if row["interrupted"] == true {
@@ -168,6 +192,7 @@ impl<'a> Listing<'a> {
             Request::PluginList => Some(PLUGINS),
             Request::PluginHistory { .. } => Some(INSTALLS),
             Request::ModelGenerations { .. } => Some(GENERATIONS),
+            Request::ModelHistory { .. } => Some(CHANGES),
             Request::DeadLettersList { .. } => Some(DEAD_LETTERS),
             _ => None,
         };

@@ -3,16 +3,19 @@
 use crate::{
     limits,
     pipeline::{
-        attempt::Ended,
+        Observed,
+        attempt::{Attempt, Ended},
         run,
         testing::{Does, Fake, History, World},
     },
     store::{OnError, RebuildOptions},
     vocabulary::{EventFailure, FailureKind, Position, Status},
 };
+use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
+    mpsc,
 };
 
 fn failed(ended: Ended) -> EventFailure {
@@ -122,4 +125,34 @@ fn a_parked_event_holds_its_stream_and_no_other() {
     let now = world.now(&record);
     assert_eq!((now.parked, now.checkpoint.events_processed, now.checkpoint.position), (3, 3, Position::number(6)));
     assert_eq!(world.rows(&record), "a1 a2 c1");
+}
+
+/// Only the event that touches the observed row has a call of its own; the rest is handled as it comes.
+#[test]
+fn an_event_that_changes_the_observed_row_is_told_by_itself() {
+    let (world, history) = (World::new(), Arc::new(History::of("a1 b1 c1 d1 e1 f1 g1 h1")));
+    let plugin = Arc::new(Fake::new(|_, _| Does::Writes));
+    let record = world.begin("orders", &history, RebuildOptions::default());
+    let (told, events) = mpsc::channel();
+    let observed = Some(Observed::new((0, Bytes::from("d1")), told));
+    let ended = run(Attempt { observed, ..world.attempt(record.clone(), &history, &plugin) });
+    assert!(matches!(ended, Ended::Completed), "{ended:?}");
+    assert_eq!(plugin.calls(), ["a1 b1 c1 d1 e1 f1 g1 h1", "a1 b1 c1 d1", "a1 b1", "c1 d1", "c1", "d1", "e1 f1 g1 h1"]);
+    let events: Vec<_> = events.try_iter().map(|event| (event.id, event.position, event.before, event.after)).collect();
+    assert_eq!(events, [("d1".to_owned(), Position::number(4), None, Some(Bytes::from_static(b"\xc0")))]);
+    assert_eq!(world.now(&record).checkpoint.events_processed, 8);
+    assert_eq!(world.rows(&record), "a1 b1 c1 d1 e1 f1 g1 h1");
+}
+
+#[test]
+fn what_nobody_wants_to_be_told_any_more_ends() {
+    let (world, history) = (World::new(), Arc::new(History::of("a1 b1 c1 d1")));
+    let plugin = Arc::new(Fake::new(|_, _| Does::Writes));
+    let record = world.begin("orders", &history, RebuildOptions::default());
+    let (told, events) = mpsc::channel();
+    drop(events);
+    let observed = Some(Observed::new((0, Bytes::from("b1")), told));
+    let ended = run(Attempt { observed, ..world.attempt(record.clone(), &history, &plugin) });
+    assert!(matches!(ended, Ended::Stopped(Status::Cancelled)), "{ended:?}");
+    assert_eq!((world.now(&record).status(), world.rows(&record)), (Status::Cancelled, "a1 b1".to_owned()));
 }

@@ -162,6 +162,7 @@ impl Follower {
             follows: true,
             retry: None,
             touched: None,
+            observed: None,
             backoff: limits::backoff,
         })
     }

@@ -7,13 +7,15 @@ use super::{
 };
 use crate::{Store, error::StoreError, rows::Generation};
 use redb::{ReadableDatabase, ReadableTable};
-use unspool_vocabulary::{Checkpoint, Position, Seen, StageReport, Status};
+use unspool_vocabulary::{Checkpoint, Description, Position, Seen, StageReport, Status};
 
 /// A generation that is to be created.
 #[derive(Debug, Clone)]
 pub struct NewRebuild {
     /// What is requested.
     pub spec: RebuildSpec,
+    /// What declares its state version and its tables, where that is not the current plugin.
+    pub shape: Option<Description>,
     /// The database in which its rows are to live, as `postgres:` and a connection string; in the store where absent.
     pub into: Option<String>,
     /// See [`External::indexes`].
@@ -158,20 +160,21 @@ impl Store {
     }
 }
 
-/// The record of the next generation of `owner`, which has not begun yet.
+/// The record of the next generation of `owner`, of this shape, which has not begun yet.
 pub(crate) fn new_record(
     owner: &ProjectionRecord,
+    shape: &Description,
     spec: RebuildSpec,
     external: Option<External>,
     now: i64,
 ) -> RebuildRecord {
     RebuildRecord {
         generation: owner.next_generation,
-        state_version: owner.description.version,
-        tables: owner.description.tables.iter().map(|table| table.name.clone()).collect(),
+        state_version: shape.version,
+        tables: shape.tables.iter().map(|table| table.name.clone()).collect(),
         target: spec.after,
         total_events: Some(0),
-        chunk_size: spec.options.chunk_size_of(&owner.description),
+        chunk_size: spec.options.chunk_size_of(shape),
         promoted: false,
         following: None,
         parked: 0,

@@ -30,7 +30,8 @@ impl Store {
         let write = self.db.begin_write()?;
         let mut owner = owner_in(&write, projection)?;
         owner.next_generation = owner.next_generation.max(free.unwrap_or_default());
-        let record = new_record(&owner, new.spec, external, now);
+        let shape = new.shape.as_ref().unwrap_or(&owner.description);
+        let record = new_record(&owner, shape, new.spec, external, now);
         let mut dropped = Vec::new();
         if record.spec.purpose == Purpose::Rebuild {
             for old in rebuilds_in(&write, projection)? {

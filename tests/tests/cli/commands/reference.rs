@@ -139,6 +139,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`cancel`", fields_of(&rebuild::CancelAnswer::deserialize(cancelled).unwrap())),
         ("`follow`, `unfollow`, `catch-up`", fields::<rebuild::FollowReport>()),
         ("`failure`", fields::<EventFailure>()),
+        ("`model history`", fields::<rebuild::RowChange>()),
         ("`rebuild --dry-run`", fields::<rebuild::Plan>()),
         ("`plugin build`", fields::<control::BuiltPlugin>()),
         ("`plugin check`", fields::<control::CheckedPlugin>()),
@@ -178,6 +179,7 @@ fn parts() -> Vec<(&'static str, &'static str, Names)> {
         ("`plugin verify`", "runs", fields::<rebuild::Run>()),
         ("`plugin verify`", "difference", fields::<rebuild::Divergence>()),
         ("`model receipt`", "events", fields::<control::ReceiptEvents>()),
+        ("`model history`", "fields", fields::<rebuild::FieldChange>()),
         ("`model generations`, `model as-of`", "ranges", fields::<BuiltRange>()),
         ("`model generations`, `model as-of`", "role", fields::<control::Role>()),
     ]

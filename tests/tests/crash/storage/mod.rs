@@ -195,6 +195,7 @@ fn generation() -> NewRebuild {
             segments: Vec::new(),
             options: options(),
         },
+        shape: None,
         into: None,
         indexes: Vec::new(),
     }

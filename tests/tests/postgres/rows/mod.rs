@@ -3,6 +3,7 @@
 mod changes;
 mod cuts;
 mod documents;
+mod history;
 mod kills;
 mod orders;
 mod rebuilds;

@@ -1,4 +1,4 @@
-//! One stream of a history as a history of its own.
+//! Some streams of a history as a history of their own.
 
 use super::{Lookup, Reader, Recognised, Source, SourceError};
 use std::{
@@ -10,33 +10,58 @@ use std::{
 };
 use unspool_vocabulary::{EventBlock, Mark, Matcher, Position};
 
-/// The events of one stream, at their positions in the history. It is the same history, read in part: a checkpoint of the one
-/// holds for the other. How many events the stream has is not known before they are read; how much of its history has been searched
-/// for them is.
-pub struct OneStream {
+/// The events of some streams, at their positions in the history. It is the same history, read in part: a checkpoint of the one
+/// holds for the other. How many events the streams have is not known before they are read; how much of the history has been
+/// searched for them is.
+pub struct SomeStreams {
     history: Arc<dyn Source>,
-    stream: String,
+    which: Which,
     looked_through: Arc<AtomicU64>,
 }
 
-impl OneStream {
+/// Which streams of a history.
+#[derive(Clone)]
+enum Which {
+    /// The one of this name.
+    Called(String),
+    /// Those whose names contain this text, or are contained in it.
+    AkinTo(String),
+}
+
+impl Which {
+    fn has(&self, stream: &[u8]) -> bool {
+        match self {
+            Which::Called(name) => stream == name.as_bytes(),
+            Which::AkinTo(text) => {
+                std::str::from_utf8(stream).is_ok_and(|stream| stream.contains(text.as_str()) || text.contains(stream))
+            }
+        }
+    }
+}
+
+impl SomeStreams {
     /// The events of `stream` in `history`.
-    pub fn new(history: Arc<dyn Source>, stream: &str) -> OneStream {
-        OneStream { history, stream: stream.to_owned(), looked_through: Arc::default() }
+    pub fn one(history: Arc<dyn Source>, stream: &str) -> SomeStreams {
+        SomeStreams { history, which: Which::Called(stream.into()), looked_through: Arc::default() }
     }
 
-    /// The history that the stream is one of.
+    /// The events of those streams in `history` whose names contain `text`, or are contained in it.
+    pub fn akin_to(history: Arc<dyn Source>, text: &str) -> SomeStreams {
+        SomeStreams { history, which: Which::AkinTo(text.into()), looked_through: Arc::default() }
+    }
+
+    /// The history that the streams are some of.
     pub fn history(&self) -> &dyn Source {
         self.history.as_ref()
     }
 
-    /// Matching events of the history that have been looked through for the stream's so far, again where they were read again.
+    /// Matching events of the history that have been looked through for the streams' so far, again where they were read again.
     pub fn looked_through(&self) -> u64 {
         self.looked_through.load(Ordering::Relaxed)
     }
 }
 
-impl Source for OneStream {
+impl Source for SomeStreams {
     fn identity(&self) -> &str {
         self.history.identity()
     }
@@ -47,8 +72,8 @@ impl Source for OneStream {
 
     fn read(&self, matcher: &Matcher, after: Position, through: Position) -> Result<Box<dyn Reader>, SourceError> {
         let reader = self.history.read(matcher, after, through)?;
-        let (stream, looked_through) = (self.stream.clone(), self.looked_through.clone());
-        Ok(Box::new(StreamReader { reader, stream, looked_through, block: EventBlock::default() }))
+        let (which, looked_through) = (self.which.clone(), self.looked_through.clone());
+        Ok(Box::new(StreamsReader { reader, which, looked_through, block: EventBlock::default() }))
     }
 
     fn recognises(&self, identity: &str) -> Recognised {
@@ -81,14 +106,14 @@ impl Source for OneStream {
 }
 
 /// Leaves out the events of other streams.
-struct StreamReader {
+struct StreamsReader {
     reader: Box<dyn Reader>,
-    stream: String,
+    which: Which,
     looked_through: Arc<AtomicU64>,
     block: EventBlock,
 }
 
-impl Reader for StreamReader {
+impl Reader for StreamsReader {
     fn next(&mut self) -> Result<Option<&EventBlock>, SourceError> {
         let Some(all) = self.reader.next()? else { return Ok(None) };
         let block = &mut self.block;
@@ -96,7 +121,7 @@ impl Reader for StreamReader {
         let mut looked_through = 0;
         for event in all.events() {
             looked_through += 1;
-            if unspool_frame::Event::stream_of(event.frame) == Some(self.stream.as_bytes()) {
+            if unspool_frame::Event::stream_of(event.frame).is_some_and(|stream| self.which.has(stream)) {
                 block.push(event.frame, event.position, event.unreadable);
             }
         }
