@@ -145,7 +145,7 @@ impl Host {
         sink: &mut Sink<'_>,
     ) -> Answer {
         let (generation, index) = self.table(name, table, generation)?;
-        let tell = &mut |change| sink(Row::Change(Box::new(change)));
+        let tell = &mut |change| sink(Row::Changed(Box::new(change)));
         self.supervisor()?.history(&generation, index, key, to, tell)?;
         Ok(Response::Nothing)
     }

@@ -75,7 +75,7 @@ pub enum Row {
     Model(ModelRow),
     Change(Change),
     Generation(Box<ListedGeneration>),
-    Change(Box<RowChange>),
+    Changed(Box<RowChange>),
     DeadLetter(DeadLetter),
 }
 
