@@ -283,6 +283,7 @@ fn seen(live: &RebuildRecord, following: Option<&Following>) -> LiveGeneration {
         parked: live.parked,
         follows: live.is_followed(),
         source: live.spec.source.clone(),
+        failure: live.following.as_ref().and_then(|following| following.error.clone()),
     }
 }
 

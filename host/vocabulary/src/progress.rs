@@ -104,6 +104,9 @@ pub struct LiveGeneration {
     pub follows: bool,
     /// Where its events come from.
     pub source: String,
+    /// Why it is not kept up to date any more; absent where that has not failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<EventFailure>,
 }
 
 /// A rebuild that could not go on, and tries again.

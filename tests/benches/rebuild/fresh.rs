@@ -238,6 +238,7 @@ impl World {
         loop {
             if let Some(Response::Status(progress)) = self.ask(&Request::Status { name: "faulty".to_owned() }) {
                 let status = serde_json::to_value(&progress).expect("a status");
+                assert!(status["following"] != "failed" && status["status"] != "failed", "{what}: {status:#}");
                 if reached(&status) {
                     return status;
                 }
@@ -283,11 +284,15 @@ impl World {
         self.insist(&["rebuild", "faulty", "--restart", "--detach"]);
         self.until("the candidate is promoted", |status| status["liveGeneration"] == 2);
         begins("rebuilt beside, with kills");
+        let mut reached = 0;
         for kill in 0..3 {
             if kill == 0 {
                 self.insist(&["rebuild", "faulty", "--restart", "--detach", "--chunk-size", "100"]);
             }
-            self.kill_after(host, Duration::from_millis(400));
+            // In the middle of it, each time further on.
+            let under_way = |status: &Value| status["generation"] == 3 && status["position"].as_u64() > Some(reached);
+            reached = self.until("it is rebuilt", under_way)["position"].as_u64().expect("a position");
+            self.kill_after(host, Duration::from_millis(200));
         }
         self.until("the candidate is promoted", |status| status["liveGeneration"] == 3);
         begins("verified, with kills");

@@ -45,7 +45,7 @@ fn kind(name: &str) -> Kind {
     match name {
         "data" | "metadata" | "raw" | "value" | "expected" | "found" | "key" => Kind::Data,
         "generation" | "version" | "position" | "after" | "through" | "to" | "target" => Kind::Number,
-        "since" | "at" => Kind::Time,
+        "since" | "staleSince" | "at" => Kind::Time,
         "ms" => Kind::Duration,
         "percentComplete" => Kind::Percent,
         _ if name.ends_with("Generation") || name.ends_with("Version") || name.ends_with("Position") => Kind::Number,
