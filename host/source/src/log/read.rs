@@ -198,7 +198,7 @@ impl LogReader {
     /// The matching events of a block within the range, in the order of their positions.
     fn select(&mut self, read: &ReadTransaction, first: u64, summary: &Summary) -> Result<(), SourceError> {
         let wanted = summary.kinds.iter().map(|(kind, _)| *kind).filter(|kind| self.wanted.accepts(*kind));
-        let section = |kind| self.reading.section((first, kind), || self.log.section(read, first, kind));
+        let section = |kind| self.reading.section((first, summary.last, kind), || self.log.section(read, first, kind));
         let sections = wanted.map(section).collect::<Result<Vec<_>, _>>()?;
         let events = sections.iter().flat_map(|section| section.events());
         let mut events: Vec<_> = events.filter(|(at, _)| *at > self.after && *at <= self.through).collect();

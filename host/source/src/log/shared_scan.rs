@@ -13,8 +13,9 @@ use std::{
 };
 use unspool_vocabulary::limits;
 
-/// A section's key: the position of its block's first event, and its type.
-type Key = (u64, u32);
+/// A section's key: the positions of its block's first and last event, and its type. The last block of a log grows with each append:
+/// what one reader has of it is not what another, which looks later, is to be given.
+type Key = (u64, u64, u32);
 
 /// See the module.
 pub(super) struct SharedScan {
@@ -230,7 +231,7 @@ mod tests {
                             reads[&block].fetch_add(1, Ordering::Relaxed);
                             Ok::<_, ()>(section(block))
                         };
-                        assert_eq!(reading.section((block, 0), read).unwrap().entries, [(100, block)]);
+                        assert_eq!(reading.section((block, block, 0), read).unwrap().entries, [(100, block)]);
                     }
                 });
             }
@@ -255,7 +256,10 @@ mod tests {
         // It reads on by itself, and nothing is kept for it.
         for block in 0..BLOCKS {
             still.advance(block);
-            assert_eq!(still.section((block, 0), || Ok::<_, ()>(section(block))).unwrap().entries, [(100, block)]);
+            assert_eq!(
+                still.section((block, block, 0), || Ok::<_, ()>(section(block))).unwrap().entries,
+                [(100, block)]
+            );
         }
         assert_eq!(scan.lock().bytes, 0);
     }
@@ -270,7 +274,7 @@ mod tests {
                 *counts.entry(block).or_insert(0) += 1;
                 Ok::<_, ()>(section(block))
             };
-            reading.section((block, 0), read).unwrap();
+            reading.section((block, block, 0), read).unwrap();
             assert!(scan.lock().bytes <= 1100, "more is kept than there is room for");
         }
         counts
@@ -283,7 +287,7 @@ mod tests {
         let mut far = scan.join(limits::SHARED_SCAN_EVENTS + 1);
         for block in 0..100 {
             far.advance(limits::SHARED_SCAN_EVENTS + 1 + block);
-            far.section((limits::SHARED_SCAN_EVENTS + 1 + block, 0), || Ok::<_, ()>(section(block))).unwrap();
+            far.section((limits::SHARED_SCAN_EVENTS + 1 + block, 0, 0), || Ok::<_, ()>(section(block))).unwrap();
             one.advance(block);
         }
         assert_eq!(scan.lock().bytes, 0);
@@ -293,8 +297,8 @@ mod tests {
     fn a_section_that_could_not_be_read_is_read_again() {
         let scan = Arc::new(SharedScan::new(1000, Duration::from_secs(60)));
         let (one, other) = (scan.join(0), scan.join(0));
-        assert_eq!(one.section((0, 0), || Err("gone")).err(), Some("gone"));
-        assert_eq!(other.section((0, 0), || Ok::<_, ()>(section(0))).unwrap().entries, [(100, 0)]);
-        assert_eq!(one.section((0, 0), || Err("gone")).unwrap().entries, [(100, 0)]);
+        assert_eq!(one.section((0, 0, 0), || Err("gone")).err(), Some("gone"));
+        assert_eq!(other.section((0, 0, 0), || Ok::<_, ()>(section(0))).unwrap().entries, [(100, 0)]);
+        assert_eq!(one.section((0, 0, 0), || Err("gone")).unwrap().entries, [(100, 0)]);
     }
 }

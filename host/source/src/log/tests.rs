@@ -270,3 +270,19 @@ fn the_ids_of_two_sources_are_two() {
     let ours = "{\"id\":\"1\",\"stream\":\"s\",\"type\":\"T\",\"timestamp\":0}\n";
     assert!(import(&log, ours).unwrap_err().message.contains("another content"));
 }
+
+/// The last block grows with each append: what one reader has kept of it is not all of it for a reader that begins later.
+#[test]
+fn a_reader_that_begins_later_is_given_what_was_appended_to_the_block_that_another_reads() {
+    let (_dir, log) = log();
+    let part = |from: u64, to: u64| (from..=to).map(|position| (position, "A")).collect::<Vec<_>>();
+    fill(&log, &part(1, 10));
+    // Far behind nobody: both read together, and the slow one keeps the sections of the other.
+    let slow = log.read(&Matcher::All, Position::START, Position::number(10)).unwrap();
+    let (events, _) = read(&log, &Matcher::All, 0, 10);
+    assert_eq!(events.len(), 10);
+    fill(&log, &part(11, 15));
+    let (events, last) = read(&log, &Matcher::All, 10, 15);
+    assert_eq!((events.len(), last), (5, Position::number(15)));
+    drop(slow);
+}
