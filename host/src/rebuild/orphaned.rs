@@ -32,13 +32,18 @@ pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
 
 /// Why an interrupted rebuild does not go on by itself, where it puts hosts into a crash loop.
 pub(super) fn crash_loop(interrupted: &RebuildRecord) -> Option<EventFailure> {
-    let loops = interrupted.crashes >= limits::CRASHES && interrupted.spec.purpose == Purpose::Rebuild;
+    let (most, of, then) = match interrupted.is_followed() {
+        true => {
+            (limits::CRASHES_FOLLOWING, "while it handled the same new events of this generation", "follow it again")
+        }
+        false => (limits::CRASHES, "in the middle of this rebuild", "resume"),
+    };
+    let loops = interrupted.crashes >= most && interrupted.spec.purpose == Purpose::Rebuild;
     loops.then(|| {
         EventFailure::permanent(
             FailureKind::Other,
             format!(
-                "the host has ended {} times in a row in the middle of this rebuild, at position {}: see what ends it \
-                 (memory, a signal, the machine), then resume",
+                "the host has ended {} times in a row {of}, at position {}: see what ends it (memory, a signal, the machine), then {then}",
                 interrupted.crashes, interrupted.checkpoint.position
             ),
         )

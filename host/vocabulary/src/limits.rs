@@ -289,6 +289,9 @@ pub const RECOVERY_WAIT: Duration = Duration::from_secs(2);
 /// How often in a row a host may end in the middle of a rebuild, at the same checkpoint, before it is left failed.
 pub const CRASHES: u32 = 3;
 
+/// The same of following, which is not given up so soon: readers depend on it, and whoever kills hosts does so to it first.
+pub const CRASHES_FOLLOWING: u32 = 10;
+
 /// Dead letters that one generation may have. Beyond that a handler is broken, not an event; and their streams are kept
 /// in memory.
 pub const PARKED_EVENTS: u64 = 100_000;
