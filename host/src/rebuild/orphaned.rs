@@ -30,15 +30,22 @@ pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
     }
 }
 
-/// Why an interrupted rebuild does not go on by itself, where it puts hosts into a crash loop.
+/// Why an interrupted rebuild, or a generation that is followed, does not go on by itself, where it puts hosts into a crash loop.
 pub(super) fn crash_loop(interrupted: &RebuildRecord) -> Option<EventFailure> {
     let loops = interrupted.crashes >= limits::CRASHES && interrupted.spec.purpose == Purpose::Rebuild;
+    let (meanwhile, then) = match &interrupted.following {
+        None => ("in the middle of this rebuild", "resume".to_owned()),
+        Some(_) => (
+            "while it brought this generation up to date",
+            format!("unspool follow {}", interrupted.checkpoint.projection_name),
+        ),
+    };
     loops.then(|| {
         EventFailure::permanent(
             FailureKind::Other,
             format!(
-                "the host has ended {} times in a row in the middle of this rebuild, at position {}: see what ends it \
-                 (memory, a signal, the machine), then resume",
+                "the host has ended {} times in a row {meanwhile}, at position {}: see what ends it (memory, a signal, the machine), \
+                 then {then}",
                 interrupted.crashes, interrupted.checkpoint.position
             ),
         )
