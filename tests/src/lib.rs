@@ -5,9 +5,11 @@
 pub mod console;
 pub mod data;
 pub mod disk;
+pub mod followed;
 pub mod fuzz;
 pub mod history;
 pub mod hostile;
+pub mod killed;
 pub mod machine;
 pub mod needs;
 pub mod oracle;

@@ -30,6 +30,7 @@ pub struct Factory {
     dir: TempDir,
     components: BTreeMap<&'static str, Vec<u8>>,
     fixed: Vec<u8>,
+    off_by_one: Vec<u8>,
     store: Vec<u8>,
 }
 
@@ -65,7 +66,8 @@ impl Factory {
         let read = |path: PathBuf| bare(&std::fs::read(path).expect("a component"));
         let components: BTreeMap<_, _> = PROJECTIONS.iter().map(|name| (*name, read(plugin(name)))).collect();
         let fixed = read(plugin_with("faulty", &["fixed"]));
-        let mut factory = Factory { engine, dir, components, fixed, store: Vec::new() };
+        let off_by_one = read(plugin_with("faulty", &["off-by-one"]));
+        let mut factory = Factory { engine, dir, components, fixed, off_by_one, store: Vec::new() };
         let disk = Disk::new(Vec::new());
         let machine = factory.open(disk.clone(), empty_log(), 5).expect("an empty disk");
         for component in factory.components.values() {
@@ -115,6 +117,11 @@ impl Factory {
     /// A plugin of `name` that handles every event; the installed one where that does.
     pub fn fixed(&self, name: &str) -> &[u8] {
         if name == "faulty" { &self.fixed } else { &self.components[name] }
+    }
+
+    /// A plugin of `faulty` that counts an event `Late` twice.
+    pub fn off_by_one(&self) -> &[u8] {
+        &self.off_by_one
     }
 }
 
@@ -166,7 +173,8 @@ fn with_a_note(component: &[u8]) -> Vec<u8> {
     [component, &[0, note.len() as u8], note].concat()
 }
 
-fn empty_log() -> EventLog {
+/// A log without events, in memory.
+pub fn empty_log() -> EventLog {
     EventLog::open_on(Disk::new(Vec::new()), "the log").expect("a log")
 }
 

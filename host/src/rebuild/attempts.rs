@@ -330,20 +330,30 @@ impl Attempts {
         self.host.begin_followers(name);
     }
 
-    /// Where the live generation has come to be followed while this was built, and stands after it: it is brought forward first.
+    /// Where the live generation was brought beyond it while this was built, or is followed by now: it is brought forward first.
     fn promote_late(&self, record: &RebuildRecord) {
         let name = self.name(record);
         let late = || -> Result<bool, StoreError> {
             let (now, live) = (self.host.store.rebuild(name, record.generation)?, self.host.store.live_rebuild(name)?);
             let waits = now.is_ready() && !now.promoted && now.spec.options.promotes();
-            Ok(waits && live.is_some_and(|live| live.is_followed() && live.generation != now.generation))
+            let beyond = |live: &RebuildRecord| live.checkpoint.position > now.checkpoint.position;
+            let other = live.filter(|live| live.generation != now.generation);
+            Ok(waits && other.is_some_and(|live| live.is_followed() || beyond(&live)))
         };
         let options = &record.spec.options;
         let allow = Allow { parked: options.allow_parked, empty: options.allow_empty };
-        let promoted = match late() {
-            Ok(true) => Supervisor { host: self.host.clone() }.promote(name, record.generation, allow).map(drop),
-            Ok(false) => Ok(()),
-            Err(e) => Err(e.into()),
+        let supervisor = Supervisor { host: self.host.clone() };
+        let promoted = loop {
+            let promoted = match late() {
+                Ok(true) => supervisor.promote_forward(name, record.generation, allow).map(drop),
+                Ok(false) => Ok(()),
+                Err(e) => Err(e.into()),
+            };
+            // What is under way comes to its end.
+            let again = matches!(promoted, Err(RebuildError::UnderWay { .. } | RebuildError::Busy(_)));
+            if !again || self.stop.is_raised() || !self.host.pause(limits::FOLLOW_POLL) {
+                break promoted;
+            }
         };
         if let Err(e) = promoted {
             tracing::error!(projection = name, "{} is complete, and not promoted: {e}", record.checkpoint_id());

@@ -30,20 +30,23 @@ pub(super) fn is_orphan(record: &RebuildRecord) -> bool {
     }
 }
 
-/// Why an interrupted rebuild does not go on by itself, where it puts hosts into a crash loop.
+/// Why an interrupted rebuild, or a generation that is followed, does not go on by itself, where it puts hosts into a crash loop.
 pub(super) fn crash_loop(interrupted: &RebuildRecord) -> Option<EventFailure> {
-    let (most, of, then) = match interrupted.is_followed() {
-        true => {
-            (limits::CRASHES_FOLLOWING, "while it handled the same new events of this generation", "follow it again")
-        }
-        false => (limits::CRASHES, "in the middle of this rebuild", "resume"),
+    let (most, meanwhile, then) = match &interrupted.following {
+        None => (limits::CRASHES, "in the middle of this rebuild", "resume".to_owned()),
+        Some(_) => (
+            limits::CRASHES_FOLLOWING,
+            "while it brought this generation up to date",
+            format!("unspool follow {}", interrupted.checkpoint.projection_name),
+        ),
     };
     let loops = interrupted.crashes >= most && interrupted.spec.purpose == Purpose::Rebuild;
     loops.then(|| {
         EventFailure::permanent(
             FailureKind::Other,
             format!(
-                "the host has ended {} times in a row {of}, at position {}: see what ends it (memory, a signal, the machine), then {then}",
+                "the host has ended {} times in a row {meanwhile}, at position {}: see what ends it (memory, a signal, the machine), \
+                 then {then}",
                 interrupted.crashes, interrupted.checkpoint.position
             ),
         )

@@ -44,6 +44,13 @@ impl Supervisor {
         self.switch(name, generation, allow, !follows)
     }
 
+    /// As [`Supervisor::promote`]; wherever readers would be taken back, it is first brought to where the live generation stands.
+    pub(super) fn promote_forward(&self, name: &str, generation: u64, allow: Allow) -> Result<Switch, RebuildError> {
+        let _lock = self.host.long_command(name, "a promotion")?;
+        self.host.store.refuse_misfit(name, Some(generation), None)?;
+        self.switch(name, generation, allow, false)
+    }
+
     fn switch(&self, name: &str, generation: u64, allow: Allow, now: bool) -> Result<Switch, RebuildError> {
         let store = &self.host.store;
         let target = store.rebuild(name, generation)?;
@@ -64,7 +71,8 @@ impl Supervisor {
             let taken_back = (to.checkpoint.position < from).then_some((from, to.checkpoint.position));
             // What is followed catches up by itself.
             if taken_back.is_some() && !to.is_followed() && to.spec.to.is_none() {
-                self.host.bring_forward(&to, from, &plugin)?;
+                let back = format!("readers were taken back from {from} to {}", to.checkpoint.position);
+                self.host.bring_forward(&to, from, &plugin).map_err(|e| all_the_same(e, &back))?;
             }
             return Ok(Switch { projection, taken_back });
         }
@@ -112,5 +120,15 @@ impl Supervisor {
             }
         }
         Ok(record)
+    }
+}
+
+/// Why what follows a switch of readers has failed, with what has been done all the same.
+fn all_the_same(error: RebuildError, done: &str) -> RebuildError {
+    match error {
+        RebuildError::NotBuilt { message, failure } => {
+            RebuildError::NotBuilt { message: format!("{done}, and {message}"), failure }
+        }
+        other => RebuildError::NotPossible(format!("{done}, and not brought forward since: {other}")),
     }
 }

@@ -271,6 +271,17 @@ impl World {
     /// Kills the host, and starts another.
     fn kill_after(&self, host: &mut Option<Running>, time: Duration) {
         std::thread::sleep(time);
+        self.kill(host);
+    }
+
+    /// The same while the host carries a command out; who asked for that is gone first: without a host it would be one.
+    fn kill_during(&self, host: &mut Option<Running>, command: Running, time: Duration) {
+        std::thread::sleep(time);
+        drop(command);
+        self.kill(host);
+    }
+
+    fn kill(&self, host: &mut Option<Running>) {
         drop(host.take());
         *host = Some(self.serve());
     }
@@ -303,25 +314,31 @@ impl World {
         self.until("the candidate is promoted", |status| status["liveGeneration"] == 3);
         begins("verified, with kills");
         for _ in 0..2 {
-            let mut verify = Running::start(command(&self.data, &["model", "verify", "faulty"]));
-            self.kill_after(host, Duration::from_millis(500));
-            verify.wait();
+            self.kill_during(
+                host,
+                Running::start(command(&self.data, &["model", "verify", "faulty"])),
+                Duration::from_millis(500),
+            );
         }
         begins("verified");
         assert_eq!(self.insist(&["model", "verify", "faulty"])["different"], 0);
         begins("rolled back, with kills");
         for _ in 0..2 {
-            let mut rollback = Running::start(command(&self.data, &["model", "rollback", "faulty"]));
-            self.kill_after(host, Duration::from_millis(150));
-            rollback.wait();
+            self.kill_during(
+                host,
+                Running::start(command(&self.data, &["model", "rollback", "faulty"])),
+                Duration::from_millis(150),
+            );
         }
         begins("rolled back");
         self.insist(&["model", "rollback", "faulty"]);
         begins("swapped, with kills");
         for _ in 0..4 {
-            let mut swap = Running::start(command(&self.data, &["plugin", "swap", "faulty", &fixed]));
-            self.kill_after(host, Duration::from_millis(50));
-            swap.wait();
+            self.kill_during(
+                host,
+                Running::start(command(&self.data, &["plugin", "swap", "faulty", &fixed])),
+                Duration::from_millis(50),
+            );
         }
         self.until("it follows", |status| status["following"] == "following");
         begins("followed again");

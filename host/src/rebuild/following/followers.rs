@@ -12,7 +12,7 @@ use crate::{
     },
     settings::KeepPrevious,
     store::{Following, RebuildRecord},
-    vocabulary::{Position, Status, now_ms, work},
+    vocabulary::{FollowState, Position, Status, now_ms, work},
 };
 use std::sync::Arc;
 
@@ -137,6 +137,9 @@ impl Host {
         let ended = self.work_on(key(name, generation), &claimed, |stop, published| {
             Ok::<_, RebuildError>(self.follower(&claimed, Some(to), stop, published)?.run())
         });
+        // What had failed is over where it has got past that.
+        let arrived = matches!(&ended, Ok(Ok(Ok(()))));
+        let before = before.filter(|before| before.state == FollowState::Following || !arrived);
         let now = self.store.set_following(name, generation, before)?;
         let ended = ended??;
         let position = now.checkpoint.position;

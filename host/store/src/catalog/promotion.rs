@@ -93,16 +93,17 @@ fn hand_over_following(
 }
 
 /// Whether a commit that leaves `after` as it is promotes it. Once, for it was live before where it has been promoted; and never to a
-/// position before that of a live generation that is followed.
+/// position at which readers would be taken back.
 pub(crate) fn promotes_now(was_ready: bool, after: &RebuildRecord, live: Option<&RebuildRecord>) -> bool {
     let ready = after.is_ready() && !was_ready && !after.promoted;
     ready && after.spec.options.promotes() && behind_live(after, live).is_none()
 }
 
-/// Where the live generation of `projection` is followed and stands after `record`, over the same history: readers would be taken
-/// back in time. That position.
+/// Where the live generation stands after `record`, over the same history: readers would be taken back in time. That position. While
+/// nothing is followed they are, where that is asked for: by a rebuild that ends earlier on purpose, or of a history that has lost events.
 pub(crate) fn behind_live(record: &RebuildRecord, live: Option<&RebuildRecord>) -> Option<Position> {
-    let live = live.filter(|live| live.generation != record.generation && live.following.is_some())?;
+    let meant = record.spec.to.is_some() || record.spec.options.accept_missing.is_some();
+    let live = live.filter(|live| live.generation != record.generation && (live.following.is_some() || !meant))?;
     let same = live.spec.source_identity == record.spec.source_identity;
     (same && live.checkpoint.position > record.checkpoint.position).then_some(live.checkpoint.position)
 }

@@ -157,6 +157,11 @@ impl RebuildRecord {
         }
     }
 
+    /// Whether nobody has followed it since that was noted.
+    pub(crate) fn has_rested(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.rested == Some(self.attempt))
+    }
+
     /// Matching events up to its checkpoint, whatever became of them.
     pub fn passed(&self) -> u64 {
         self.checkpoint.events_processed + self.parked + self.discarded

@@ -49,13 +49,20 @@ impl Store {
         })
     }
 
-    /// Claims a generation, in whatever status it is: from here on nobody else's commits are accepted.
+    /// Claims a generation, in whatever status it is: from here on nobody else's commits are accepted. Where nobody has been at work
+    /// since its host was lost, a claim is no work either: see `Following::rested`.
     ///
     /// # Errors
     /// When there is no such generation, or the store cannot be written.
     pub fn claim(&self, projection: &str, generation: u64) -> Result<RebuildRecord, StoreError> {
         self.claim_outside(projection, generation)?;
-        self.update(projection, generation, |record| record.attempt += 1)
+        self.update(projection, generation, |record| {
+            let rested = record.has_rested();
+            record.attempt += 1;
+            if rested {
+                record.rest();
+            }
+        })
     }
 
     pub(crate) fn update(

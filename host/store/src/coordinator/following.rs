@@ -119,8 +119,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn recover_following(&self, record: &RebuildRecord) -> Result<RebuildRecord, StoreError> {
         self.update(&record.checkpoint.projection_name, record.generation, |record| {
-            let rested = record.following.as_ref().and_then(|following| following.rested);
-            if rested != Some(record.attempt) {
+            if !record.has_rested() {
                 record.count_crash();
             }
             record.attempt += 1;

@@ -5,6 +5,7 @@
 //! `UNSPOOL_KILLS` says how many of the random kills there are; `UNSPOOL_SEED` repeats a schedule.
 
 mod files;
+mod followed;
 mod layouts;
 mod orders;
 mod parked;

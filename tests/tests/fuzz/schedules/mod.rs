@@ -5,6 +5,7 @@
 //! the seed `UNSPOOL_SEED` on; a schedule that fails prints its own.
 
 mod counts;
+mod following;
 mod model;
 mod schedule;
 

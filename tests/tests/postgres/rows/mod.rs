@@ -3,6 +3,7 @@
 mod changes;
 mod cuts;
 mod documents;
+mod followed;
 mod history;
 mod kills;
 mod orders;
