@@ -94,7 +94,7 @@ pub(super) fn compare_with(
 pub(crate) fn each_pair(
     (one, one_rows): (&Generation, &RowSnapshot),
     (other, other_rows): (&Generation, &RowSnapshot),
-    visit: &mut dyn FnMut(&str, Option<&Row>, Option<&Row>) -> Result<bool, StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let tables: BTreeSet<&String> = one.tables.iter().chain(&other.tables).collect();
     for table in tables {
@@ -120,6 +120,9 @@ pub(crate) fn each_pair(
     }
     Ok(())
 }
+
+/// Takes a table's name and a row as either of two generations has it; `false` when it wants no more.
+type Visit<'a> = dyn FnMut(&str, Option<&Row>, Option<&Row>) -> Result<bool, StoreError> + 'a;
 
 /// A row's key and its document.
 pub(crate) type Row = (String, Bytes);

@@ -22,8 +22,11 @@ use std::sync::Arc;
 use unspool_frame::{Write, WriteFrame, Writes};
 use unspool_vocabulary::{Position, limits, now_ms};
 
+/// An entry as it is stored: without its rows, and its rows.
+type Stored<'a> = (&'a [u8], &'a [u8]);
+
 /// See above.
-pub(crate) const CHANGES: TableDefinition<'_, (&str, u64), (&[u8], &[u8])> = TableDefinition::new("changes");
+pub(crate) const CHANGES: TableDefinition<'_, (&str, u64), Stored<'static>> = TableDefinition::new("changes");
 /// See above.
 pub(crate) const CHANGE_LOGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("change_logs");
 
@@ -188,7 +191,7 @@ fn append(write: &WriteTransaction, record: &RebuildRecord, change: &LoggedChang
 }
 
 /// What an entry takes up, with its place in a table.
-fn bytes_of((head, rows): (&[u8], &[u8])) -> u64 {
+fn bytes_of((head, rows): Stored<'_>) -> u64 {
     (head.len() + rows.len() + 64) as u64
 }
 
@@ -201,7 +204,7 @@ fn absent<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
     }
 }
 
-fn read_entry(projection: &str, (head, rows): (&[u8], &[u8])) -> Result<LoggedChange, StoreError> {
+fn read_entry(projection: &str, (head, rows): Stored<'_>) -> Result<LoggedChange, StoreError> {
     let change: LoggedChange = decode(projection, head)?;
     Ok(LoggedChange { rows: Bytes::copy_from_slice(rows), ..change })
 }
