@@ -146,8 +146,9 @@ impl Host {
         match ended {
             Err(failure) => Err(RebuildError::NotBuilt {
                 message: format!(
-                    "{} could not be brought forward beyond {position}: {failure}",
-                    record.checkpoint_id()
+                    "{} could not be brought forward beyond {position}: {failure}{}",
+                    record.checkpoint_id(),
+                    failure.remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"))
                 ),
                 failure: Some(Box::new(failure)),
             }),

@@ -194,6 +194,13 @@ impl Supervisor {
                  builds one that does"
             )));
         }
+        let missing = record.checkpoint.missing;
+        if missing > accept.missing.unwrap_or_else(|| record.spec.options.accept_missing()) {
+            return Err(RebuildError::NotPossible(format!(
+                "{id} lacks {missing} events that were counted, and not there any more when they were to be read: unspool follow {name} \
+                 --accept-missing {missing} takes its rows as they are, and unspool rebuild {name} --restart builds from what is there"
+            )));
+        }
         let source = self.host.source(&record.spec.source)?;
         source.refuse_following()?;
         let end = source.ceiling()?;

@@ -113,6 +113,35 @@ fn events_that_come_in_below_the_checkpoint_are_noticed() {
     assert_eq!(data.json(["rebuild", "faulty", "--restart"])["eventsProcessed"], json!(1_000));
 }
 
+/// Also what is brought up to date says what is missing, and goes on where that is accepted.
+#[test]
+fn events_that_vanish_before_they_are_caught_up_with_are_said() {
+    let database = shared().database("vanished_followed");
+    let mut client = opened(&database, "first", 10);
+    let data = data();
+    data.ok(["rebuild", "faulty", "--source", &source(&database.url()), "--rate-limit", "5000"]);
+    let fill = "INSERT INTO events (stream, type, data) SELECT 's' || n % 50, 'Fine', jsonb_build_object('x', repeat('x', 800)) \
+                FROM generate_series(1, 52000) AS n";
+    client.batch_execute(fill).unwrap();
+    let catching_up = data.start(["--json", "catch-up", "faulty"]);
+    data.wait_for_host();
+    data.wait_for("faulty", |status| status["eventsProcessed"].as_u64() > Some(100));
+    client.batch_execute("DELETE FROM events WHERE position > 51510 AND position % 2 = 1").unwrap();
+    let ended = catching_up.end();
+    assert_eq!(ended.exit, Some(1), "{ended:#?}");
+    for words in ["events are missing", "unspool follow faulty --accept-missing 250"] {
+        assert!(ended.stdout.contains(words) || ended.stderr.contains(words), "no {words:?} in {ended:#?}");
+    }
+    // It is not forgotten by doing it again.
+    for again in
+        [&["catch-up", "faulty"][..], &["follow", "faulty"], &["catch-up", "faulty", "--accept-missing", "249"]]
+    {
+        data.run(again).refused(3, &["lacks 250 events", "--accept-missing 250"]);
+    }
+    assert_eq!(data.json(["catch-up", "faulty", "--accept-missing", "250"])["status"], "caught_up");
+    assert_eq!(data.json(["model", "receipt", "faulty"]).pointer("/events/missing"), Some(&json!(250)));
+}
+
 /// Each short attempt of a follower counts what it reads.
 #[test]
 fn a_follower_goes_on_where_everything_adds_up() {
