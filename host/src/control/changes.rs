@@ -252,7 +252,10 @@ impl Watcher<'_, '_> {
             _ => None,
         };
         let Some((generation, rows)) = before else {
-            return self.rows("the generation before it has been changed or dropped since", &live);
+            return self.rows(
+                "the generation before it has been changed or dropped since, or another one was promoted",
+                &live,
+            );
         };
         let mut shown = Ok(());
         each_pair((&generation, &rows), (&live.generation, &live.rows), &mut |table, before, now| {

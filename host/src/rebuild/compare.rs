@@ -56,7 +56,7 @@ pub struct FieldDifference {
 }
 
 /// A field that is there, whatever it holds: null too.
-fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
     serde::Deserialize::deserialize(field).map(Some)
 }
 

@@ -3,7 +3,7 @@
 use super::past::Past;
 use crate::{
     pipeline::RowEvent,
-    rebuild::compare::{FieldDifference, fields_that_differ},
+    rebuild::compare::{FieldDifference, fields_that_differ, given},
     vocabulary::Position,
 };
 use serde::Serialize;
@@ -99,9 +99,4 @@ fn change(event: RowEvent) -> RowChange {
     let RowEvent { position, id, stream, kind, timestamp, before, after } = event;
     let fields = fields_that_differ(before, after).into_iter().map(FieldChange::from).collect();
     RowChange { position, id, stream, r#type: kind, timestamp, fields }
-}
-
-/// A field that is there, whatever it holds: null too.
-fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
-    serde::Deserialize::deserialize(field).map(Some)
 }

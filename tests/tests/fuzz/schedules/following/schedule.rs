@@ -1,13 +1,16 @@
 //! One schedule.
 
-use super::readers::{Readers, Said};
+use super::{
+    counts::Counts,
+    readers::{Readers, Said},
+};
 use crate::schedules::counts::count;
 use std::{
     collections::BTreeSet,
     fmt::Write,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -34,54 +37,6 @@ pub enum Switches {
     Product,
     /// Below all that looks where readers are: the control.
     WithoutALook,
-}
-
-/// What all schedules together came to.
-#[derive(Debug, Default)]
-pub struct Counts {
-    crashes: AtomicU64,
-    /// Crashes while the live generation was behind the history, and followed.
-    crashes_midway: AtomicU64,
-    followed: AtomicU64,
-    unfollowed: AtomicU64,
-    caught_up: AtomicU64,
-    /// Candidates that were built beside a generation that was followed.
-    beside: AtomicU64,
-    promoted: AtomicU64,
-    rolled_back: AtomicU64,
-    taken_back: AtomicU64,
-    verified: AtomicU64,
-    repaired: AtomicU64,
-    retried: AtomicU64,
-    swaps: AtomicU64,
-    failed: AtomicU64,
-    /// Reads that were compared with the fold.
-    compared: AtomicU64,
-}
-
-impl Counts {
-    /// Asserts that what schedules are for has happened.
-    pub fn assert_telling(&self, schedules: u64) {
-        for (what, counter, at_least) in [
-            ("crashes midway", &self.crashes_midway, schedules / 20),
-            ("followed", &self.followed, schedules / 4),
-            ("unfollowed", &self.unfollowed, schedules / 10),
-            ("caught up", &self.caught_up, schedules / 10),
-            ("rebuilt beside", &self.beside, schedules / 10),
-            ("promoted by hand", &self.promoted, schedules / 20),
-            ("rolled back", &self.rolled_back, schedules / 20),
-            ("taken back, and told so", &self.taken_back, schedules / 100),
-            ("verified", &self.verified, schedules / 20),
-            ("repaired", &self.repaired, schedules / 100),
-            ("dead letters retried", &self.retried, schedules / 100),
-            ("swapped", &self.swaps, schedules / 10),
-            ("failed to follow", &self.failed, schedules / 100),
-            ("compared with the fold", &self.compared, schedules * 5),
-        ] {
-            let times = counter.load(Ordering::Relaxed);
-            assert!(times >= at_least, "{what} {times} times in {schedules} schedules: too few to tell");
-        }
-    }
 }
 
 /// Somebody who looks at what readers see, all the time, for as long as a host is up.
