@@ -4,7 +4,7 @@ use super::Cli;
 use clap::{Command, CommandFactory};
 
 /// An example for each command, by its path.
-const EXAMPLES: [(&str, &str); 48] = [
+const EXAMPLES: &[(&str, &str)] = &[
     ("demo", "unspool --data ./trial demo --events 1000000"),
     ("events import", "unspool events import orders.ndjson.zst"),
     ("events stats", "unspool events stats"),
@@ -39,6 +39,7 @@ const EXAMPLES: [(&str, &str); 48] = [
     ("model verify", "unspool model verify order-summary --repair"),
     ("model as-of", "unspool model as-of order-summary --to 2026-03-01T00:00:00Z --name before-the-sale"),
     ("model history", "unspool model history order-summary/orders 3f2a91c04d"),
+    ("model watch", "unspool model watch order-summary/orders --prefix 3f"),
     ("model drop", "unspool model drop order-summary before-the-sale"),
     ("model rollback", "unspool model rollback order-summary"),
     ("dead-letters list", "unspool dead-letters list order-summary --stream order-17"),
