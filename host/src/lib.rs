@@ -5,6 +5,7 @@
 //! | layer | what it is |
 //! |---|---|
 //! | [`cli`] | the command line: arguments, progress bars, output |
+//! | `http` | the same requests over HTTP, and the dashboard |
 //! | [`control`] | the closed set of requests, executed here or by the host that owns the data directory |
 //! | [`rebuild`] | the state machine of a rebuild, its attempts, the supervisor of them all |
 //! | [`pipeline`] | source to reader to handlers to committer: the only layer that knows a source, a plugin and a store |
@@ -12,6 +13,7 @@
 //! | [`export`] | rows as files for other engines: NDJSON, CSV, Parquet |
 //! | [`disk`], `postgres` | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
+//! | [`log`] | the newest lines of the log |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
 //! | [`crash`] | points where a test can end the process; nothing without the feature `crash-points` |
@@ -20,6 +22,9 @@
 
 pub mod cli;
 pub mod control;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod log;
 pub mod pipeline;
 pub mod rebuild;
 

@@ -247,6 +247,7 @@ fn commit(record: &RebuildRecord, position: u64, step: usize) -> Commit {
         unparked: Vec::new(),
         discarded: 0,
         stages: StageReport::default(),
+        by: None,
     }
 }
 

@@ -281,7 +281,7 @@ impl From<Child> for Running {
 
 impl Running {
     /// Reads standard error until a line contains `word`; the rest is read in the background.
-    pub fn wait_for_line(&mut self, word: &str) {
+    pub fn wait_for_line(&mut self, word: &str) -> Vec<String> {
         let stderr = self.child.as_mut().and_then(|child| child.stderr.take()).expect("standard error is piped");
         let mut lines = BufReader::new(stderr).lines();
         let mut seen = Vec::new();
@@ -292,6 +292,7 @@ impl Running {
         });
         assert!(found, "no {word:?} in {seen:#?}");
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        seen
     }
 
     /// The process.

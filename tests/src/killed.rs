@@ -2,6 +2,7 @@
 //! the next host comes to the right rows by itself, and nobody is taken back who was not told.
 
 use crate::{
+    activity::assert_complete,
     data::{Answer, Data, Rows, poll},
     followed::{Event, NAME, Range, fold},
     plugins::plugin_with,
@@ -157,6 +158,7 @@ impl<'a> Followed<'a> {
         });
         self.fits(at);
         self.sound(at);
+        assert_complete(&self.data, at);
         host.kill();
         // For the next one.
         self.append();

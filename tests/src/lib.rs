@@ -2,6 +2,7 @@
 //! built once, generated histories, oracles that share no code with the product, machines in memory whose disks fail, and a
 //! PostgreSQL behind a network that fails.
 
+pub mod activity;
 pub mod console;
 pub mod data;
 pub mod disk;
@@ -9,6 +10,7 @@ pub mod followed;
 pub mod fuzz;
 pub mod history;
 pub mod hostile;
+pub mod http;
 pub mod killed;
 pub mod machine;
 pub mod needs;

@@ -26,12 +26,12 @@ pub(super) fn watch(cli: &Cli, args: &WatchArgs, output: &Output) -> Result<u8, 
             written
         });
         match (ended, &session) {
-            (Err(e), Session::Remote(socket)) if e.kind == ErrorKind::Host => {
+            (Err(e), Session::Remote(socket, reason)) if e.kind == ErrorKind::Host => {
                 say_aside(&format!("{}: waiting for the next host", e.message));
                 while Client::connect(socket).ok().flatten().is_none() {
                     std::thread::sleep(LOOK);
                 }
-                session = Session::Remote(socket.clone());
+                session = Session::Remote(socket.clone(), reason.clone());
             }
             (ended, _) => return ended.map(|_| 0),
         }

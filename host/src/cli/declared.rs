@@ -8,7 +8,9 @@ use super::{
     session::{Session, json, settings_file, unknown_answer},
 };
 use crate::{
-    control::{Access, ControlError, ErrorKind, ListedGeneration, ListedProjection, Request, Response, Role, Row},
+    control::{
+        Access, ControlError, ErrorKind, GenerationRole, ListedGeneration, ListedProjection, Request, Response, Row,
+    },
     rebuild::{Accept, Trigger, UnfinishedRebuild},
     settings::{ErrorPolicy, KeepPrevious, Projection, Settings, Yielding},
     store::{OnError, Priority, RebuildOptions},
@@ -252,7 +254,7 @@ fn standing(session: &Session) -> Result<BTreeMap<String, Standing>, ControlErro
         let mut live = None;
         session.ask(Request::ModelGenerations { name: name.clone() }, &mut |row| {
             if let Row::Generation(generation) = row
-                && generation.role == Role::Live
+                && generation.role == GenerationRole::Live
             {
                 live = Some(*generation);
             }

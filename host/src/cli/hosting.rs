@@ -9,6 +9,7 @@ use super::{
 use crate::{
     control::{Access, Client, ControlError, Host, Request, Server},
     private,
+    vocabulary::act,
 };
 use std::{
     os::unix::process::CommandExt,
@@ -39,7 +40,7 @@ pub(super) fn attached(cli: &Cli, wanted: Access) -> Result<Session, ControlErro
 /// The host that runs, or a new one in the background that ends once nothing runs any more.
 pub(super) fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let session = attached(cli, Access::Change)?;
-    let Session::Local(host) = session else { return Ok(session) };
+    let Session::Local(host, _) = session else { return Ok(session) };
     let (log, socket) = (host.dir().host_log(), host.dir().socket());
     drop(host);
     let failed = |what: &str, e: std::io::Error| ControlError::failed(format!("{what}: {e}"));
@@ -57,7 +58,7 @@ pub(super) fn detached(cli: &Cli) -> Result<Session, ControlError> {
     let until = Instant::now() + HOST_START;
     while Instant::now() < until {
         if Client::connect(&socket)?.is_some() {
-            return Ok(Session::Remote(socket));
+            return Ok(Session::Remote(socket, cli.reason.clone()));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -79,24 +80,37 @@ impl Hosting {
     pub(super) fn begin(session: &Session, exit: u8, ends_itself: bool) -> Result<Hosting, ControlError> {
         let own = Arc::new(Mutex::new(Vec::new()));
         let (server, ending) = match session {
-            Session::Local(host) => {
+            Session::Local(host, caller) => {
                 // Where nothing is written, others read by themselves.
                 let server = if host.only_reads() { None } else { Some(listen(host)?) };
-                let (host, own) = (host.clone(), own.clone());
-                let stop =
-                    move |asked| host.shut_down(&if asked == Asked::Interrupt { names(&own) } else { Vec::new() });
+                let (host, own, act) = (host.clone(), own.clone(), caller.interrupts());
+                let stop = move |asked| match asked {
+                    Asked::Interrupt => act::on_behalf_of(Some(act.clone()), || host.shut_down(&names(&own))),
+                    _ => host.shut_down(&[]),
+                };
                 (server, signals::watch(exit, ends_itself, stop))
             }
-            Session::Remote(socket) => {
-                let (socket, own) = (socket.clone(), own.clone());
+            Session::Remote(socket, reason) => {
+                let (socket, reason, own) = (socket.clone(), reason.clone(), own.clone());
                 let stop = move |asked| {
                     // A terminal that goes away says nothing about what its host runs.
                     let paused = if asked == Asked::Interrupt { names(&own) } else { Vec::new() };
                     for name in paused {
-                        let session = Session::Remote(socket.clone());
+                        let session = Session::Remote(socket.clone(), reason.clone());
                         if let Err(e) = session.ask(Request::Pause { name }, &mut |_| true) {
                             tracing::warn!("not paused: {e}");
                         }
+                    }
+                };
+                (None, signals::watch(exit, ends_itself, stop))
+            }
+            // What runs there is not this terminal's alone.
+            #[cfg(feature = "http")]
+            Session::Elsewhere(_) => {
+                let own = own.clone();
+                let stop = move |_| {
+                    for name in names(&own) {
+                        super::output::say_aside(&format!("{name} goes on there; unspool pause {name} pauses it"));
                     }
                 };
                 (None, signals::watch(exit, ends_itself, stop))
@@ -129,7 +143,7 @@ fn listen(host: &Host) -> Result<Server, ControlError> {
 
 /// Waits until no rebuild runs here that another terminal has started meanwhile, or until everything has stopped.
 pub(super) fn wait_for_others(session: &Session, hosting: Option<&Hosting>) {
-    let (Session::Local(host), Some(hosting)) = (session, hosting) else { return };
+    let (Session::Local(host, _), Some(hosting)) = (session, hosting) else { return };
     let Some(supervisor) = host.started_supervisor() else { return };
     while !hosting.ending.is_asked() && !supervisor.wait_idle(None, POLL_INTERVAL) {}
     hosting.ending.wait_until_stopped();

@@ -103,10 +103,16 @@ impl Given {
     fn new(file: &str, session: &Session, data: &Path) -> Result<Given, ControlError> {
         let path = Path::new(file);
         match session {
-            Session::Local(_) if file == "-" => Ok(Given { path: file.to_owned(), name: None, copy: None }),
-            Session::Local(_) => Ok(Given { path: full(path)?, name: None, copy: None }),
-            Session::Remote(_) if file == "-" => Given::copied(Box::new(io::stdin()), STANDARD_INPUT, data),
-            Session::Remote(_) => Given::for_host(path, file, data),
+            Session::Local(..) if file == "-" => Ok(Given { path: file.to_owned(), name: None, copy: None }),
+            Session::Local(..) => Ok(Given { path: full(path)?, name: None, copy: None }),
+            Session::Remote(..) if file == "-" => Given::copied(Box::new(io::stdin()), STANDARD_INPUT, data),
+            Session::Remote(..) => Given::for_host(path, file, data),
+            #[cfg(feature = "http")]
+            Session::Elsewhere(_) if file == "-" => {
+                Ok(Given { path: file.to_owned(), name: Some(STANDARD_INPUT.to_owned()), copy: None })
+            }
+            #[cfg(feature = "http")]
+            Session::Elsewhere(_) => Ok(Given { path: full(path)?, name: None, copy: None }),
         }
     }
 

@@ -1,12 +1,17 @@
 //! The command line: what a person types, and what they see.
 
+mod activity;
 mod args;
 mod changes;
 mod declared;
 pub mod demo;
+#[cfg(feature = "http")]
+mod elsewhere;
 mod export;
 mod following;
 mod hosting;
+#[cfg(feature = "http")]
+mod http;
 mod import;
 mod manual;
 mod output;
@@ -19,7 +24,9 @@ mod service;
 mod session;
 mod signals;
 
-use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
+#[cfg(feature = "http")]
+use args::HttpArgs;
+use args::{Cli, Command, DeadLettersCommand, EventsCommand, ImportArgs, ModelCommand, PluginCommand, StoreCommand};
 use clap::error::ErrorKind as ClapError;
 use output::{Listing, Output};
 use paths::absolute;
@@ -32,10 +39,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tracing::field::Field;
-use tracing_subscriber::{field::MakeExt, fmt::format};
+use tracing_subscriber::{field::MakeExt, fmt::format, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    control::{Access, Compacted, ControlError, ErrorKind, Host, Request, Response},
+    control::{Access, Caller, Compacted, ControlError, ErrorKind, Host, Request, Response},
+    log,
     rebuild::{Accept, FAILURES, UnfinishedRebuild},
     settings::{LogFormat, Settings},
     vocabulary::visible,
@@ -63,7 +71,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.json, cli.wide);
     let done = run_again_where_the_host_ended(&cli, &output).unwrap_or_else(|e| {
         output.error(&e);
-        exit_code(e.kind)
+        e.exit_code()
     });
     match output.finish() {
         Ok(()) => ExitCode::from(done),
@@ -71,22 +79,6 @@ pub fn main() -> ExitCode {
             output::say_aside(&format!("error: standard output: {e}; not all of the answer was written"));
             ExitCode::from(if done == 0 { FAILED } else { done })
         }
-    }
-}
-
-/// Exit code of a command that was not carried out.
-fn exit_code(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::Usage
-        | ErrorKind::Refused
-        | ErrorKind::NoDirectory
-        | ErrorKind::InUse
-        | ErrorKind::Source
-        | ErrorKind::Damaged
-        | ErrorKind::Plugin => REFUSED,
-        ErrorKind::NotFound | ErrorKind::NotPossible | ErrorKind::Busy => NOT_POSSIBLE,
-        ErrorKind::Interrupted => INTERRUPTED,
-        ErrorKind::Host | ErrorKind::Index | ErrorKind::Store | ErrorKind::Failed => FAILED,
     }
 }
 
@@ -155,7 +147,7 @@ fn start_logging(cli: &Cli) {
     let format = std::env::var("UNSPOOL_LOG_FORMAT").ok().filter(|format| !format.is_empty());
     let format = format.or_else(|| (set()? == LogFormat::Json).then(|| "json".to_owned()));
     let started = match format.as_deref() {
-        Some("json") => lines.json().flatten_event(true).with_target(true).try_init(),
+        Some("json") => lines.json().flatten_event(true).with_target(true).finish().with(log::Keep).try_init(),
         format => {
             if let Some(unknown) = format.filter(|format| *format != "text") {
                 output::say_aside(&format!(
@@ -165,6 +157,8 @@ fn start_logging(cli: &Cli) {
             lines
                 .fmt_fields(format::debug_fn(log_field).delimited(" "))
                 .with_ansi(output::is_coloured(&io::stderr()))
+                .finish()
+                .with(log::Keep)
                 .try_init()
         }
     };
@@ -182,9 +176,43 @@ fn log_field(out: &mut format::Writer<'_>, field: &Field, value: &dyn Debug) -> 
     }
 }
 
+/// What is done on this machine, whoever is asked.
+fn refuse_elsewhere(cli: &Cli) -> Result<(), ControlError> {
+    #[cfg(feature = "http")]
+    if let Some(host) = &cli.host {
+        let here = match &cli.command {
+            Command::Demo { .. } => "demo",
+            Command::Serve { .. } => "serve",
+            Command::Token(_) => "token",
+            Command::Ui { .. } => "ui",
+            Command::Apply(_) => "apply",
+            Command::Plan => "plan",
+            Command::Store(StoreCommand::Compact) => "store compact",
+            Command::Store(StoreCommand::Adopt) => "store adopt",
+            Command::Plugin(PluginCommand::Verify { .. }) => "plugin verify",
+            Command::Events(EventsCommand::Import(ImportArgs { skip_bad_lines: Some(_), .. })) => {
+                "events import --skip-bad-lines"
+            }
+            _ => return Ok(()),
+        };
+        return Err(ControlError::refused(format!("{here} is done on the host's machine, not over {host}")));
+    }
+    let _ = cli;
+    Ok(())
+}
+
 fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
+    refuse_elsewhere(cli)?;
     match &cli.command {
-        Command::Demo { events } => demo::run(cli, *events, output),
+        #[cfg(feature = "http")]
+        Command::Demo { events, serve: true, listen } => match demo::run(cli, *events, output)? {
+            0 => {
+                let http = HttpArgs { listen: Some(*listen), ..HttpArgs::default() };
+                serve::serve(cli, &http, serve::Means { dashboard: true, ..serve::Means::default() }, output)
+            }
+            exit => Ok(exit),
+        },
+        Command::Demo { events, .. } => demo::run(cli, *events, output),
         Command::Events(EventsCommand::Import(args)) => import::import(cli, args, output),
         Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
         Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
@@ -222,9 +250,17 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         }
         Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
+        Command::Activity(args) => activity::activity(cli, args, output),
         Command::Plan => declared::plan(cli, output),
         Command::Apply(args) => declared::apply(cli, args, output),
-        Command::Serve { apply, until_idle } => serve::serve(cli, *apply, *until_idle, output),
+        Command::Serve { apply, until_idle, http } => {
+            let means = serve::Means { apply: *apply, until_idle: *until_idle, ..serve::Means::default() };
+            serve::serve(cli, http, means, output)
+        }
+        #[cfg(feature = "http")]
+        Command::Token(command) => http::token(cli, command, output),
+        #[cfg(feature = "http")]
+        Command::Ui { print } => http::ui(cli, *print, output),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { dir } => manual::pages(dir, output),
         // Has its own way in: it answers another process, and nobody else.
@@ -308,13 +344,15 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
         return show(&Session::open(cli, Access::Change)?, request, output);
     }
     let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
-    show(&Session::Local(Host::open(dir.path(), session::options(cli, Access::Begin)?)?), request, output)
+    let host = Host::open(dir.path(), session::options(cli, Access::Begin)?)?;
+    show(&Session::Local(host, Caller::this_user()), request, output)
 }
 
 /// Whether a check found a difference, or something is left undone.
 fn found_something(request: &Request, answer: &Response) -> bool {
     match answer {
         Response::ModelVerified(report) => report.comparison.differs(),
+        Response::Diffed(report) => report.counts.differ(),
         Response::Retried(report) => match request {
             Request::DeadLettersRetry { stream: None, .. } => report.parked > 0,
             Request::DeadLettersRetry { .. } => !report.failures.is_empty(),
@@ -322,13 +360,14 @@ fn found_something(request: &Request, answer: &Response) -> bool {
         },
         Response::PluginVerified(report) => report.difference.is_some(),
         Response::Checked(report) => !report.problems.is_empty(),
+        Response::ActivityChecked(report) => report.problem.is_some(),
         _ => false,
     }
 }
 
 /// Nobody else may have the store open for this.
 fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
-    let Session::Local(host) = Session::open(cli, Access::Change)? else {
+    let Session::Local(host, _) = Session::open(cli, Access::Change)? else {
         return Err(ControlError::not_possible("a host is running on this data directory; end it, then compact"));
     };
     let dir = host.dir().clone();
@@ -375,6 +414,7 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
             name: table.name,
             table: table.table,
             prefix,
+            after: None,
             limit: Some(limit),
             generation,
             fresh: fresh.fresh(),
@@ -400,6 +440,9 @@ fn model_request(command: &ModelCommand) -> Result<Request, ControlError> {
         }
         ModelCommand::History { table, key, to, generation } => {
             Request::ModelHistory { name: table.name, table: table.table, key, to, generation }
+        }
+        ModelCommand::Diff { name, left, right, table, limit } => {
+            Request::ModelDiff { name, left, right, table, after: None, limit: Some(limit) }
         }
         ModelCommand::Drop { name, generation } => Request::ModelDrop { name, generation },
         ModelCommand::Rollback { name, now, allow_empty } => Request::ModelRollback { name, now, allow_empty },

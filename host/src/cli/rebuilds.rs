@@ -161,7 +161,11 @@ pub(super) fn watch(
     let names = triggered.iter().map(|answer| answer.projection_name().to_owned()).collect();
     let mut bars = Rebuilds::new(output.is_json());
     // Where a host runs them, they go on without this terminal.
-    let leaves = || session.is_remote() && ending.asked() == Some(Asked::End);
+    let leaves = || match ending.asked() {
+        Some(Asked::End) => session.is_remote(),
+        Some(Asked::Interrupt) => session.is_elsewhere(),
+        None => false,
+    };
     let ended = session.ask(Request::Watch { names }, &mut |row| {
         if let Row::Rebuild(progress) = row {
             bars.show(&progress);

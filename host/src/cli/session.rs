@@ -1,8 +1,10 @@
 //! Who carries requests out: the host that runs on the data directory, or this process.
 
 use super::args::Cli;
+#[cfg(feature = "http")]
+use super::elsewhere::Elsewhere;
 use crate::{
-    control::{Access, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
+    control::{Access, Caller, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
     limits,
     plugin::THIS_PROGRAM,
     settings::{self, Settings},
@@ -12,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,24 +23,32 @@ const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// A way to have requests carried out.
 pub(super) enum Session {
-    /// By the host that runs on the data directory.
-    Remote(PathBuf),
-    /// By this process.
-    Local(Host),
+    /// By the host that runs on the data directory, which is asked on this socket, for this reason.
+    Remote(PathBuf, Option<String>),
+    /// By this process, for this user.
+    Local(Host, Caller),
+    /// By a host elsewhere.
+    #[cfg(feature = "http")]
+    Elsewhere(Arc<Elsewhere>),
 }
 
 impl Session {
     /// Finds the running host, or opens the data directory for what the command is to do with it.
     pub(super) fn open(cli: &Cli, wanted: Access) -> Result<Session, ControlError> {
+        #[cfg(feature = "http")]
+        if let Some(host) = &cli.host {
+            let elsewhere = Elsewhere::named(host, cli.token_file.as_deref(), cli.reason.clone(), cli.yes)?;
+            return Ok(Session::Elsewhere(Arc::new(elsewhere)));
+        }
         DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
         let until = Instant::now() + LOCK_WAIT;
         loop {
             if Client::connect(&socket)?.is_some() {
-                return Ok(Session::Remote(socket));
+                return Ok(Session::Remote(socket, cli.reason.clone()));
             }
             match Host::open_for(&cli.data, options(cli, wanted)?, wanted) {
-                Ok(host) => return Ok(Session::Local(host)),
+                Ok(host) => return Ok(Session::Local(host, Caller::this_user().because(cli.reason.clone()))),
                 // Between a host's first lock and its socket, or while another command has the store for a moment.
                 Err(e) if e.kind == ErrorKind::InUse && Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(20))
@@ -48,23 +59,30 @@ impl Session {
         }
     }
 
+    /// Whether a process other than this one carries requests out.
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Session::Remote(_))
+        !matches!(self, Session::Local(..))
+    }
+
+    /// Whether that process is reached over HTTP.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        !matches!(self, Session::Local(..) | Session::Remote(..))
     }
 
     /// Has `request` carried out; rows go to `sink`.
     pub(super) fn ask(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
-        let socket = match self {
-            Session::Local(host) => return host.execute(request, sink),
-            Session::Remote(socket) => socket,
+        let (socket, reason) = match self {
+            Session::Local(host, caller) => return host.execute(caller, request, sink),
+            Session::Remote(socket, reason) => (socket, reason),
+            #[cfg(feature = "http")]
+            Session::Elsewhere(elsewhere) => return elsewhere.ask(request, sink),
         };
         if let Some(client) = Client::connect(socket)? {
-            return client.ask(&request, sink);
+            return client.because(reason.clone()).ask(&request, sink);
         }
         let ended = ControlError::new(ErrorKind::Host, "the host that ran on this data directory has ended; try again");
-        // It has not received the request. But what it ran has ended with it, too.
-        let again = !matches!(request, Request::Watch { .. });
-        Err(ControlError { again, ..ended })
+        // It has not received the request. What it ran has ended with it, too: from its beginning, the command goes on with that.
+        Err(ControlError { again: true, ..ended })
     }
 }
 

@@ -302,7 +302,7 @@ impl Watcher<'_, '_> {
             if self.table.is_some_and(|watched| watched != table) {
                 continue;
             }
-            each_row(rows, index, self.prefix, usize::MAX, &mut |key, document| {
+            each_row(rows, index, self.prefix, None, usize::MAX, &mut |key, document| {
                 self.row(table, key, Some(&document), *position, None).map(|()| !self.gone)
             })?;
         }

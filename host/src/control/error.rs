@@ -32,6 +32,8 @@ pub enum ErrorKind {
     NotFound,
     /// Not possible as things are.
     NotPossible,
+    /// What was seen is not what is there any more.
+    Changed,
     /// Not possible for now: another command is under way.
     Busy,
     /// Another process has the data directory open: it may be gone in a moment, or may answer.
@@ -61,7 +63,7 @@ impl ErrorKind {
             ErrorKind::Usage => "usage",
             ErrorKind::Refused => "refused",
             ErrorKind::NoDirectory | ErrorKind::NotFound => "not_found",
-            ErrorKind::NotPossible | ErrorKind::Busy => "not_possible",
+            ErrorKind::NotPossible | ErrorKind::Busy | ErrorKind::Changed => "not_possible",
             ErrorKind::InUse => "in_use",
             ErrorKind::Host => "host",
             ErrorKind::Source | ErrorKind::Index => "source",
@@ -105,6 +107,22 @@ impl ControlError {
     pub fn with_remedy(self, remedy: impl Into<String>) -> ControlError {
         let remedy = remedy.into();
         ControlError { message: format!("{}: {remedy}", self.message), next: Some(remedy), ..self }
+    }
+
+    /// The exit code of a command that was not carried out for it.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Usage
+            | ErrorKind::Refused
+            | ErrorKind::NoDirectory
+            | ErrorKind::InUse
+            | ErrorKind::Source
+            | ErrorKind::Damaged
+            | ErrorKind::Plugin => 2,
+            ErrorKind::NotFound | ErrorKind::NotPossible | ErrorKind::Changed | ErrorKind::Busy => 3,
+            ErrorKind::Interrupted => 130,
+            ErrorKind::Host | ErrorKind::Index | ErrorKind::Store | ErrorKind::Failed => 1,
+        }
     }
 
     /// What to do next; `None` where the message says it all.
@@ -162,6 +180,7 @@ impl From<RebuildError> for ControlError {
             RebuildError::NotFound(_) => ErrorKind::NotFound,
             RebuildError::Refused { .. } | RebuildError::NotPossible(_) => ErrorKind::NotPossible,
             RebuildError::Busy(_) | RebuildError::UnderWay { .. } => ErrorKind::Busy,
+            RebuildError::Changed(_) => ErrorKind::Changed,
             RebuildError::Usage(_) => ErrorKind::Refused,
             RebuildError::Plugin(_) => ErrorKind::Plugin,
             RebuildError::NotBuilt { .. } | RebuildError::Drifted(_) | RebuildError::System(_) => ErrorKind::Failed,

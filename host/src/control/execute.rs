@@ -1,8 +1,8 @@
 //! Carries out requests.
 
 use super::{
-    BackedUp, ControlError, ErrorKind, Host, Import, InstallStatus, Installed, ListedProjection, LoggedEvent, Request,
-    Response, Row, Sink, response::Answer, watch::NUMBERS,
+    BackedUp, Caller, ControlError, ErrorKind, Host, Import, InstallStatus, Installed, ListedProjection, LoggedEvent,
+    Request, Response, Row, Sink, response::Answer, watch::NUMBERS,
 };
 use crate::{
     rebuild::{RebuildError, UnfinishedRebuild},
@@ -16,19 +16,21 @@ use std::{
 };
 
 impl Host {
-    /// Carries `request` out. Rows go to `sink`, and the last answer to the caller; a request that takes long reports its
+    /// Carries `request` out for `caller`, and records what that has come to. Rows go to `sink`, and the last answer to the caller; a request that takes long reports its
     /// progress there, as [`Row::Progress`].
     ///
     /// # Errors
     /// What it refuses, or cannot do.
-    pub fn execute(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
+    pub fn execute(&self, caller: &Caller, request: Request, sink: &mut Sink<'_>) -> Answer {
         self.may(&request)?;
         if !request.tells_how_far() {
-            return self.carry_out(request, sink);
+            return self.recorded(caller, &request.clone(), || self.carry_out(request, sink));
         }
         // Its rows wait for this thread, and it does not wait for them: who reads slowly holds up nothing.
         let (give, given) = mpsc::channel();
-        let work = move || self.carry_out(request, &mut |row| give.send(row).is_ok());
+        let work = move || {
+            self.recorded(caller, &request.clone(), || self.carry_out(request, &mut |row| give.send(row).is_ok()))
+        };
         let mut given = Some(given);
         let mut pass_on = |sink: &mut Sink<'_>| {
             if given.iter().flat_map(mpsc::Receiver::try_iter).any(|row| !sink(row)) {
@@ -46,6 +48,8 @@ impl Host {
     fn carry_out(&self, request: Request, sink: &mut Sink<'_>) -> Answer {
         match request {
             Request::EventsImport(import) => self.import(import, sink),
+            Request::Activity { filter, before, last } => self.activity(&filter, before, last, sink),
+            Request::ActivityCheck => Ok(Response::ActivityChecked(self.store().check_activity()?)),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),
@@ -87,9 +91,10 @@ impl Host {
                 let wanted = self.wait_for_events(&name, generation.as_deref(), &fresh)?;
                 self.model_get(&name, &table, &key, generation.as_deref(), wanted)
             }
-            Request::ModelScan { name, table, prefix, limit, generation, fresh } => {
+            Request::ModelScan { name, table, prefix, after, limit, generation, fresh } => {
                 let wanted = self.wait_for_events(&name, generation.as_deref(), &fresh)?;
-                self.model_scan(&name, &table, &prefix, limit, (generation.as_deref(), wanted), sink)
+                let range = (prefix.as_str(), after, limit);
+                self.model_scan((&name, &table), range, (generation.as_deref(), wanted), sink)
             }
             Request::ModelExport { name, table, generation, columns } => {
                 self.model_export(&name, table.as_deref(), generation.as_deref(), columns, sink)
@@ -103,6 +108,10 @@ impl Host {
             Request::ModelAsOf { name, to, label, source } => self.model_as_of(&name, &to, label, source.as_deref()),
             Request::ModelHistory { name, table, key, to, generation } => {
                 self.model_history(&name, (&table, &key), to.as_deref(), generation.as_deref(), sink)
+            }
+            Request::ModelDiff { name, left, right, table, after, limit } => {
+                let range = (table.as_deref(), after.as_deref(), limit);
+                self.model_diff(&name, &left, right.as_deref(), range, sink)
             }
             Request::ModelDrop { name, generation } => self.model_drop(&name, &generation),
             Request::ModelPromote { name, generation, allow_parked, allow_empty } => {
@@ -118,6 +127,8 @@ impl Host {
             Request::DeadLettersDiscard { name, stream } => {
                 Ok(Response::Retried(self.supervisor()?.discard(&name, stream.as_deref())?))
             }
+            Request::Projections { name } => self.projections(name.as_deref(), sink),
+            Request::SessionCode => self.session_code(),
             Request::StoreBackup { file } => {
                 let bytes = self.store().backup(Path::new(&file))?;
                 Ok(Response::BackedUp(BackedUp { file, bytes }))
@@ -192,18 +203,7 @@ impl Host {
 
     fn list_plugins(&self, sink: &mut Sink<'_>) -> Answer {
         for projection in self.store().projections()? {
-            let (digest, live_generation) = (projection.digest().to_owned(), projection.live);
-            let description = projection.description;
-            sink(Row::Projection(ListedProjection {
-                projection_name: description.name,
-                version: description.version,
-                digest,
-                event_types: description.event_types,
-                tables: description.tables.into_iter().map(|table| table.name).collect(),
-                complexity: description.complexity,
-                partitioning: description.partitioning,
-                live_generation,
-            }));
+            sink(Row::Projection(ListedProjection::of(&projection)));
         }
         Ok(Response::Nothing)
     }

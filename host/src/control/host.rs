@@ -1,6 +1,6 @@
 //! Everything that the owner of a data directory has open.
 
-use super::{Access, ControlError, ErrorKind, Request};
+use super::{Access, ControlError, Door, ErrorKind, Request};
 use crate::{
     disk::DiskError,
     limits,
@@ -79,6 +79,7 @@ struct Inner {
     closing: Arc<AtomicBool>,
     /// Made when the first request needs it: most commands only read.
     supervisor: OnceLock<Result<Supervisor, ControlError>>,
+    door: Door,
 }
 
 impl Host {
@@ -134,8 +135,8 @@ impl Host {
         let files = if reads { FileSources::to_read(dir.files_dir()) } else { FileSources::new(dir.files_dir()) };
         let named = log.clone().map_err(|e| SourceError::permanent(e.message));
         let sources = Sources::new(named, files.clone(), options.settings_in(&dir));
-        let (closing, supervisor) = (Arc::default(), OnceLock::new());
-        let inner = Inner { dir, store, log, files, sources, access, options, closing, supervisor };
+        let (closing, supervisor, door) = (Arc::default(), OnceLock::new(), Door::default());
+        let inner = Inner { dir, store, log, files, sources, access, options, closing, supervisor, door };
         Ok(Host { inner: Arc::new(inner) })
     }
 
@@ -213,6 +214,48 @@ impl Host {
     /// Whether nothing is written to the data directory, so that others may read it at the same time, and nobody changes it.
     pub fn only_reads(&self) -> bool {
         self.inner.access == Access::Read
+    }
+
+    /// Whether it takes commands: its store is open, what was interrupted has been taken up, and it does not end.
+    pub fn is_ready(&self) -> bool {
+        !self.is_closing() && self.started_supervisor().is_some() && self.store().newest_activity().is_ok()
+    }
+
+    /// Bytes of its files, and those that are free.
+    pub fn disk(&self) -> serde_json::Value {
+        let bytes = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len()).ok();
+        let free = rustix::fs::statvfs(self.dir().path()).map(|disk| disk.f_bavail * disk.f_frsize).ok();
+        serde_json::json!({
+            "storeBytes": bytes(&self.dir().store_file()),
+            "logBytes": bytes(&self.dir().log_file()),
+            "freeBytes": free,
+        })
+    }
+
+    /// Bytes that one plugin instance may use.
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.options.memory_bytes
+    }
+
+    /// Instances that handle chunks of one projection at the same time.
+    pub fn instances(&self) -> usize {
+        self.inner.options.instances
+    }
+
+    /// With what it was started.
+    pub fn settings(&self) -> serde_json::Value {
+        let options = &self.inner.options;
+        serde_json::json!({
+            "memoryBytes": options.memory_bytes,
+            "instances": options.instances,
+            "alert": options.alert,
+            "settings": options.settings_in(self.dir()),
+        })
+    }
+
+    /// Where it answers browsers.
+    pub fn door(&self) -> &Door {
+        &self.inner.door
     }
 
     /// Whether it ends.

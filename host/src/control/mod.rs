@@ -7,20 +7,28 @@
 //! | file | what it does |
 //! |---|---|
 //! | `request` | what can be requested, and what each request may do |
+//! | `caller` | who asks, and what is recorded of that |
 //! | `response`, `answers` | what is answered |
 //! | `error` | how it can fail |
-//! | `execute` | carries requests out; `models`, `rows`, `changes`, `check` and `watch` those about read models, many rows, what changes in them, all that is kept, and rebuilds while they run |
+//! | `permit` | who may have what done |
+//! | `execute` | carries requests out; `models`, `rows`, `changes`, `check`, `activity`, `overview` and `watch` those about read models, many rows, what changes in them, all that is kept, what was done, all at a glance, and rebuilds while they run |
+//! | `door` | how a browser is let in |
 //! | `host` | what the owner of a data directory has open |
 //! | `socket`, `process` | requests from other terminals; which process is in the way |
 
+mod activity;
 mod answers;
+mod caller;
 mod changes;
 mod check;
+mod door;
 mod error;
 mod execute;
 mod fresh;
 mod host;
 mod models;
+mod overview;
+mod permit;
 mod process;
 mod request;
 mod response;
@@ -29,12 +37,16 @@ mod socket;
 mod watch;
 
 pub use answers::{
-    BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest,
-    DropStatus, Dropped, Exported, ExportedTable, FoundRow, InstallStatus, Installed, ListedGeneration,
-    ListedProjection, LoggedEvent, ModelRow, Receipt, ReceiptEvents, Role, Switched, TableHead,
+    Action, BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull,
+    Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, InstallStatus, Installed, ListedGeneration,
+    ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, ReceiptEvents, Role as GenerationRole,
+    SessionCode, Switched, TableHead,
 };
+pub use caller::Caller;
+pub use door::Door;
 pub use error::{ControlError, ErrorKind};
 pub use host::{Host, HostOptions, IMPORT_COPY};
+pub use permit::{Payloads, Role, Shows};
 pub use process::Process;
 pub use request::{Access, Fresh, Import, Request, Sink, compact};
 pub use response::{Response, Row};

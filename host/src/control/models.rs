@@ -1,13 +1,13 @@
 //! Requests about read models and dead letters.
 
 use super::{
-    ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow, Host,
-    ListedGeneration, Receipt, ReceiptEvents, Response, Role, Row, Sink, Switched, fresh::refuse_stale,
-    response::Answer,
+    ControlError, DeadLetter, DeadLetterContent, DeadLetterInFull, Digest, DropStatus, Dropped, FoundRow,
+    GenerationRole as Role, Host, ListedGeneration, Receipt, ReceiptEvents, Response, Row, Sink, Switched,
+    fresh::refuse_stale, response::Answer,
 };
 use crate::{
     limits,
-    rebuild::Switch,
+    rebuild::{DiffRange, Switch, diff},
     source::{Recognised, Source},
     store::{Allow, Generation, ParkedEvent, Purpose, RebuildRecord, StoreError},
     vocabulary::{Matcher, Position, Status, to_json},
@@ -148,6 +148,24 @@ impl Host {
         let tell = &mut |change| sink(Row::Changed(Box::new(change)));
         self.supervisor()?.history(&generation, index, key, to, tell)?;
         Ok(Response::Nothing)
+    }
+
+    /// Gives the rows in which two generations differ, and how many there are.
+    pub(super) fn model_diff(
+        &self,
+        name: &str,
+        left: &str,
+        right: Option<&str>,
+        (table, after, limit): (Option<&str>, Option<&str>, Option<u64>),
+        sink: &mut Sink<'_>,
+    ) -> Answer {
+        let (left, right) = (self.generation(name, Some(left))?, self.generation(name, right)?);
+        if let Some(table) = table {
+            index_of(&left, table).or_else(|_| index_of(&right, table))?;
+        }
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let tell = &mut |row| sink(Row::Difference(Box::new(row)));
+        Ok(Response::Diffed(diff(self.store(), &left, &right, DiffRange { table, after, limit }, tell)?))
     }
 
     pub(super) fn model_drop(&self, name: &str, generation: &str) -> Answer {

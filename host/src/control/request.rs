@@ -4,6 +4,7 @@ use super::{ControlError, Row};
 use crate::{
     rebuild::{Accept, Trigger, UnfinishedRebuild},
     source::event_file::FileOptions,
+    store::ActivityFilter,
     vocabulary::Position,
 };
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,9 @@ pub enum Request {
         name: String,
         table: String,
         prefix: String,
+        /// Those behind this key.
+        #[serde(default)]
+        after: Option<String>,
         limit: Option<u64>,
         generation: Option<String>,
         fresh: Fresh,
@@ -139,6 +143,16 @@ pub enum Request {
         to: Option<String>,
         generation: Option<String>,
     },
+    ModelDiff {
+        name: String,
+        left: String,
+        /// The live one where absent.
+        right: Option<String>,
+        table: Option<String>,
+        /// Rows behind this one: `TABLE/KEY`.
+        after: Option<String>,
+        limit: Option<u64>,
+    },
     ModelDrop {
         name: String,
         generation: String,
@@ -176,6 +190,21 @@ pub enum Request {
     },
     StoreCheck,
     StoreAdopt,
+    Activity {
+        filter: ActivityFilter,
+        /// Those before the entry of this number.
+        #[serde(default)]
+        before: Option<u64>,
+        /// The newest so many; all of them where absent.
+        last: Option<u64>,
+    },
+    ActivityCheck,
+    /// All projections at a glance, or one of them.
+    Projections {
+        name: Option<String>,
+    },
+    /// A code with which a browser is let in once.
+    SessionCode,
 }
 
 /// What a request is to do with a data directory; each may do what those before it may.
@@ -222,13 +251,75 @@ impl Request {
         self.conduct().takes_long
     }
 
+    /// Whether what becomes of it is recorded: what changes something is, and what takes data out of the directory as a whole.
+    pub fn is_recorded(&self) -> bool {
+        match self {
+            Request::StoreBackup { .. } => true,
+            // They make what they need, and leave nothing behind.
+            Request::ModelHistory { .. } => false,
+            request => request.access() >= Access::Change,
+        }
+    }
+
+    /// The projection that it is about, where it is about one.
+    pub fn projection(&self) -> Option<&str> {
+        match self {
+            Request::Rebuild(trigger) | Request::Plan(trigger) => Some(&trigger.name),
+            Request::PluginInstall { named, .. } => named.as_deref(),
+            Request::Activity { filter, .. } => filter.projection.as_deref(),
+            Request::PluginHistory { name }
+            | Request::PluginSwap { name, .. }
+            | Request::PluginTry { name, .. }
+            | Request::PluginRollback { name }
+            | Request::RebuildStream { name, .. }
+            | Request::Status { name }
+            | Request::Pause { name }
+            | Request::Resume { name, .. }
+            | Request::Cancel { name }
+            | Request::Follow { name, .. }
+            | Request::Unfollow { name }
+            | Request::CatchUp { name, .. }
+            | Request::ModelGet { name, .. }
+            | Request::ModelScan { name, .. }
+            | Request::ModelExport { name, .. }
+            | Request::ModelWatch { name, .. }
+            | Request::ModelDigest { name, .. }
+            | Request::ModelGenerations { name }
+            | Request::ModelReceipt { name, .. }
+            | Request::ModelVerify { name, .. }
+            | Request::ModelAsOf { name, .. }
+            | Request::ModelHistory { name, .. }
+            | Request::ModelDiff { name, .. }
+            | Request::ModelDrop { name, .. }
+            | Request::ModelPromote { name, .. }
+            | Request::ModelRollback { name, .. }
+            | Request::DeadLettersList { name, .. }
+            | Request::DeadLettersShow { name, .. }
+            | Request::DeadLettersRetry { name, .. }
+            | Request::DeadLettersDiscard { name, .. } => Some(name),
+            Request::EventsImport(_)
+            | Request::EventsStats
+            | Request::EventsShow { .. }
+            | Request::PluginList
+            | Request::PluginVerify { .. }
+            | Request::Watch { .. }
+            | Request::List { .. }
+            | Request::StoreBackup { .. }
+            | Request::StoreCheck
+            | Request::StoreAdopt
+            | Request::SessionCode
+            | Request::ActivityCheck => None,
+            Request::Projections { name } => name.as_deref(),
+        }
+    }
+
     /// Whether the thread that works on it reports its progress, which is given among its rows.
     pub(super) fn tells_how_far(&self) -> bool {
         self.conduct().tells_how_far
     }
 
     /// Whether it may stay for as long as somebody listens, and takes up a thread of the host.
-    pub(super) fn stays(&self) -> bool {
+    pub fn stays(&self) -> bool {
         matches!(self, Request::Watch { .. } | Request::ModelWatch { .. }) || self.wait().is_some()
     }
 
@@ -263,14 +354,17 @@ impl Request {
             | Request::ModelScan { .. }
             | Request::ModelGenerations { .. }
             | Request::DeadLettersList { .. }
-            | Request::DeadLettersShow { .. } => Conduct::of(Read),
+            | Request::DeadLettersShow { .. }
+            | Request::Activity { .. }
+            | Request::Projections { .. } => Conduct::of(Read),
             // The digest of a receipt may still have to be computed.
             Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {
                 Conduct { tells_how_far: true, ..Conduct::of(Read) }
             }
 
+            Request::ModelDiff { .. } => Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Read) },
             Request::ModelExport { .. } => Conduct { takes_long: true, ..Conduct::of(Read) },
-            Request::StoreBackup { .. } | Request::StoreCheck => {
+            Request::StoreBackup { .. } | Request::StoreCheck | Request::ActivityCheck => {
                 Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Read) }
             }
 
@@ -295,6 +389,7 @@ impl Request {
             | Request::Cancel { .. }
             | Request::Follow { .. }
             | Request::Unfollow { .. }
+            | Request::SessionCode
             | Request::StoreAdopt => Conduct::of(Change),
             Request::ModelPromote { .. } | Request::CatchUp { .. } => {
                 Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) }

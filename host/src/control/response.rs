@@ -3,17 +3,18 @@
 use super::{
     answers::{
         BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed,
-        ListedGeneration, ListedProjection, LoggedEvent, ModelRow, Receipt, Switched, TableHead,
+        ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, SessionCode, Switched,
+        TableHead,
     },
     error::ControlError,
 };
 use crate::{
     rebuild::{
-        CancelAnswer, DeterminismReport, FollowReport, Plan, RetryReport, RowChange, StreamReport, SwapReport,
-        TrialReport, TriggerAnswer, VerifyReport,
+        CancelAnswer, DeterminismReport, DiffReport, FollowReport, Plan, RetryReport, RowChange, RowDiff, StreamReport,
+        SwapReport, TrialReport, TriggerAnswer, VerifyReport,
     },
     source::log::{ImportProgress, ImportSummary, LogStats},
-    store::{Adopted, CheckReport, Install},
+    store::{Adopted, CheckReport, CheckedActivity, HashedEntry, Install},
     vocabulary::{Progress, Work},
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,7 @@ pub enum Response {
     Digest(Digest),
     Receipt(Box<Receipt>),
     ModelVerified(Box<VerifyReport>),
+    Diffed(DiffReport),
     Generation(Box<ListedGeneration>),
     Dropped(Dropped),
     Switched(Switched),
@@ -57,6 +59,8 @@ pub enum Response {
     BackedUp(BackedUp),
     Adopted(Adopted),
     Checked(CheckReport),
+    ActivityChecked(CheckedActivity),
+    SessionCode(SessionCode),
 }
 
 /// One of many things that a request asks for.
@@ -76,6 +80,9 @@ pub enum Row {
     Change(Change),
     Generation(Box<ListedGeneration>),
     Changed(Box<RowChange>),
+    Difference(Box<RowDiff>),
+    Activity(Box<HashedEntry>),
+    Overview(Box<ProjectionOverview>),
     DeadLetter(DeadLetter),
 }
 

@@ -19,10 +19,8 @@ use std::time::Instant;
 impl Host {
     pub(super) fn model_scan(
         &self,
-        name: &str,
-        table: &str,
-        prefix: &str,
-        limit: Option<u64>,
+        (name, table): (&str, &str),
+        (prefix, after, limit): (&str, Option<String>, Option<u64>),
         (generation, wanted): (Option<&str>, Option<Position>),
         sink: &mut Sink<'_>,
     ) -> Answer {
@@ -32,7 +30,7 @@ impl Host {
         refuse_stale(name, generation.number, position, wanted)?;
         let table = Table { generation: &generation, rows: &rows, index };
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        table.each(prefix, limit, &mut |key, value| Ok(sink(Row::Model(ModelRow { key, value }))))?;
+        table.each(prefix, after, limit, &mut |key, value| Ok(sink(Row::Model(ModelRow { key, value }))))?;
         Ok(Response::Nothing)
     }
 
@@ -71,7 +69,7 @@ impl Host {
             };
             let head = TableHead { table: table.name().to_owned(), generation: generation.number, columns, all };
             let goes_on = sink(Row::Table(head))
-                && table.each("", usize::MAX, &mut |key, value| {
+                && table.each("", None, usize::MAX, &mut |key, value| {
                     count += 1;
                     Ok(sink(Row::Model(ModelRow { key, value })))
                 })?;
@@ -84,15 +82,16 @@ impl Host {
     }
 }
 
-/// Gives up to `limit` rows of a table whose key starts with `prefix` to `visit`, until that answers `false`; then so does this.
+/// Gives up to `limit` rows of a table whose key starts with `prefix` and is behind `after` to `visit`, until that answers `false`; then so does this.
 pub(super) fn each_row(
     rows: &RowSnapshot,
     table: usize,
     prefix: &str,
+    mut after: Option<String>,
     limit: usize,
     visit: &mut dyn FnMut(String, Bytes) -> Result<bool, ControlError>,
 ) -> Result<bool, ControlError> {
-    let (mut left, mut after) = (limit, None::<String>);
+    let mut left = limit;
     while left > 0 {
         let page = rows.scan(table, Scan { prefix, limit: left, ..Scan::page(after.as_deref()) })?;
         let Some((last, _)) = page.last() else { break };
@@ -123,10 +122,11 @@ impl Table<'_> {
     fn each(
         &self,
         prefix: &str,
+        after: Option<String>,
         limit: usize,
         visit: &mut dyn FnMut(String, Value) -> Result<bool, ControlError>,
     ) -> Result<bool, ControlError> {
-        each_row(self.rows, self.index, prefix, limit, &mut |key, document| {
+        each_row(self.rows, self.index, prefix, after, limit, &mut |key, document| {
             let document = shown(&self.generation.projection, self.name(), &key, &document)?;
             visit(key, document)
         })
@@ -135,7 +135,7 @@ impl Table<'_> {
     /// What there is in all rows; `None` where nobody listens any more. Reports to `sink` how far that `work` is.
     fn survey(&self, work: &mut Told, sink: &mut Sink<'_>) -> Result<Option<Survey>, ControlError> {
         let mut survey = Survey::default();
-        let all = self.each("", usize::MAX, &mut |_, document| {
+        let all = self.each("", None, usize::MAX, &mut |_, document| {
             let name = || format!("{}/{}", self.generation.projection, self.name());
             survey.add(&document).map_err(|e| ControlError::not_possible(format!("{}: {e}", name())))?;
             Ok(work.advance(sink))

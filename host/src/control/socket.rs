@@ -1,11 +1,11 @@
 //! Requests from other terminals: a socket in the data directory, for its owner only.
 //!
-//! A connection carries one request and its answer, as lines of JSON: first a [`Request`]; then any number of
+//! A connection carries one request and its answer, as lines of JSON: first a [`Request`], which may have a `reason`; then any number of
 //! `{"row": ...}`, and at the end `{"done": ...}` or `{"error": {"kind", "message", "next"}}`. From the moment that it accepts the
 //! connection, the host says `"beat"` whenever it has said nothing else for a while: so a request that takes long differs
 //! from a host that is stopped. (The system accepts connections on its behalf.)
 
-use super::{Access, ControlError, ErrorKind, Host, Process, Request, Response, Row, Sink};
+use super::{Access, Caller, ControlError, ErrorKind, Host, Process, Request, Response, Row, Sink, caller::Asked};
 use crate::private;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -163,10 +163,10 @@ impl Drop for Server {
 /// Reads one request and answers it; the host does not end meanwhile.
 async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
     // The file's rights keep others out; this does where somebody changes them.
-    let asked_by = stream.peer_cred().map(|peer| peer.uid());
-    if !asked_by.as_ref().is_ok_and(|user| private::is_trusted(*user)) {
-        return tracing::warn!("a request of another user is not answered: {asked_by:?}");
-    }
+    let user = match stream.peer_cred().map(|peer| peer.uid()) {
+        Ok(user) if private::is_trusted(user) => user,
+        other => return tracing::warn!("a request of another user is not answered: {other:?}"),
+    };
     let (read, mut write) = stream.into_split();
     if let Err(e) = write_line(&mut write, &Line::Beat).await {
         return tracing::debug!("a connection was closed at once: {e}");
@@ -175,20 +175,20 @@ async fn serve(stream: UnixStream, answers: Answers, _answering: Answering) {
     let mut read = tokio::io::BufReader::new(read.take(REQUEST_BYTES));
     let request = match read.read_line(&mut line).await {
         Ok(0) => return,
-        Ok(_) => serde_json::from_str::<Request>(&line),
+        Ok(_) => serde_json::from_str::<Asked>(&line),
         Err(e) => return tracing::debug!("a request could not be read: {e}"),
     };
     let (sender, receiver) = mpsc::channel(ANSWER_LINES);
     let place = match &request {
-        Ok(request) if request.stays() => answers.watchers.try_acquire_owned().map(Some).map_err(|_| too_many()),
+        Ok(asked) if asked.request.stays() => answers.watchers.try_acquire_owned().map(Some).map_err(|_| too_many()),
         _ => Ok(None),
     };
     let refused = |e| ControlError::refused(format!("not a request of this version of unspool: {e}"));
-    match request.map_err(refused).and_then(|request| Ok((request, place?))) {
-        Ok((request, place)) => drop(tokio::task::spawn_blocking(move || {
+    match request.map_err(refused).and_then(|asked| Ok((asked, place?))) {
+        Ok((Asked { request, reason }, place)) => drop(tokio::task::spawn_blocking(move || {
             // Until the thread is free again, not only until nobody listens any more.
             let _place = place;
-            answer(&answers.host, request, &sender);
+            answer(&answers.host, &Caller::user(user).because(reason), request, &sender);
         })),
         Err(error) => drop(sender.send(Line::Error(error)).await),
     }
@@ -206,9 +206,9 @@ fn too_many() -> ControlError {
     ControlError::new(ErrorKind::Busy, message)
 }
 
-fn answer(host: &Host, request: Request, sender: &mpsc::Sender<Line>) {
+fn answer(host: &Host, caller: &Caller, request: Request, sender: &mpsc::Sender<Line>) {
     let watches = matches!(request, Request::Watch { .. });
-    let done = host.execute(request, &mut |row| {
+    let done = host.execute(caller, request, &mut |row| {
         let passes = watches || matches!(row, Row::Progress(_) | Row::Import(_));
         match row {
             row if passes => say(sender, row),
@@ -270,6 +270,7 @@ async fn write_line(write: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
 pub struct Client {
     stream: BufReader<BlockingStream>,
     socket: PathBuf,
+    reason: Option<String>,
 }
 
 impl Client {
@@ -287,13 +288,18 @@ impl Client {
         };
         let limited = stream.set_read_timeout(Some(SILENCE)).and_then(|()| stream.set_write_timeout(Some(SILENCE)));
         limited.map_err(|e| ControlError::failed(format!("{}: {e}", socket.display())))?;
-        let mut client = Client { stream: BufReader::new(stream), socket: socket.to_owned() };
+        let mut client = Client { stream: BufReader::new(stream), socket: socket.to_owned(), reason: None };
         match client.line() {
             Ok(Some(_)) => Ok(Some(client)),
             Err(e) if is_silence(&e) => Err(silent(socket)),
             // It ended in this moment.
             Ok(None) | Err(_) => Ok(None),
         }
+    }
+
+    /// The same, which asks for this reason.
+    pub fn because(self, reason: Option<String>) -> Client {
+        Client { reason, ..self }
     }
 
     /// Sends the request, gives the rows to `sink`, and returns the last answer of the host.
@@ -303,7 +309,8 @@ impl Client {
     pub fn ask(mut self, request: &Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let mut given = false;
         let lost = |e: io::Error, given: bool| lost(request, given, &e);
-        let mut text = serde_json::to_vec(request).map_err(|e| lost(e.into(), given))?;
+        let asked = Asked { request: request.clone(), reason: self.reason.clone() };
+        let mut text = serde_json::to_vec(&asked).map_err(|e| lost(e.into(), given))?;
         text.push(b'\n');
         self.stream.get_ref().write_all(&text).map_err(|e| lost(e, given))?;
         loop {

@@ -3,7 +3,7 @@
 
 use crate::{
     store::{Commit, RebuildRecord, RowChanges, Store, StoreError},
-    vocabulary::{Position, now_ms},
+    vocabulary::{Position, act, now_ms},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
@@ -63,5 +63,6 @@ fn standing(store: &Store, record: &RebuildRecord, plugin_digest: &str) -> Resul
         unparked: Vec::new(),
         discarded: 0,
         stages: now.stages,
+        by: act::current(),
     })
 }

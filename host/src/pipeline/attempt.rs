@@ -2,7 +2,7 @@
 
 use super::{
     commit_queue::Refused, committer::Committer, dead_letters::Retry, observed::Observed, pool::InstancePool,
-    projection::Projection, published::Published, stop::Stop, tally::Tally, touched::Touched,
+    projection::Projection, published::Published, recent::Recent, stop::Stop, tally::Tally, touched::Touched,
 };
 use crate::{
     source::Source,
@@ -43,6 +43,8 @@ pub struct Attempt {
     pub touched: Option<Touched>,
     /// Tells what becomes of one row, where a caller wants to know.
     pub observed: Option<Observed>,
+    /// Rows that the attempts before have committed, and nobody has changed since; what this one commits is added.
+    pub recent: Option<Recent>,
     /// What must add up at its target; absent where another attempt goes on from there.
     pub tally: Option<Tally>,
     /// The pause after try number so many, counted from 1, of what has failed for a transient reason (see

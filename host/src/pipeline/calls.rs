@@ -4,7 +4,7 @@ use super::{
     attempt::Attempt,
     call_size::CallSize,
     chunk::Chunk,
-    commit_queue::{CommitQueue, Refused},
+    commit_queue::{CommitQueue, Parts, Refused},
     committer::CommitHandle,
     halt::Halt,
     instance,
@@ -40,17 +40,19 @@ impl<'a> Calls<'a> {
         size: &'a CallSize,
         sharing: Option<Sharing>,
     ) -> Result<Calls<'a>, Refused> {
-        let Attempt { record, plugin, store, published, .. } = attempt;
+        let Attempt { record, store, .. } = attempt;
         let retries = attempt.retry.is_some();
         // First: without a committer, the error is why there is none, not what the store says that it left half done.
-        let commits = attempt.committer.register(CommitQueue::new(
+        let commits = attempt.committer.register(CommitQueue::new(Parts {
             record,
-            plugin.digest(),
+            plugin_digest: attempt.plugin.digest(),
             retries,
-            attempt.follows,
+            follows: attempt.follows,
             store,
-            published,
-        ))?;
+            stop: &attempt.stop,
+            recent: attempt.recent.as_ref(),
+            published: &attempt.published,
+        }))?;
         let generation = Generation::of(record);
         let unreadable = |e| Refused::from(&e);
         let parking = match retries {

@@ -3,6 +3,8 @@
 use super::{
     overlay::{Layer, Overlay},
     published::Published,
+    recent::Recent,
+    stop::Stop,
 };
 use crate::{
     crash, limits,
@@ -26,6 +28,9 @@ pub(super) struct CommitQueue {
     retries: bool,
     /// It brings a complete generation forward, whose rebuild stays completed.
     follows: bool,
+    stop: Stop,
+    /// Rows that the attempts before have committed.
+    recent: Option<Recent>,
     published: Arc<Published>,
     state: Mutex<State>,
 }
@@ -57,25 +62,37 @@ impl From<&StoreError> for Refused {
     }
 }
 
+/// What the work of an attempt is made with.
+pub(super) struct Parts<'a> {
+    /// The rebuild, claimed for it.
+    pub(super) record: &'a RebuildRecord,
+    /// The plugin that handles its events.
+    pub(super) plugin_digest: &'a str,
+    /// It handles dead letters.
+    pub(super) retries: bool,
+    /// It brings a complete generation forward.
+    pub(super) follows: bool,
+    pub(super) store: &'a Store,
+    pub(super) stop: &'a Stop,
+    /// Rows that the attempts before have committed.
+    pub(super) recent: Option<&'a Recent>,
+    pub(super) published: &'a Arc<Published>,
+}
+
 impl CommitQueue {
-    /// The work of the attempt that has claimed `record`, by the plugin with this digest. `retries`: it handles dead letters;
-    /// `follows`: it brings a complete generation forward.
-    pub(super) fn new(
-        record: &RebuildRecord,
-        plugin_digest: &str,
-        retries: bool,
-        follows: bool,
-        store: &Store,
-        published: &Arc<Published>,
-    ) -> CommitQueue {
+    /// The work of the attempt that these belong to.
+    pub(super) fn new(parts: Parts<'_>) -> CommitQueue {
+        let Parts { record, plugin_digest, retries, follows, store, stop, recent, published } = parts;
         CommitQueue {
-            overlay: Arc::default(),
+            overlay: Arc::new(Overlay::over(recent.cloned())),
             store: store.clone(),
             generation: Generation::of(record),
             record: record.clone(),
             plugin_digest: plugin_digest.to_owned(),
             retries,
             follows,
+            stop: stop.clone(),
+            recent: recent.cloned(),
             published: published.clone(),
             state: Mutex::new(State {
                 checkpoint: record.checkpoint.clone(),
@@ -236,6 +253,7 @@ impl<'a> Work<'a> {
             unparked: self.layer.reached.as_ref().map_or_else(Vec::new, |reached| reached.retried.clone()),
             discarded: 0,
             stages: self.commit_queue.published.stages().report_with(self.layer.rows().len()),
+            by: self.commit_queue.stop.by(),
         }
     }
 
@@ -244,6 +262,9 @@ impl<'a> Work<'a> {
             crash::point("retry.page");
         }
         self.layer.mark_committed();
+        if let Some(recent) = &self.commit_queue.recent {
+            recent.committed(self.layer.rows(), self.commit_queue.generation.tables.len());
+        }
         self.commit_queue.published.stages().committed(took, self.layer.rows().len());
         self.commit_queue.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.commit_queue.state();

@@ -12,6 +12,7 @@
 //! | `sharing.rs` | handles the streams of one chunk separately, where the projection allows it; `owners.rs` finds rows that two of them touch |
 //! | `instance.rs` | one call of a plugin (`projection.rs`) with a permit of the pool (`pool.rs`) |
 //! | `overlay.rs` | rows handled and not committed yet; later chunks read through it |
+//! | `recent.rs` | rows that a follower has committed lately |
 //! | `committer.rs` | makes the work of all rebuilds durable; `commit_queue.rs` is what one of them has for it |
 //! | `ending.rs` | commits the last of it with the status that follows from `halt.rs`; `adding_up.rs` checks whether what was counted is what was handled |
 //!
@@ -48,6 +49,7 @@ mod projection;
 mod published;
 mod queue;
 mod reader;
+mod recent;
 mod run;
 mod sharing;
 mod stages;
@@ -67,6 +69,7 @@ pub use observed::{Observed, RowEvent};
 pub use pool::InstancePool;
 pub use projection::Projection;
 pub use published::Published;
+pub use recent::Recent;
 pub use run::run;
 pub use stages::Stages;
 pub use stop::Stop;

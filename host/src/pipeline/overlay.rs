@@ -5,7 +5,7 @@
 //! it may be dropped, and is when there are too many bytes of such layers. A read therefore looks at the open layer, at the
 //! taken ones, newest first, and at the snapshot.
 
-use super::{chunk::LastEvent, owners::Looked};
+use super::{chunk::LastEvent, owners::Looked, recent::Recent};
 use crate::{
     limits,
     plugin::RowWrite,
@@ -90,9 +90,16 @@ pub(super) struct Layers {
     /// Every key that was ever written, and by mistake a few more; only where the generation had no rows to begin with.
     /// What it does not know is not in the store either.
     written: Option<BloomFilter<RandomState>>,
+    /// Rows that were committed before any of the layers.
+    recent: Option<Recent>,
 }
 
 impl Overlay {
+    /// Layers over rows that were committed before.
+    pub(super) fn over(recent: Option<Recent>) -> Overlay {
+        Overlay { layers: Mutex::new(Layers { recent, ..Layers::default() }) }
+    }
+
     /// Adds a chunk's writes and dead letters, and moves on to where that leads.
     pub fn apply(&self, writes: Vec<RowWrite>, parked: Vec<ParkedEvent>, reached: Reached, work: Duration) {
         let mut layers = self.lock();
@@ -152,7 +159,7 @@ impl Layers {
     /// The row as the layers have it.
     fn get(&self, table: usize, key: &str) -> Known {
         let known = self.newest_first().find_map(|layer| layer.rows.get(table, key)).cloned();
-        known.or_else(|| {
+        known.or_else(|| self.recent.as_ref()?.get(table, key)).or_else(|| {
             let written = self.written.as_ref()?.contains(&(table, key.as_bytes()));
             (!written).then_some(None)
         })

@@ -1,9 +1,12 @@
 //! Ending an attempt from outside.
 
-use crate::vocabulary::Status;
+use crate::vocabulary::{
+    Status,
+    act::{self, Act},
+};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -17,16 +20,38 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub struct Stop {
     raised: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
+    /// On whose behalf it was raised, or the attempt works in the first place; the host's own where absent.
+    by: Arc<Mutex<Option<Arc<Act>>>>,
 }
 
 impl Stop {
+    /// For an attempt that works on behalf of whom this thread does.
+    pub fn of_request() -> Stop {
+        let stop = Stop::default();
+        stop.note_by();
+        stop
+    }
+
+    fn note_by(&self) {
+        if let Some(act) = act::current() {
+            *self.by.lock().unwrap_or_else(PoisonError::into_inner) = Some(act);
+        }
+    }
+
+    /// On whose behalf its attempt works from here on; `None` where that is the host itself.
+    pub(super) fn by(&self) -> Option<Arc<Act>> {
+        self.by.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Leaves the rebuild paused.
     pub fn pause(&self) {
+        self.note_by();
         self.raised.store(true, Ordering::SeqCst);
     }
 
     /// Leaves the rebuild cancelled.
     pub fn cancel(&self) {
+        self.note_by();
         self.cancelled.store(true, Ordering::SeqCst);
         self.raised.store(true, Ordering::SeqCst);
     }

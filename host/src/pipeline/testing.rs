@@ -64,6 +64,7 @@ impl World {
             retry: None,
             touched: None,
             observed: None,
+            recent: None,
             tally: Some(Tally::default()),
             backoff: |_| Duration::ZERO,
             record,

@@ -215,6 +215,7 @@ impl Attempts {
             retry: None,
             touched: self.touched.clone(),
             observed: self.observed.clone(),
+            recent: None,
             backoff: limits::backoff,
         };
         Ok((attempt, completes))

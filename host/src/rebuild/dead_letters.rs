@@ -215,6 +215,7 @@ impl Supervisor {
                     retry: Some(retry.clone()),
                     touched: None,
                     observed: None,
+                    recent: None,
                     tally: None,
                     backoff: limits::backoff,
                 });

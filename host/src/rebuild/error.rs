@@ -28,6 +28,9 @@ pub enum RebuildError {
     /// Not possible as things are.
     #[error("{0}")]
     NotPossible(String),
+    /// The projection is not what it was when whoever asks looked at it.
+    #[error("{0} was changed since it was looked at; look again")]
+    Changed(String),
     /// Another command about the projection is under way.
     #[error(
         "another command about {0} is under way, and waits for something that does not answer yet; try again in a moment"

@@ -350,7 +350,8 @@ impl Host {
         record: &RebuildRecord,
         work: impl FnOnce(Stop, Arc<Published>) -> T,
     ) -> Result<T, RebuildError> {
-        let entry = self.enter(key, Running::new(record, Purpose::Scratch))?;
+        let running = Running { stop: Stop::of_request(), ..Running::new(record, Purpose::Scratch) };
+        let entry = self.enter(key, running)?;
         Ok(work(entry.stop.clone(), entry.published.clone()))
     }
 

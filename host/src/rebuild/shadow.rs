@@ -13,7 +13,9 @@ use crate::{
     pipeline::{Observed, Touched},
     plugin::Plugin,
     source::{SomeStreams, Source},
-    store::{Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment},
+    store::{
+        Generation, NewRebuild, OnError, Purpose, RebuildOptions, RebuildRecord, RebuildSpec, Segment, Verification,
+    },
     vocabulary::{Matcher, Position, Status, now_ms, work},
 };
 use serde::Serialize;
@@ -161,6 +163,17 @@ impl Supervisor {
             Ok(verified) if verified.repaired_by.is_some() => verified,
             other => self.dropping(&shadow, other)?,
         };
+        let Comparison { missing, extra, different, .. } = &verified.comparison;
+        let verification = Verification {
+            at: now_ms(),
+            generation: live.number,
+            position: verified.position,
+            differences: missing + extra + different,
+            repaired_by: verified.repaired_by,
+        };
+        if let Err(e) = self.host.store.record_verification(name, verification) {
+            tracing::warn!(projection = name, "what its verification came to is not on record: {e}");
+        }
         Ok(VerifyReport {
             projection_name: name.to_owned(),
             generation: live.number,

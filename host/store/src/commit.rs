@@ -8,7 +8,7 @@ use super::{
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use unspool_vocabulary::{Checkpoint, FollowState, Position, StageReport, Status};
+use unspool_vocabulary::{Checkpoint, FollowState, Position, StageReport, Status, act::Act};
 
 /// Everything that one rebuild has finished since its last commit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Commit {
     pub discarded: u64,
     /// Where the time went so far.
     pub stages: StageReport,
+    /// On whose behalf, where that is not the host itself: who has the attempt end, or has had its dead letters handled again.
+    #[serde(skip)]
+    pub by: Option<Arc<Act>>,
 }
 
 /// The effect of a commit on the record, but for dead letters, which are counted where they are kept.

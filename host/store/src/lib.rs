@@ -52,9 +52,9 @@ mod rows;
 mod testing;
 
 pub use catalog::{
-    Allow, AttemptStart, BuiltRange, Changed, ChangedRow, External, Following, Install, LogEnd, LoggedChange,
-    NewRebuild, OnError, ParkedEvent, Priority, ProjectionRecord, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
-    RowDigest, Segment,
+    ActivityFilter, Allow, AttemptStart, BuiltRange, Changed, ChangedRow, CheckedActivity, Entry, External, Following,
+    HashedEntry, Install, LogEnd, LoggedChange, NewRebuild, OnError, Outcome, ParkedEvent, Priority, ProjectionRecord,
+    Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RecordedChange, RowDigest, Segment, Verification,
 };
 pub use changes::{RowChange, RowChanges};
 pub use commit::Commit;

@@ -4,6 +4,7 @@ use super::{
     LAYOUT, Store,
     catalog::{
         ProjectionRecord, RebuildRecord,
+        activity::{ACTIVITY, ACTIVITY_CHANGES, ACTIVITY_EXTENT},
         change_log::{CHANGE_LOGS, CHANGES},
         dead_letters::{parked_table, parked_table_name},
         generations::is_unused,
@@ -97,11 +98,15 @@ impl Store {
         {
             report.problems.push(super::location::copy_of(original));
         }
+        if let Some(problem) = self.check_activity()?.problem {
+            report.problems.push(format!("the record of activity: {problem}"));
+        }
         let read = self.db.begin_read()?;
         let mut expected: BTreeSet<String> =
             ["meta", "components", "projections", "rebuilds", "dictionaries", "changes", "change_logs"]
                 .map(str::to_owned)
                 .into();
+        expected.extend([ACTIVITY.name(), ACTIVITY_CHANGES.name(), ACTIVITY_EXTENT.name()].map(str::to_owned));
         // All from one transaction: the store goes on meanwhile.
         for projection in read.open_table(PROJECTIONS)?.iter()? {
             let (name, record) = projection?;
@@ -313,6 +318,13 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     if there(CHANGES.name())? {
         copy_table(read, &write, CHANGES)?;
         copy_table(read, &write, CHANGE_LOGS)?;
+    }
+    if there(ACTIVITY.name())? {
+        copy_table(read, &write, ACTIVITY)?;
+        copy_table(read, &write, ACTIVITY_EXTENT)?;
+    }
+    if there(ACTIVITY_CHANGES.name())? {
+        copy_table(read, &write, ACTIVITY_CHANGES)?;
     }
     for table in read.list_tables()? {
         let name = table.name();

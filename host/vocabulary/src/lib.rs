@@ -1,5 +1,6 @@
 //! The vocabulary of the product: the types that the layers exchange. Nothing here does I/O.
 
+pub mod act;
 mod advice;
 mod checkpoint;
 pub mod crash;

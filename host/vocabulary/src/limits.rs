@@ -54,6 +54,9 @@ pub const READ_AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of rows handled but not yet taken by the committer, per rebuild. Beyond them handling waits for the disk.
 pub const OVERLAY_BYTES: usize = 16 << 20;
 
+/// Bytes of rows that a follower has committed and keeps at hand from one attempt to the next, per generation.
+pub const RECENT_BYTES: usize = 8 << 20;
+
 /// Bytes of rows that are committed and kept at hand by the handlers, per rebuild: what changed lately changes again soon.
 pub const RETAINED_BYTES: usize = 2 << 20;
 
@@ -246,6 +249,18 @@ pub const LAPS: u32 = 20;
 
 /// Bytes of the newest changes of what readers of a projection see that are kept for who watches them.
 pub const CHANGES_BYTES: u64 = 64 << 20;
+
+/// Bytes of a plugin that is sent over HTTP.
+pub const UPLOAD_PLUGIN_BYTES: usize = 64 << 20;
+
+/// Bytes of an event file that is sent over HTTP.
+pub const UPLOAD_EVENTS_BYTES: usize = 4 << 30;
+
+/// Bytes of the newest entries of the record of activity that are kept: about 100,000.
+pub const ACTIVITY_BYTES: u64 = 64 << 20;
+
+/// Bytes of the arguments of a request in that record; longer ones are cut.
+pub const ACTIVITY_ARGUMENT_BYTES: usize = 4 << 10;
 
 /// How often who watches a read model is given what has changed.
 pub const CHANGES_POLL: Duration = Duration::from_millis(20);

@@ -96,6 +96,16 @@ pub fn refuse_foreign_entry(dir: &Path, name: &str) -> Result<(), NotPrivate> {
     refuse_writable(&path, &entry, if reachable { OTHERS_WRITE } else { 0o002 })
 }
 
+/// A text that nobody guesses: 32 random bytes, in hexadecimal.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn random_text() -> io::Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(blake3::Hash::from_bytes(random).to_hex().to_string())
+}
+
 fn refuse_foreign(path: &Path, metadata: &fs::Metadata) -> Result<(), NotPrivate> {
     if is_trusted(metadata.uid()) {
         return Ok(());

@@ -157,6 +157,20 @@ pub struct StageReport {
     pub rows_committed: u64,
 }
 
+impl StageReport {
+    /// The times: of which stage, whether it works or waits, and how many milliseconds.
+    pub fn named(&self) -> [(&'static str, &'static str, u64); 6] {
+        [
+            ("read", "working", self.read_ms),
+            ("read", "waiting", self.read_waited_ms),
+            ("handle", "working", self.handle_ms),
+            ("handle", "waiting_for_read", self.handle_waited_for_read_ms),
+            ("handle", "waiting_for_commit", self.handle_waited_for_commit_ms),
+            ("commit", "working", self.commit_ms),
+        ]
+    }
+}
+
 /// `processed` of `total` in percent, cut to hundredths. It is 100 only for all of them, and only where `is_final`: no more
 /// are to come.
 pub fn percent(processed: u64, total: u64, is_final: bool) -> f64 {

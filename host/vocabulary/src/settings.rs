@@ -23,6 +23,7 @@ use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -36,6 +37,9 @@ pub struct Settings {
     /// Of hosts.
     #[serde(default)]
     pub host: HostSettings,
+    /// Of how they answer HTTP.
+    #[serde(default)]
+    pub http: HttpSettings,
     /// By projection.
     #[serde(default)]
     pub projections: BTreeMap<String, Projection>,
@@ -56,6 +60,50 @@ pub struct HostSettings {
     pub alert: Option<String>,
     /// How lines of the log are written.
     pub log_format: Option<LogFormat>,
+}
+
+/// What it says about HTTP, where the command line does not.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// The address to listen on, such as `127.0.0.1:7117`.
+    pub listen: Option<SocketAddr>,
+    /// The address on which nothing but metrics and questions for its health are answered, without asking who wants to know.
+    pub listen_metrics: Option<SocketAddr>,
+    /// The file with the certificate chain, in PEM, relative to the folder of the settings.
+    pub tls_cert: Option<PathBuf>,
+    /// The file with its key.
+    pub tls_key: Option<PathBuf>,
+    /// Whether a proxy in front of it has TLS.
+    #[serde(default)]
+    pub behind_proxy: bool,
+    /// Names by which it may be asked, beside addresses and `localhost`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// What the host is called; the name of the machine where absent.
+    pub name: Option<String>,
+    /// Whether people are reminded that others depend on it.
+    #[serde(default)]
+    pub production: bool,
+    /// Who is let in on the word of a proxy.
+    pub proxy: Option<ProxySettings>,
+}
+
+/// See [`HttpSettings::proxy`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxySettings {
+    /// The header in which it says who it is.
+    pub user_header: String,
+    /// The addresses from which that is believed.
+    pub from: Vec<IpAddr>,
+    /// The role of whoever has no other: `viewer`, `operator` or `admin`; `viewer` where absent.
+    pub role: Option<String>,
+    /// The roles of some, by their names.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
+    /// What they may see of rows and events: `none`, `masked` or `full`; `none` where absent.
+    pub payloads: Option<String>,
 }
 
 /// How lines of the log are written.

@@ -53,10 +53,12 @@ macro_rules! pages {
 }
 
 pages! {
+    the_record_of_activity_prints_what_is_shown: "activity.md",
     declarations_print_what_is_shown: "apply.md",
     dead_letters_print_what_is_shown: "dead-letters.md",
     events_print_what_is_shown: "events.md",
     help_prints_what_is_shown: "help.md",
+    http_prints_what_is_shown: "http.md",
     models_print_what_is_shown: "models.md",
     plugins_print_what_is_shown: "plugins.md",
     rebuilds_print_what_is_shown: "rebuilds.md",

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the top down. What is below them are crates.
-const LAYERS: [&[&str]; 4] = [&["cli"], &["control"], &["rebuild"], &["pipeline"]];
+const LAYERS: [&[&str]; 5] = [&["cli"], &["http"], &["control"], &["rebuild"], &["pipeline"]];
 
 fn host() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src")

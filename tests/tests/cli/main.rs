@@ -6,6 +6,7 @@ mod control;
 mod declared;
 mod documents;
 mod golden;
+mod http;
 mod layering;
 mod refusals;
 mod service;

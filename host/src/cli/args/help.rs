@@ -40,12 +40,19 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("model as-of", "unspool model as-of order-summary --to 2026-03-01T00:00:00Z --name before-the-sale"),
     ("model history", "unspool model history order-summary/orders 3f2a91c04d"),
     ("model watch", "unspool model watch order-summary/orders --prefix 3f"),
+    ("model diff", "unspool model diff order-summary 2 3"),
     ("model drop", "unspool model drop order-summary before-the-sale"),
     ("model rollback", "unspool model rollback order-summary"),
     ("dead-letters list", "unspool dead-letters list order-summary --stream order-17"),
     ("dead-letters show", "unspool dead-letters show order-summary 68fb44e30a7f3cb0-0000000000006b6c"),
     ("dead-letters retry", "unspool dead-letters retry order-summary"),
     ("dead-letters discard", "unspool dead-letters discard order-summary --stream order-17"),
+    ("activity", "unspool activity order-summary --since 7d"),
+    ("activity check", "unspool activity check"),
+    ("token add", "unspool token add grafana --role viewer"),
+    ("token list", "unspool token list"),
+    ("token remove", "unspool token remove grafana"),
+    ("ui", "unspool ui"),
     ("store backup", "unspool store backup /backups/store.redb"),
     ("store check", "unspool store check"),
     ("store adopt", "unspool --data ./restored store adopt"),
@@ -103,9 +110,11 @@ mod tests {
     fn leaves(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
         for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
             let path = format!("{path} {}", below.get_name()).trim_start().to_owned();
-            match below.has_subcommands() {
-                true => leaves(below, &path, found),
-                false => found.push((path, below.clone())),
+            if below.has_subcommands() {
+                leaves(below, &path, found);
+            }
+            if !below.is_subcommand_required_set() {
+                found.push((path, below.clone()));
             }
         }
     }

@@ -1,20 +1,26 @@
 //! What can be typed: the options of every command, and the commands by their families.
 
+mod activity;
 mod apply;
 mod dead_letters;
 mod events;
 mod follow;
 mod help;
+mod http;
 mod model;
 mod plugin;
 mod rebuild;
 mod store;
 
+pub use activity::{ActivityArgs, ActivityCommand};
 pub use apply::ApplyArgs;
 pub use dead_letters::DeadLettersCommand;
 pub use events::{EventsCommand, FileArgs, ImportArgs};
 pub use follow::{AcceptArgs, FollowArgs};
 pub use help::{command, manual};
+pub use http::HttpArgs;
+#[cfg(feature = "http")]
+pub use http::TokenCommand;
 pub use model::{ExportArgs, ModelCommand, WatchArgs};
 pub use plugin::PluginCommand;
 pub use rebuild::{RebuildArgs, ResumeArgs};
@@ -51,6 +57,21 @@ pub struct Cli {
     /// cores less one].
     #[arg(long, global = true, env = "UNSPOOL_INSTANCES", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     pub instances: Option<u8>,
+    /// The host to ask, over HTTP: its URL, or its name in ~/.config/unspool/hosts.toml; otherwise that of the data directory.
+    #[cfg(feature = "http")]
+    #[arg(long, global = true, env = "UNSPOOL_HOST", value_name = "URL|NAME")]
+    pub host: Option<String>,
+    /// The file with the token for it.
+    #[cfg(feature = "http")]
+    #[arg(long, global = true, env = "UNSPOOL_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Change what is in production without being asked.
+    #[cfg(feature = "http")]
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Why, for the record of activity.
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -81,6 +102,14 @@ pub enum Command {
         /// How many events to generate.
         #[arg(long, default_value_t = 200_000)]
         events: u64,
+        /// Stay as a host with a dashboard over it.
+        #[cfg(feature = "http")]
+        #[arg(long)]
+        serve: bool,
+        /// Where the dashboard is to be.
+        #[cfg(feature = "http")]
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7117", requires = "serve")]
+        listen: std::net::SocketAddr,
     },
     /// Fill and inspect the embedded event log.
     #[command(subcommand)]
@@ -128,6 +157,8 @@ pub enum Command {
         #[command(flatten)]
         accept: AcceptArgs,
     },
+    /// Who did what: every change, with what was there before and after, and every refusal.
+    Activity(ActivityArgs),
     /// What differs from the projections that the settings declare; exit code 10 where something does.
     Plan,
     /// Make everything as the settings declare it: install, swap, rebuild beside the live generation, follow.
@@ -146,9 +177,23 @@ pub enum Command {
         /// First make everything as the settings declare it.
         #[arg(long)]
         apply: bool,
+        /// How it answers HTTP.
+        #[command(flatten)]
+        http: HttpArgs,
         /// End once nothing runs any more.
         #[arg(long, hide = true)]
         until_idle: bool,
+    },
+    /// Tokens, by which programs and people are known who ask over HTTP.
+    #[cfg(feature = "http")]
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Open the dashboard of the host that runs on the data directory.
+    #[cfg(feature = "http")]
+    Ui {
+        /// Only print where it is, with a code that lets a browser in once, within a minute.
+        #[arg(long)]
+        print: bool,
     },
     /// Print the script that makes a shell complete commands and options.
     Completions {

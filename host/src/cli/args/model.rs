@@ -118,6 +118,21 @@ pub enum ModelCommand {
         #[arg(long)]
         generation: Option<String>,
     },
+    /// How the rows of two generations differ, field by field; exit code 1 where they do.
+    Diff {
+        /// The projection.
+        name: String,
+        /// The one generation: a number or a name.
+        left: String,
+        /// The other one [default: the live one].
+        right: Option<String>,
+        /// Only this table.
+        #[arg(long)]
+        table: Option<String>,
+        /// Rows that are shown at most; all are counted.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
     /// Drop a generation that is not live.
     Drop {
         /// The projection.

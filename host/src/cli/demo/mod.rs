@@ -124,6 +124,7 @@ fn show(session: &Session, output: &Output) -> Result<(), ControlError> {
             name: name.to_owned(),
             table: table.to_owned(),
             prefix: String::new(),
+            after: None,
             limit: Some(SHOWN_ROWS),
             generation: None,
             fresh: Default::default(),

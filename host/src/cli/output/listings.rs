@@ -99,6 +99,32 @@ const INSTALLS: &[Shown] = &[
     }),
 ];
 
+const DIFFERENCES: &[Shown] = &[
+    left("TABLE", 6, 8, show!("table")),
+    left("KEY", 9, 12, show!("key")),
+    left("CHANGE", 8, 7, show!("change")),
+    left("FIELDS", 7, 12, |row, _| {
+        let fields = row["fields"].as_array().into_iter().flatten();
+        Cell::new(&fields.map(differs).collect::<Vec<_>>().join(", "))
+    }),
+];
+
+const ACTIVITY: &[Shown] = &[
+    right("NO", 4, show!("seq")),
+    left("WHEN", 8, 8, |row, values| age(row, "at", values)),
+    left("WHO", 9, 8, |row, _| Cell::new(row["actor"]["name"].as_str().unwrap_or(ABSENT))),
+    wide(left("VIA", 2, 4, show!("via"))),
+    left("REQUEST", 7, 8, show!("request")),
+    left("PROJECTION", 6, 12, show!("projection")),
+    left("WHAT", 8, 12, |row, values| Cell::new(&changed_to(&row["change"], values))),
+    left("OUTCOME", 5, 7, |row, _| Cell::status(row["outcome"].as_str().unwrap_or(ABSENT))),
+    left("WHY", 3, 12, |row, _| match (row["message"].as_str(), row["reason"].as_str()) {
+        (Some(message), Some(reason)) => Cell::new(&format!("{message} (asked because: {reason})")),
+        (message, reason) => Cell::new(message.or(reason).unwrap_or(ABSENT)),
+    }),
+    wide(left("HASH", 1, 12, show!("hash"))),
+];
+
 const GENERATIONS: &[Shown] = &[
     right("GENERATION", 9, show!("generation")),
     left("NAME", 5, 8, show!("name")),
@@ -144,7 +170,10 @@ const CHANGES: &[Shown] = &[
 
 /// A field that changed: `status "open" -> "paid"`.
 fn changed(field: &Value) -> String {
-    let (name, before, after) = (field["field"].as_str().unwrap_or_default(), field.get("before"), field.get("after"));
+    between(field["field"].as_str().unwrap_or_default(), field.get("before"), field.get("after"))
+}
+
+fn between(name: &str, before: Option<&Value>, after: Option<&Value>) -> String {
     let shown = |value: Option<&Value>| value.map_or_else(|| ABSENT.to_owned(), Value::to_string);
     match (name, before, after) {
         (".", None, after) => format!("created {}", shown(after)),
@@ -152,6 +181,28 @@ fn changed(field: &Value) -> String {
         (".", before, after) => format!("{} -> {}", shown(before), shown(after)),
         (name, before, after) => format!("{name} {} -> {}", shown(before), shown(after)),
     }
+}
+
+/// A field that differs between two generations.
+fn differs(field: &Value) -> String {
+    let name = field["path"].as_str().unwrap_or_default();
+    between(name, field.get("left"), field.get("right"))
+}
+
+/// What was there before and is there now, in a few words.
+fn changed_to(change: &Value, values: Values) -> String {
+    let Some(what) = change["what"].as_str() else { return ABSENT.to_owned() };
+    let shown = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            let part = |(name, value): (&String, &Value)| format!("{name} {}", values.field(name, value));
+            fields.iter().map(part).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    let of = change["generation"].as_u64().map_or_else(String::new, |number| format!("/{number}"));
+    format!("{what}{of}: {} -> {}", shown(&change["before"]), shown(&change["after"]))
 }
 
 /// What a host left paused when it ended is not what an operator has paused.
@@ -194,6 +245,8 @@ impl<'a> Listing<'a> {
             Request::ModelGenerations { .. } => Some(GENERATIONS),
             Request::ModelHistory { .. } => Some(CHANGES),
             Request::DeadLettersList { .. } => Some(DEAD_LETTERS),
+            Request::Activity { .. } => Some(ACTIVITY),
+            Request::ModelDiff { .. } => Some(DIFFERENCES),
             _ => None,
         };
         let values = output.values();

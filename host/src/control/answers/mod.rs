@@ -3,6 +3,7 @@
 mod changes;
 mod events;
 mod models;
+mod overview;
 mod plugins;
 mod store;
 
@@ -12,5 +13,6 @@ pub use models::{
     Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, ListedGeneration, ModelRow, Receipt, ReceiptEvents,
     Role, Switched, TableHead,
 };
+pub use overview::{Action, ProjectionOverview, SessionCode};
 pub use plugins::{BuiltPlugin, CheckedPlugin, InstallStatus, Installed, ListedProjection};
 pub use store::{BackedUp, Compacted};

@@ -1,5 +1,6 @@
 //! Answers about plugins.
 
+use crate::store::ProjectionRecord;
 use serde::{Deserialize, Serialize};
 use unspool_frame::{Complexity, Partitioning};
 
@@ -47,6 +48,23 @@ pub struct ListedProjection {
     pub partitioning: Partitioning,
     /// The live generation; null where there is none.
     pub live_generation: Option<u64>,
+}
+
+impl ListedProjection {
+    /// What is listed of a projection.
+    pub fn of(owner: &ProjectionRecord) -> ListedProjection {
+        let description = &owner.description;
+        ListedProjection {
+            projection_name: description.name.clone(),
+            version: description.version,
+            digest: owner.digest().to_owned(),
+            event_types: description.event_types.clone(),
+            tables: description.tables.iter().map(|table| table.name.clone()).collect(),
+            complexity: description.complexity,
+            partitioning: description.partitioning,
+            live_generation: owner.live,
+        }
+    }
 }
 
 /// A component that was built.

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::{
-    pipeline::testing::{History, World},
+    pipeline::{
+        Stop,
+        commit_queue::Parts,
+        testing::{History, World},
+    },
     store::{RebuildOptions, RebuildRecord},
     vocabulary::Position,
 };
@@ -12,8 +16,16 @@ const ROW: &str = "row";
 
 /// The work of `record` on its way: `bytes` in one row, and the end.
 fn ending(world: &World, record: &RebuildRecord, bytes: usize) -> Arc<CommitQueue> {
-    let published = Arc::new(crate::pipeline::Published::new(record));
-    let commit_queue = CommitQueue::new(record, "digest", false, false, &world.store, &published);
+    let commit_queue = CommitQueue::new(Parts {
+        record,
+        plugin_digest: "digest",
+        retries: false,
+        follows: false,
+        store: &world.store,
+        stop: &Stop::default(),
+        recent: None,
+        published: &Arc::new(crate::pipeline::Published::new(record)),
+    });
     // MessagePack: bytes, and how many.
     let document = [&[0xc6][..], &(bytes as u32).to_be_bytes(), &vec![0; bytes]].concat();
     let write = RowWrite { table: 0, key: Bytes::from(ROW), document: Some(Bytes::from(document)) };
@@ -65,10 +77,10 @@ fn what_is_due_and_little_is_committed_together() {
     let of_two = world.disk.syncs.load(Ordering::SeqCst) - before;
     assert!(is_durable(&world, &records[0]) && is_durable(&world, &records[1]) && !is_durable(&world, &records[2]));
     assert!(first.has_ended() && second.has_ended() && !large.has_ended());
-    // What is large goes alone, and is not forgotten; one costs the disk as much as two.
+    // What is large goes alone, and is not forgotten; two cost the disk no more than one, for which the file may grow.
     commit(&world, &next(&[&first, &second, &large]));
     assert!(is_durable(&world, &records[2]));
-    assert_eq!(world.disk.syncs.load(Ordering::SeqCst) - before - of_two, of_two);
+    assert!(of_two <= world.disk.syncs.load(Ordering::SeqCst) - before - of_two);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn commit_of(record: &RebuildRecord, layer: &Layer) -> Commit {
         unparked: Vec::new(),
         discarded: 0,
         stages: StageReport::default(),
+        by: None,
     }
 }
 

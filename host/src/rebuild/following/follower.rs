@@ -3,7 +3,7 @@
 
 use crate::{
     limits,
-    pipeline::{self, Attempt, Committer, Ended, Published, Stop, Tally},
+    pipeline::{self, Attempt, Committer, Ended, Published, Recent, Stop, Tally},
     plugin::Plugin,
     rebuild::{
         host::Host,
@@ -43,6 +43,10 @@ struct Opened {
     plugin: Plugin,
     /// When the event at the checkpoint was last looked at.
     looked: Instant,
+    /// Rows that the last attempt knew.
+    recent: Recent,
+    /// The number of that attempt, where it came to its end; whoever has claimed the generation since may have changed other rows.
+    last: Option<u64>,
 }
 
 impl Follower {
@@ -123,8 +127,14 @@ impl Follower {
             claimed => claimed.map_err(refused)?,
         };
         let attempt = claimed.attempt;
+        if opened.last.take().is_none_or(|last| last + 1 != attempt) {
+            opened.recent.forget();
+        }
         match pipeline::run(self.attempt(claimed, opened, matcher)?) {
-            Ended::Completed => Ok(Look::Moved),
+            Ended::Completed => {
+                opened.last = Some(attempt);
+                Ok(Look::Moved)
+            }
             Ended::Stopped(_) => Ok(Look::Over),
             Ended::Lost(failure) => match self.host.store.rebuild(&self.projection, self.generation) {
                 Err(StoreError::NotFound(_)) => Ok(Look::Over),
@@ -142,7 +152,7 @@ impl Follower {
         let plugin = self.host.plugin(digest);
         let plugin = plugin.map_err(|e| EventFailure::permanent(FailureKind::Plugin, e.to_string()))?;
         same_history::check(source.as_ref(), record, None, &Accept::default())?;
-        Ok(Opened { source, plugin, looked: Instant::now() })
+        Ok(Opened { source, plugin, looked: Instant::now(), recent: Recent::default(), last: None })
     }
 
     fn attempt(&self, record: RebuildRecord, opened: &Opened, matcher: Matcher) -> Result<Attempt, EventFailure> {
@@ -163,6 +173,7 @@ impl Follower {
             retry: None,
             touched: None,
             observed: None,
+            recent: Some(opened.recent.clone()),
             backoff: limits::backoff,
         })
     }

@@ -1,7 +1,7 @@
 //! The command lock: one command about a projection at a time.
 
 use super::Host;
-use crate::{limits, rebuild::RebuildError};
+use crate::{limits, rebuild::RebuildError, vocabulary::act};
 
 /// The command lock of a projection, held until it is dropped.
 pub(in crate::rebuild) struct CommandLock<'a> {
@@ -46,6 +46,13 @@ impl Host {
             Some(None) => return Err(RebuildError::Busy(name.to_owned())),
             Some(Some(what)) => return Err(RebuildError::UnderWay { name: name.to_owned(), what }),
         }
-        Ok(CommandLock { host: self, name: name.to_owned() })
+        drop(work);
+        let lock = CommandLock { host: self, name: name.to_owned() };
+        match act::take_expected() {
+            Some(expected) if self.store.newest_change(name)? != expected => {
+                Err(RebuildError::Changed(name.to_owned()))
+            }
+            _ => Ok(lock),
+        }
     }
 }

@@ -9,10 +9,12 @@
 //! | `generations` | the records of rebuilds |
 //! | `status` | how the status of one changes |
 //! | `promotion` | which generation is live |
+//! | `activity` | who changed what, noted where records are written |
 //! | `change_log` | what has changed in live generations, for those who watch |
 //! | `dead_letters` | events that were set aside |
 //! | `migrate` | records of earlier layouts |
 
+pub(super) mod activity;
 pub(super) mod change_log;
 pub(super) mod dead_letters;
 pub(super) mod generations;
@@ -24,8 +26,11 @@ mod registry;
 mod status;
 pub(super) mod tables;
 
+pub use activity::{ActivityFilter, CheckedActivity, Entry, HashedEntry, Outcome, RecordedChange};
 pub use change_log::{Changed, ChangedRow, LogEnd, LoggedChange};
 pub use generations::{AttemptStart, NewRebuild};
 pub use options::{OnError, Priority, Purpose, RebuildOptions, RebuildSpec, Segment};
 pub use promotion::Allow;
-pub use records::{BuiltRange, External, Following, Install, ParkedEvent, ProjectionRecord, RebuildRecord, RowDigest};
+pub use records::{
+    BuiltRange, External, Following, Install, ParkedEvent, ProjectionRecord, RebuildRecord, RowDigest, Verification,
+};

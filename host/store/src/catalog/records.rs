@@ -25,6 +25,25 @@ pub struct ProjectionRecord {
     /// The generation that readers are being switched to, where databases take part in that.
     #[serde(default)]
     pub switching: Option<u64>,
+    /// The last verification that came to its end; absent where there was none.
+    #[serde(default)]
+    pub last_verify: Option<Verification>,
+}
+
+/// What became of a verification of the live generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// When it ended, in milliseconds since 1970.
+    pub at: i64,
+    /// The generation that was compared.
+    pub generation: u64,
+    /// Up to where its history was handled again.
+    pub position: Position,
+    /// Rows that were not what the history makes of them.
+    pub differences: u64,
+    /// The generation that has taken its place since, where it was repaired.
+    pub repaired_by: Option<u64>,
 }
 
 impl ProjectionRecord {

@@ -1,8 +1,8 @@
 //! The handler registry: which projections are installed, and which plugin each runs.
 
 use super::{
-    records::{Install, ProjectionRecord},
-    tables::{COMPONENTS, PROJECTIONS, decode, encode},
+    records::{Install, ProjectionRecord, Verification},
+    tables::{COMPONENTS, PROJECTIONS, decode, owner_in, put_owner},
 };
 use crate::{Store, error::StoreError};
 use redb::{ReadableDatabase, ReadableTable};
@@ -68,9 +68,10 @@ impl Store {
         let write = self.db.begin_write()?;
         let name = description.name.as_str();
         {
-            let mut projections = write.open_table(PROJECTIONS)?;
-            let stored =
-                projections.get(name)?.map(|record| decode::<ProjectionRecord>(name, record.value())).transpose()?;
+            let stored = match write.open_table(PROJECTIONS)?.get(name)? {
+                Some(record) => Some(decode::<ProjectionRecord>(name, record.value())?),
+                None => None,
+            };
             let mut record = stored.unwrap_or_else(|| ProjectionRecord {
                 description: description.clone(),
                 installs: Vec::new(),
@@ -80,6 +81,7 @@ impl Store {
                 next_generation: 1,
                 owner: None,
                 switching: None,
+                last_verify: None,
             });
             if record.digest() == digest {
                 return Ok(false);
@@ -91,12 +93,24 @@ impl Store {
                 at: now,
                 how: how.to_owned(),
             });
-            projections.insert(name, encode(&record)?.as_slice())?;
+            put_owner(&write, &record)?;
             write.open_table(COMPONENTS)?.insert(digest, component)?;
         }
         crash::point("install.written");
         write.commit()?;
         crash::point("install.after");
         Ok(true)
+    }
+
+    /// Records what became of a verification.
+    ///
+    /// # Errors
+    /// When there is no such projection, or the store cannot be written.
+    pub fn record_verification(&self, name: &str, verification: Verification) -> Result<(), StoreError> {
+        let write = self.db.begin_write()?;
+        let mut owner = owner_in(&write, name)?;
+        owner.last_verify = Some(verification);
+        put_owner(&write, &owner)?;
+        Ok(write.commit()?)
     }
 }

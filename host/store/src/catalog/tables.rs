@@ -1,7 +1,10 @@
 //! The tables of records. What a change depends on is read in the transaction that makes it: others change the same records
 //! meanwhile.
 
-use super::records::{ProjectionRecord, RebuildRecord};
+use super::{
+    activity,
+    records::{ProjectionRecord, RebuildRecord},
+};
 use crate::error::StoreError;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
@@ -28,9 +31,14 @@ pub(crate) fn owner_in(write: &WriteTransaction, projection: &str) -> Result<Pro
     }
 }
 
+/// Writes the record of a projection, and notes what that changes.
 pub(crate) fn put_owner(write: &WriteTransaction, owner: &ProjectionRecord) -> Result<(), StoreError> {
-    write.open_table(PROJECTIONS)?.insert(owner.description.name.as_str(), encode(owner)?.as_slice())?;
-    Ok(())
+    let name = owner.description.name.as_str();
+    let before = match write.open_table(PROJECTIONS)?.insert(name, encode(owner)?.as_slice())? {
+        Some(stored) => Some(decode(name, stored.value())?),
+        None => None,
+    };
+    activity::note_owner(write, before.as_ref(), owner)
 }
 
 pub(crate) fn record_in(
@@ -64,10 +72,14 @@ pub(crate) fn record_at(
     }
 }
 
+/// Writes the record of a rebuild, and notes what that changes.
 pub(crate) fn put_record(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
     let key = (record.checkpoint.projection_name.as_str(), record.generation);
-    write.open_table(REBUILDS)?.insert(key, encode(record)?.as_slice())?;
-    Ok(())
+    let before = match write.open_table(REBUILDS)?.insert(key, encode(record)?.as_slice())? {
+        Some(stored) => Some(decode(key.0, stored.value())?),
+        None => None,
+    };
+    activity::note_record(write, before.as_ref(), record)
 }
 
 pub(crate) fn rebuilds_in(write: &WriteTransaction, projection: &str) -> Result<Vec<RebuildRecord>, StoreError> {

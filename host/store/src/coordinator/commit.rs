@@ -4,6 +4,7 @@ use crate::{
     Store,
     catalog::{
         RebuildRecord,
+        activity::note_amended,
         change_log::note_rows,
         dead_letters::{change_parked, parked_after},
         promotion::{promote_in, promotes_now, switch_in},
@@ -14,7 +15,7 @@ use crate::{
 };
 use redb::{Durability, ReadableDatabase, WriteTransaction};
 use unspool_disk::DiskError;
-use unspool_vocabulary::crash;
+use unspool_vocabulary::{Status, act, crash};
 
 impl Store {
     /// Makes the work of any number of rebuilds durable: rows, checkpoints, and the promotion of those that complete, in
@@ -81,12 +82,19 @@ pub(super) fn advance(
 ) -> Result<bool, StoreError> {
     let projection = commit.checkpoint.projection_name.as_str();
     let was_ready = record.is_ready();
+    let amends = !commit.follows && record.status() == Status::Completed && commit.unparked.is_empty();
     if let Some(external) = &mut record.external {
         external.commits += 1;
     }
     record.parked = change_parked(write, commit, record.parked)?;
     apply_to(&mut record, commit);
-    put_record(write, &record)?;
+    act::on_behalf_of(commit.by.clone(), || {
+        put_record(write, &record)?;
+        match amends && !commit.rows.is_empty() {
+            true => note_amended(write, &record, commit.rows.len()),
+            false => Ok(()),
+        }
+    })?;
     note_rows(write, &record, &commit.rows)?;
     match promoted {
         Some(true) => promote_in(write, projection, commit.generation).map(|()| false),

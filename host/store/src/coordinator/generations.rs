@@ -3,7 +3,9 @@
 use crate::{
     Store,
     catalog::{
-        External, NewRebuild, Purpose, RebuildRecord, dead_letters,
+        External, NewRebuild, Purpose, RebuildRecord,
+        activity::note_dropped,
+        dead_letters,
         generations::{is_unused, new_record},
         tables::{REBUILDS, owner_in, put_owner, put_record, rebuilds_in, record_in},
     },
@@ -187,7 +189,7 @@ fn drop_in(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), Store
     dead_letters::forget(write, projection, record.generation)?;
     Embedded::drop_rows(write, record)?;
     write.open_table(REBUILDS)?.remove((projection, record.generation))?;
-    Ok(())
+    note_dropped(write, record)
 }
 
 /// A name that nothing else has.

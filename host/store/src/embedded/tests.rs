@@ -56,6 +56,7 @@ impl Built {
             unparked: Vec::new(),
             discarded: 0,
             stages: StageReport::default(),
+            by: None,
         };
         self.store.commit(&[commit]).unwrap();
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unspool::{
     control, rebuild,
     source::log::{ImportSummary, LogStats},
-    store::{Adopted, BuiltRange, CheckReport, Install},
+    store::{Adopted, BuiltRange, CheckReport, CheckedActivity, HashedEntry, Install, Outcome},
     vocabulary::{EventFailure, Lag, LiveGeneration, Position, Progress, Waiting},
 };
 
@@ -129,6 +129,14 @@ fn changes() -> Names {
     changes.iter().flat_map(|value| fields_of(&control::Change::deserialize(value).unwrap())).collect()
 }
 
+fn entry() -> Names {
+    fields_of(&HashedEntry::deserialize(json!({
+        "seq": 1, "at": 1, "actor": { "kind": "user", "name": "ann" }, "via": "cli", "request": "pause", "requestId": "1",
+        "arguments": {}, "projection": "p", "change": { "what": "status", "before": null, "after": null }, "outcome": "done",
+        "message": "m", "reason": "r", "hash": "h",
+    })).unwrap())
+}
+
 /// What each row of the table speaks of, with the fields of what is answered there.
 fn answers() -> Vec<(&'static str, Names)> {
     let cancelled = json!({ "status": "cancelled", "projectionName": "p" });
@@ -155,6 +163,13 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`dead-letters list`", fields::<control::DeadLetter>()),
         ("`dead-letters show`", &dead_letter_in_full() - &fields::<control::DeadLetter>()),
         ("`dead-letters retry`, `discard`", fields::<rebuild::RetryReport>()),
+        ("`activity`", entry()),
+        ("`activity check`", fields::<CheckedActivity>()),
+        ("`model diff`", names(["table", "key", "change", "fields"])),
+        ("`model diff`, at the end", fields::<rebuild::DiffReport>()),
+        ("`token add`", names(["name", "role", "payloads", "token"])),
+        ("`token list`", names(["name", "role", "payloads", "createdAt"])),
+        ("`ui`", fields::<control::SessionCode>()),
         ("`store check`", fields::<CheckReport>()),
         ("`store adopt`", fields::<Adopted>()),
         ("`store backup`", fields::<control::BackedUp>()),
@@ -180,8 +195,11 @@ fn parts() -> Vec<(&'static str, &'static str, Names)> {
         ("`plugin verify`", "difference", fields::<rebuild::Divergence>()),
         ("`model receipt`", "events", fields::<control::ReceiptEvents>()),
         ("`model history`", "fields", fields::<rebuild::FieldChange>()),
+        ("`model diff`", "fields", fields::<rebuild::FieldDiff>()),
+        ("`model diff`, at the end", "counts", fields::<rebuild::DiffCounts>()),
+        ("`activity`", "outcome", fields::<Outcome>()),
         ("`model generations`, `model as-of`", "ranges", fields::<BuiltRange>()),
-        ("`model generations`, `model as-of`", "role", fields::<control::Role>()),
+        ("`model generations`, `model as-of`", "role", fields::<control::GenerationRole>()),
     ]
 }
 

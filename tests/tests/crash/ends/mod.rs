@@ -64,7 +64,7 @@ fn a_host_that_is_ended_ends_well_and_the_next_one_goes_on() {
         let (data, more, events) = with_orders(1_000);
         let host = data.serve();
         data.ok(["rebuild", "order-summary", "--follow", "--detach"]);
-        data.wait_for("order-summary", |status| processed(status) == 500);
+        data.wait_for("order-summary", |status| processed(status) == 500 && status["status"] == "completed");
         host.signal(signal);
         assert_eq!(host.end().exit, Some(0), "{signal:?}");
         assert!(!data.path().join("control.sock").exists());

@@ -29,6 +29,7 @@ use std::{
 };
 use unspool::store::{Commit, DataDir, RowChange, Store, StoreError};
 use unspool_tests::{
+    activity::assert_complete,
     data::{Answer, Data, Rows},
     history, oracle,
     plugins::{plugin, plugin_with},
@@ -91,6 +92,9 @@ fn intact(data: &Data, at: &str) {
         let report: Answer = data.command(["--json", "store", "check"]).output().unwrap().into();
         assert_eq!(report.exit, Some(0), "after a kill at {at}: {report:#?}");
         assert_eq!(report.json()["problems"], json!([]), "after a kill at {at}");
+        if recovered {
+            assert_complete(data, &format!("after a kill at {at}"));
+        }
         for line in data.ok(["list", "--all"]).lines() {
             let status: Value = serde_json::from_str(line).unwrap();
             assert!(status["status"] != "running", "after a kill at {at}: {status:#}");

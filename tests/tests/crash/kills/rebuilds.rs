@@ -178,6 +178,7 @@ fn the_attempt_of_a_dead_host_commits_nothing_more() {
             unparked: Vec::new(),
             discarded: 0,
             stages: dead.stages.clone(),
+            by: None,
         };
         let store = open();
         // Also while the next attempt holds the claim.

@@ -240,6 +240,7 @@ fn work_of(record: &unspool::store::RebuildRecord, position: u64, status: Status
         unparked: Vec::new(),
         discarded: 0,
         stages: StageReport::default(),
+        by: None,
     }
 }
 

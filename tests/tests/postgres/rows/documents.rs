@@ -89,6 +89,7 @@ fn commit_of(record: &RebuildRecord, rows: Vec<RowChange>) -> Commit {
         unparked: Vec::new(),
         discarded: 0,
         stages: record.stages.clone(),
+        by: None,
     }
 }
 

@@ -1,0 +1,332 @@
+//! What is not in the table of requests: browsers come and go, the host tells of itself, and commands elsewhere send requests as those on
+//! its machine do.
+
+use super::{
+    Api,
+    answer::{bounded, may, receive, refused, shown, too_many, whose},
+    caller::{known, refuse_other_sites},
+    problem::Problem,
+};
+use crate::{
+    control::{Action, Payloads, Request, Role, Row},
+    limits, private,
+    vocabulary::act::{Actor, ActorKind},
+};
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{FromRequestParts, Path, Request as HttpRequest},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tempfile::NamedTempFile;
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+
+/// Bytes of a request that is sent as commands send it.
+const REQUEST_BYTES: usize = 64 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    token: Option<String>,
+}
+
+/// Lets a browser in, by a code that `unspool ui` has shown, or by a token.
+pub async fn enter(api: Arc<Api>, request: HttpRequest) -> Response {
+    enter_with(&api, request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn enter_with(api: &Api, request: HttpRequest) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    // Nobody is let in by a page of another site.
+    if parts.headers.contains_key("sec-fetch-site") || parts.headers.contains_key(header::ORIGIN) {
+        refuse_other_sites(&parts.headers)?;
+    }
+    let body = bounded(body, REQUEST_BYTES).await?;
+    let given: Credentials = serde_json::from_slice(&body)
+        .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body of the request: {e}")))?;
+    let refused = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail).with_next("unspool ui");
+    let (actor, role, payloads) = match (given.code, given.token) {
+        (Some(code), None) => {
+            let actor = api
+                .host
+                .door()
+                .enter(&code)
+                .ok_or_else(|| refused("this code lets nobody in: it was used, or is older than a minute"))?;
+            (actor, Role::Admin, Payloads::Full)
+        }
+        (None, Some(token)) => {
+            let token = api.tokens.proven(token.trim())?.ok_or_else(|| refused("this token lets nobody in"))?;
+            api.used(&token.name);
+            (Actor { kind: ActorKind::Token, name: token.name }, token.role, token.payloads)
+        }
+        _ => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the body has a code or a token")),
+    };
+    Ok(with_cookie(api.sessions.begin(actor, role, payloads)))
+}
+
+/// Ends the session of a browser.
+pub async fn leave(api: Arc<Api>, request: HttpRequest) -> Response {
+    let (parts, _) = request.into_parts();
+    match whose(&api, &parts) {
+        Ok(_) => with_cookie(api.sessions.end()),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn with_cookie(cookie: String) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The newest lines of the log.
+pub async fn log(api: Arc<Api>, request: HttpRequest) -> Response {
+    let (parts, _) = request.into_parts();
+    match whose(&api, &parts).and_then(|known| known.must_be(Role::Operator)) {
+        Ok(()) => Json(json!({ "lines": crate::log::after(0) })).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// How the rebuilds of a projection went lately.
+pub async fn samples(api: Arc<Api>, request: HttpRequest) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if let Err(problem) = whose(&api, &parts) {
+        return problem.into_response();
+    }
+    match Path::<String>::from_request_parts(&mut parts, &()).await {
+        Ok(Path(name)) => Json(api.samples.of(&name)).into_response(),
+        Err(e) => e.into_response(),
+    }
+}
+
+/// Metrics, for somebody who is known.
+pub async fn measured(api: Arc<Api>, request: HttpRequest) -> Response {
+    let (parts, _) = request.into_parts();
+    match whose(&api, &parts) {
+        Ok(_) => super::metrics::metrics(api).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whether the host takes commands. It knows nothing of sources and databases: that these are away is no reason to start it again.
+pub async fn ready(api: Arc<Api>) -> Response {
+    let projections = tokio::task::spawn_blocking(move || api.host.is_ready()).await;
+    match projections {
+        Ok(true) => "ready\n".into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
+}
+
+/// What the host is, and who asks.
+pub async fn host(api: Arc<Api>, request: HttpRequest) -> Response {
+    let (parts, _) = request.into_parts();
+    let known = match whose(&api, &parts) {
+        Ok(known) => known,
+        Err(problem) => return problem.into_response(),
+    };
+    let told = tokio::task::spawn_blocking(move || {
+        let tokens = api.tokens.all().unwrap_or_default();
+        let used = api.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tokens: Vec<Value> = tokens
+            .iter()
+            .map(|token| {
+                json!({
+                    "name": token.name, "role": token.role, "payloads": token.payloads, "createdAt": token.created_at,
+                    "lastUsed": used.get(&token.name),
+                })
+            })
+            .collect();
+        let mut host = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "name": api.options.name,
+            "production": api.options.production,
+            "startedAt": api.started_at,
+            "now": crate::vocabulary::now_ms(),
+            "caller": {
+                "name": known.actor.name, "kind": known.actor.kind, "role": known.role, "payloads": known.payloads,
+            },
+            "listen": api.options.listen.to_string(),
+            "disk": api.host.disk(),
+            "memory": api.host.memory_bytes() >> 20,
+            "instances": api.host.instances(),
+            "actions": actions(),
+        });
+        if known.role == Role::Admin {
+            host["tokens"] = Value::Array(tokens);
+            host["data"] = json!(api.host.dir().path());
+            host["settings"] = api.host.settings();
+        }
+        host
+    });
+    match told.await {
+        Ok(host) => Json(host).into_response(),
+        Err(e) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+/// What can be done with the host as a whole.
+fn actions() -> Vec<Action> {
+    let action = |name: &str, method: &str, path: &str, command: &str| Action {
+        name: name.to_owned(),
+        allowed: true,
+        because: None,
+        role: Role::Admin,
+        needs_match: false,
+        command: command.to_owned(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+    };
+    vec![
+        action("install", "PUT", "plugins", "unspool plugin install FILE"),
+        action("import", "POST", "events", "unspool events import FILE"),
+    ]
+}
+
+/// A request as commands send it, and its answer as the socket gives it: so every command works from elsewhere.
+pub async fn control(api: Arc<Api>, request: HttpRequest) -> Response {
+    control_with(api, request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let known = known(&api, peer(&parts), &parts.method, &parts.headers)?;
+    refuse_other_versions(&parts.headers)?;
+    let body = bounded(body, REQUEST_BYTES).await?;
+    let request: Request = serde_json::from_slice(&body).map_err(|e| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("not a request of this version of unspool: {e}"))
+    })?;
+    may(&known, &request)?;
+    let (request, file) = with_file(&api, request)?;
+    let places = if request.stays() { &api.streams } else { &api.requests };
+    let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let caller = known.caller(&parts.headers, None);
+    let (sender, mut receiver) = mpsc::channel::<Result<Value, Problem>>(256);
+    let payloads = known.payloads;
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let answer = api.host.execute(&caller, request.clone(), &mut |row| {
+            let passes = matches!(row, Row::Progress(_) | Row::Rebuild(_) | Row::Import(_));
+            let line = json!({ "row": hidden(json!(row), &request, payloads) });
+            match passes {
+                true => !matches!(sender.try_send(Ok(line)), Err(mpsc::error::TrySendError::Closed(_))),
+                false => sender.blocking_send(Ok(line)).is_ok(),
+            }
+        });
+        let last = match answer {
+            Ok(answer) => Ok(json!({ "done": hidden(json!(answer), &request, payloads) })),
+            Err(e) => Err(refused(&api, &request, e, file.as_ref())),
+        };
+        drop(sender.blocking_send(last));
+    });
+    let first = match receiver.recv().await {
+        Some(Err(problem)) => return Err(problem),
+        first => first,
+    };
+    let line = |row: Result<Value, Problem>| {
+        let row = row.unwrap_or_else(|problem| json!({ "error": problem.document() }));
+        Ok::<_, Infallible>(Bytes::from(format!("{row}\n")))
+    };
+    let all = tokio_stream::iter(first.map(line)).chain(ReceiverStream::new(receiver).map(line));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(all)).into_response())
+}
+
+fn hidden(answer: Value, request: &Request, payloads: Payloads) -> Value {
+    if payloads == Payloads::Full { answer } else { shown(answer, request, payloads, false) }
+}
+
+fn peer(parts: &axum::http::request::Parts) -> std::net::IpAddr {
+    parts.extensions.get::<super::connection::Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0)
+}
+
+/// Both ends must mean the same by a request.
+fn refuse_other_versions(headers: &HeaderMap) -> Result<(), Problem> {
+    let own = env!("CARGO_PKG_VERSION");
+    match headers.get("unspool-version").and_then(|version| version.to_str().ok()) {
+        Some(version) if version != own => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("this host is unspool {own}, and the command is of unspool {version}: use one of the same version"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Files that were sent, until the request comes that they belong to.
+#[derive(Default)]
+pub struct Uploads {
+    files: Mutex<HashMap<String, (NamedTempFile, Instant)>>,
+}
+
+/// How long such a file is kept.
+const UPLOAD_TIME: Duration = Duration::from_secs(600);
+
+/// How many are kept.
+const UPLOADS: usize = 8;
+
+/// Takes a file for a request that is to come.
+pub async fn upload(api: Arc<Api>, request: HttpRequest) -> Response {
+    upload_with(&api, request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn upload_with(api: &Api, request: HttpRequest) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    whose(api, &parts)?.must_be(Role::Operator)?;
+    if api.uploads.kept().len() >= UPLOADS {
+        return Err(too_many());
+    }
+    let file = receive(api.host.dir().path(), body, limits::UPLOAD_EVENTS_BYTES).await?;
+    let id = private::random_text().map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    api.uploads.kept().insert(id.clone(), (file, Instant::now()));
+    Ok(Json(json!({ "upload": id })).into_response())
+}
+
+impl Uploads {
+    /// Those that may still be used.
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, (NamedTempFile, Instant)>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|_, (_, since)| since.elapsed() < UPLOAD_TIME);
+        files
+    }
+}
+
+/// The request with the file that was sent for it. Any other file would be one of the host's machine.
+fn with_file(api: &Api, mut request: Request) -> Result<(Request, Option<NamedTempFile>), Problem> {
+    let file = match &mut request {
+        Request::EventsImport(import) if import.skip_bad_lines.is_none() => &mut import.file,
+        Request::PluginInstall { file, .. }
+        | Request::PluginSwap { file, .. }
+        | Request::PluginTry { file, .. }
+        | Request::PluginVerify { file, .. } => file,
+        Request::EventsImport(_) => {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "bad lines are set aside on the host's machine only",
+            ));
+        }
+        _ => return Ok((request, None)),
+    };
+    let sent = file.strip_prefix("upload:").and_then(|id| api.uploads.kept().remove(id));
+    let Some((sent, _)) = sent else {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this request names a file of the host's machine: send the file first, to v1/uploads, and name it upload:ID",
+        ));
+    };
+    *file = sent.path().display().to_string();
+    Ok((request, Some(sent)))
+}

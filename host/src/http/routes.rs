@@ -1,0 +1,623 @@
+//! The requests by method and path: one table, from which routes, documentation and tests are made.
+
+use super::given::Given;
+use crate::{
+    control::{ControlError, Fresh, Import, Request},
+    rebuild::{Accept, Trigger, UnfinishedRebuild},
+    source::event_file::FileOptions,
+    store::{ActivityFilter, OnError, Priority, RebuildOptions},
+    vocabulary::Position,
+};
+use serde::Deserialize;
+
+/// What a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// JSON: an object with these fields.
+    Json(&'static [(&'static str, &'static str)]),
+    /// A plugin's component.
+    Component,
+    /// An event file.
+    Events,
+}
+
+/// What an answer looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The last answer.
+    One,
+    /// Its rows, in a field of this name.
+    Many(&'static str),
+    /// The last answer, with its rows in a field of this name.
+    Both(&'static str),
+    /// The only row.
+    Only,
+    /// Its rows as they come, one a line.
+    Lines,
+}
+
+/// A request over HTTP.
+pub struct Route {
+    /// Its method.
+    pub method: &'static str,
+    /// Its path.
+    pub path: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// What its query may have, and what that means.
+    pub query: &'static [(&'static str, &'static str)],
+    /// Its body.
+    pub body: Body,
+    /// Its answer.
+    pub shape: Shape,
+    /// What is requested by it.
+    pub request: fn(&Given) -> Result<Request, ControlError>,
+}
+
+const fn get(
+    path: &'static str,
+    about: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    shape: Shape,
+    request: fn(&Given) -> Result<Request, ControlError>,
+) -> Route {
+    Route { method: "GET", path, about, query, body: Body::None, shape, request }
+}
+
+const fn post(
+    path: &'static str,
+    about: &'static str,
+    fields: &'static [(&'static str, &'static str)],
+    request: fn(&Given) -> Result<Request, ControlError>,
+) -> Route {
+    Route { method: "POST", path, about, query: &[], body: Body::Json(fields), shape: Shape::One, request }
+}
+
+const GENERATION: &str = "/v1/projections/{name}/generations/{generation}";
+
+/// A path below a generation.
+macro_rules! generation {
+    ($rest:literal) => {
+        concat!("/v1/projections/{name}/generations/{generation}", $rest)
+    };
+}
+
+/// A path below a projection.
+macro_rules! projection {
+    ($rest:literal) => {
+        concat!("/v1/projections/{name}", $rest)
+    };
+}
+
+const ACCEPT: [(&str, &str); 3] = [
+    ("acceptHistory", "the history is the same, although it is not recognised"),
+    ("acceptMissing", "so many events may be missing"),
+    ("acceptChanged", "the id of the event at the checkpoint, which was changed on purpose"),
+];
+
+const FRESH: [(&str, &str); 3] = [
+    ("atLeast", "the history up to this position must be in it"),
+    ("atLeastEvent", "the history up to the event with this id must be in it"),
+    ("waitMs", "how long that is waited for"),
+];
+
+/// All of them.
+pub const ROUTES: &[Route] = &[
+    get(
+        "/v1/projections",
+        "All projections at a glance, with what can be done with each.",
+        &[],
+        Shape::Many("projections"),
+        |_| Ok(Request::Projections { name: None }),
+    ),
+    get(projection!(""), "One projection at a glance, with what can be done with it.", &[], Shape::Only, |given| {
+        Ok(Request::Projections { name: Some(given.name()) })
+    }),
+    get(projection!("/status"), "The progress of its latest rebuild.", &[], Shape::One, |given| {
+        Ok(Request::Status { name: given.name() })
+    }),
+    get(projection!("/plugins"), "Every plugin that it has had.", &[], Shape::Many("installs"), |given| {
+        Ok(Request::PluginHistory { name: given.name() })
+    }),
+    get(projection!("/generations"), "The generations that are kept.", &[], Shape::Many("generations"), |given| {
+        Ok(Request::ModelGenerations { name: given.name() })
+    }),
+    get(GENERATION, "How a generation was built: its receipt.", &[], Shape::One, |given| {
+        Ok(Request::ModelReceipt { name: given.name(), generation: given.generation() })
+    }),
+    get(generation!("/digest"), "The digest of its rows.", &[], Shape::One, |given| {
+        Ok(Request::ModelDigest { name: given.name(), generation: given.generation() })
+    }),
+    get(
+        generation!("/tables/{table}/rows"),
+        "Rows in key order.",
+        &[
+            ("prefix", "those whose key begins with this"),
+            ("after", "those behind this key"),
+            ("limit", "at most so many: 100 by default, 1,000 at most"),
+            FRESH[0],
+            FRESH[1],
+            FRESH[2],
+        ],
+        Shape::Many("rows"),
+        |given| {
+            Ok(Request::ModelScan {
+                name: given.name(),
+                table: given.part("table"),
+                prefix: given.text("prefix").unwrap_or_default(),
+                after: given.text("after"),
+                limit: Some(limit(given)?),
+                generation: given.generation(),
+                fresh: fresh(given)?,
+            })
+        },
+    ),
+    get(generation!("/tables/{table}/rows/{key}"), "One row.", &FRESH, Shape::One, |given| {
+        Ok(Request::ModelGet {
+            name: given.name(),
+            table: given.part("table"),
+            key: given.part("key"),
+            generation: given.generation(),
+            fresh: fresh(given)?,
+        })
+    }),
+    get(
+        generation!("/tables/{table}/rows/{key}/history"),
+        "Every event that changed a row, and what it changed.",
+        &[("to", "up to here: an event's id, a position or a time")],
+        Shape::Many("changes"),
+        |given| {
+            Ok(Request::ModelHistory {
+                name: given.name(),
+                table: given.part("table"),
+                key: given.part("key"),
+                to: given.text("to"),
+                generation: given.generation(),
+            })
+        },
+    ),
+    get(
+        projection!("/diff"),
+        "How the rows of two generations differ, field by field.",
+        &[
+            ("left", "the one generation"),
+            ("right", "the other one; the live one where absent"),
+            ("table", "only this table"),
+            ("after", "rows behind this one: TABLE/KEY"),
+            ("limit", "at most so many: 100 by default, 1,000 at most"),
+        ],
+        Shape::Both("rows"),
+        |given| {
+            Ok(Request::ModelDiff {
+                name: given.name(),
+                left: given.text("left").ok_or_else(|| ControlError::refused("the query lacks left: a generation"))?,
+                right: given.text("right").filter(|right| right != "live"),
+                table: given.text("table"),
+                after: given.text("after"),
+                limit: Some(limit(given)?),
+            })
+        },
+    ),
+    get(
+        projection!("/changes"),
+        "All rows of the live generation, or from a token on what has changed in them; then each change as it happens.",
+        &[
+            ("table", "of this table"),
+            ("prefix", "whose key begins with this"),
+            ("from", "a token of an earlier change"),
+        ],
+        Shape::Lines,
+        |given| {
+            Ok(Request::ModelWatch {
+                name: given.name(),
+                table: given.text("table"),
+                prefix: given.text("prefix").unwrap_or_default(),
+                from: given.text("from"),
+            })
+        },
+    ),
+    get(
+        projection!("/export"),
+        "All rows of a generation.",
+        &[("table", "of this table"), ("generation", "of this one instead of the live one")],
+        Shape::Lines,
+        |given| {
+            Ok(Request::ModelExport {
+                name: given.name(),
+                table: given.text("table"),
+                generation: given.text("generation"),
+                columns: false,
+            })
+        },
+    ),
+    get(
+        projection!("/dead-letters"),
+        "Events that were set aside.",
+        &[("stream", "of this stream")],
+        Shape::Many("deadLetters"),
+        |given| Ok(Request::DeadLettersList { name: given.name(), stream: given.text("stream") }),
+    ),
+    get(projection!("/dead-letters/{id}"), "One of them, in full.", &[], Shape::One, |given| {
+        Ok(Request::DeadLettersShow { name: given.name(), id: given.part("id") })
+    }),
+    post(
+        projection!("/rebuild"),
+        "Start a rebuild, or let an unfinished one go on. With dryRun, say what that would do.",
+        &[
+            ("source", "where its events come from"),
+            ("into", "where its rows are to live"),
+            ("from", "the first event"),
+            ("to", "the last event"),
+            ("restart", "start over"),
+            ("dryRun", "change nothing, and say what would happen"),
+            ("chunkSize", "events per chunk"),
+            ("priority", "low or normal"),
+            ("rateLimit", "events per second at most"),
+            ("noPromote", "it is not promoted when it completes"),
+            ("onError", "stop or park"),
+            ("allowParked", "it is promoted with dead letters"),
+            ("allowEmpty", "it is promoted although it was built from no event"),
+            ("follow", "it is kept up to date from then on"),
+            ACCEPT[0],
+            ACCEPT[1],
+        ],
+        |given| {
+            let body: RebuildBody = given.body()?;
+            let (dry_run, trigger) = (body.dry_run, body.trigger(given.name()));
+            Ok(if dry_run { Request::Plan(trigger) } else { Request::Rebuild(trigger) })
+        },
+    ),
+    post(
+        projection!("/rebuild-stream"),
+        "Build one stream of the live generation again.",
+        &[("stream", "the stream")],
+        |given| {
+            let StreamBody { stream } = given.body()?;
+            Ok(Request::RebuildStream { name: given.name(), stream })
+        },
+    ),
+    post(projection!("/pause"), "Stop a rebuild so that it can go on later.", &[], |given| {
+        nothing(given)?;
+        Ok(Request::Pause { name: given.name() })
+    }),
+    post(projection!("/resume"), "Let a paused or failed rebuild go on from its checkpoint.", &ACCEPT, |given| {
+        Ok(Request::Resume { name: given.name(), accept: given.body::<AcceptBody>()?.accept() })
+    }),
+    post(projection!("/cancel"), "Give a rebuild up.", &[], |given| {
+        nothing(given)?;
+        Ok(Request::Cancel { name: given.name() })
+    }),
+    post(projection!("/follow"), "Keep the live generation up to date.", &ACCEPT, |given| {
+        Ok(Request::Follow { name: given.name(), accept: given.body::<AcceptBody>()?.accept() })
+    }),
+    post(projection!("/unfollow"), "Leave the live generation as it is.", &[], |given| {
+        nothing(given)?;
+        Ok(Request::Unfollow { name: given.name() })
+    }),
+    post(
+        projection!("/catch-up"),
+        "Bring the live generation to the present end of its history, once.",
+        &ACCEPT,
+        |given| Ok(Request::CatchUp { name: given.name(), accept: given.body::<AcceptBody>()?.accept() }),
+    ),
+    post(
+        projection!("/promote"),
+        "Make a generation the live one.",
+        &[
+            ("generation", "this one instead of the latest"),
+            ("allowParked", "although it has dead letters"),
+            ("allowEmpty", "although it was built from no event"),
+        ],
+        |given| {
+            let PromoteBody { generation, allow_parked, allow_empty } = given.body()?;
+            Ok(Request::ModelPromote { name: given.name(), generation, allow_parked, allow_empty })
+        },
+    ),
+    post(
+        projection!("/rollback"),
+        "Exchange the live generation and the one before, which is first brought to where the live one stands.",
+        &[("now", "exchange them first"), ("allowEmpty", "although the one before was built from no event")],
+        |given| {
+            let RollbackBody { now, allow_empty } = given.body()?;
+            Ok(Request::ModelRollback { name: given.name(), now, allow_empty })
+        },
+    ),
+    post(
+        projection!("/verify"),
+        "Build the live generation again, and compare row by row.",
+        &[("repair", "replace it where it differs"), ACCEPT[0]],
+        |given| {
+            let VerifyBody { repair, accept_history } = given.body()?;
+            let accept = Accept { history: accept_history, ..Accept::default() };
+            Ok(Request::ModelVerify { name: given.name(), repair, accept })
+        },
+    ),
+    post(
+        projection!("/as-of"),
+        "Build the state as of an earlier point of its history.",
+        &[
+            ("to", "up to here: an event's id, a position or a time"),
+            ("label", "what it is called"),
+            ("source", "another source"),
+        ],
+        |given| {
+            let AsOfBody { to, label, source } = given.body()?;
+            Ok(Request::ModelAsOf { name: given.name(), to, label, source })
+        },
+    ),
+    post(projection!("/plugin-rollback"), "Replace the plugin with the one before.", &[], |given| {
+        nothing(given)?;
+        Ok(Request::PluginRollback { name: given.name() })
+    }),
+    post(
+        projection!("/dead-letters/retry"),
+        "Handle dead letters again, in order.",
+        &[("stream", "those of this stream"), ("outOfOrder", "also where the projection is not partitioned by stream")],
+        |given| {
+            let RetryBody { stream, out_of_order } = given.body()?;
+            Ok(Request::DeadLettersRetry { name: given.name(), stream, out_of_order })
+        },
+    ),
+    post(
+        projection!("/dead-letters/discard"),
+        "Discard dead letters: they are never handled.",
+        &[("stream", "those of this stream; all of them where absent")],
+        |given| {
+            let StreamsBody { stream } = given.body()?;
+            Ok(Request::DeadLettersDiscard { name: given.name(), stream })
+        },
+    ),
+    Route {
+        method: "DELETE",
+        path: GENERATION,
+        about: "Drop a generation that is not in use.",
+        query: &[],
+        body: Body::None,
+        shape: Shape::One,
+        request: |given| Ok(Request::ModelDrop { name: given.name(), generation: given.part("generation") }),
+    },
+    Route {
+        method: "PUT",
+        path: "/v1/plugins",
+        about: "Install a plugin: its component is the body.",
+        query: &[("named", "only where it is the plugin of this projection")],
+        body: Body::Component,
+        shape: Shape::One,
+        request: |given| Ok(Request::PluginInstall { file: given.sent(), named: given.text("named") }),
+    },
+    Route {
+        method: "PUT",
+        path: projection!("/plugin"),
+        about: "Replace the plugin: the component is the body.",
+        query: &[("rewindTo", "an unfinished rebuild goes back to this event"), ("restart", "true: it starts over")],
+        body: Body::Component,
+        shape: Shape::One,
+        request: |given| {
+            let after = match (given.text("rewindTo"), given.value("restart")?) {
+                (Some(to), _) => UnfinishedRebuild::RewindTo(to),
+                (None, Some(true)) => UnfinishedRebuild::Restart,
+                (None, _) => UnfinishedRebuild::Continue,
+            };
+            Ok(Request::PluginSwap { name: given.name(), file: given.sent(), after })
+        },
+    },
+    Route {
+        method: "POST",
+        path: projection!("/try"),
+        about: "Run a candidate beside the installed plugin on the last events, and show how rows would differ: the component is the body.",
+        query: &[("last", "so many events: 10,000 by default"), ("source", "of another source")],
+        body: Body::Component,
+        shape: Shape::One,
+        request: |given| {
+            Ok(Request::PluginTry {
+                name: given.name(),
+                file: given.sent(),
+                last: given.value("last")?.unwrap_or(10_000),
+                source: given.text("source"),
+            })
+        },
+    },
+    get("/v1/plugins", "The installed projections.", &[], Shape::Many("plugins"), |_| Ok(Request::PluginList)),
+    Route {
+        method: "POST",
+        path: "/v1/events",
+        about: "Add events to the log: an event file is the body.",
+        query: &[],
+        body: Body::Events,
+        shape: Shape::One,
+        request: |given| {
+            Ok(Request::EventsImport(Import {
+                file: given.sent(),
+                name: Some("the events that were sent".to_owned()),
+                options: FileOptions::default(),
+                skip_bad_lines: None,
+            }))
+        },
+    },
+    get("/v1/events/stats", "What is in the log.", &[], Shape::One, |_| Ok(Request::EventsStats)),
+    get("/v1/events/{id}", "One event of the log.", &[], Shape::One, |given| {
+        Ok(Request::EventsShow { id: given.part("id") })
+    }),
+    get(
+        "/v1/activity",
+        "Who did what, the newest last.",
+        &[
+            ("projection", "about this one"),
+            ("actor", "by this one"),
+            ("since", "from this time on, in milliseconds since 1970"),
+            ("before", "before the entry of this number"),
+            ("limit", "at most so many: 100 by default, 1,000 at most"),
+        ],
+        Shape::Many("entries"),
+        |given| {
+            let filter = ActivityFilter {
+                projection: given.text("projection"),
+                actor: given.text("actor"),
+                since: given.value("since")?,
+            };
+            Ok(Request::Activity { filter, before: given.value("before")?, last: Some(limit(given)?) })
+        },
+    ),
+    get("/v1/activity/check", "Whether an entry was changed or is missing.", &[], Shape::One, |_| {
+        Ok(Request::ActivityCheck)
+    }),
+    post("/v1/store/check", "Read everything and check that it is consistent.", &[], |given| {
+        nothing(given)?;
+        Ok(Request::StoreCheck)
+    }),
+    post(
+        "/v1/store/backup",
+        "Write a consistent copy of the store to a new file on the host's machine.",
+        &[("file", "its path there")],
+        |given| {
+            let BackupBody { file } = given.body()?;
+            if !std::path::Path::new(&file).is_absolute() {
+                return Err(ControlError::refused(format!("{file} is no absolute path on the host's machine")));
+            }
+            Ok(Request::StoreBackup { file })
+        },
+    ),
+];
+
+fn limit(given: &Given) -> Result<u64, ControlError> {
+    match given.value::<u64>("limit")? {
+        None => Ok(100),
+        Some(limit @ 1..=1_000) => Ok(limit),
+        Some(limit) => Err(ControlError::refused(format!("limit={limit}: it is 1 to 1,000"))),
+    }
+}
+
+fn fresh(given: &Given) -> Result<Fresh, ControlError> {
+    let at_least: Option<Position> = given.value("atLeast")?;
+    let wait_ms = given.value::<u64>("waitMs")?.unwrap_or_default().min(60_000);
+    Ok(Fresh { at_least, at_least_event: given.text("atLeastEvent"), wait_ms })
+}
+
+/// Refuses a body that has anything.
+fn nothing(given: &Given) -> Result<(), ControlError> {
+    let Nothing {} = given.body()?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct AcceptBody {
+    accept_history: bool,
+    accept_changed: Option<String>,
+    accept_missing: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RebuildBody {
+    source: Option<String>,
+    into: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    restart: bool,
+    dry_run: bool,
+    chunk_size: Option<u32>,
+    priority: Option<Priority>,
+    rate_limit: Option<u32>,
+    no_promote: bool,
+    on_error: Option<OnError>,
+    allow_parked: bool,
+    allow_empty: bool,
+    follow: bool,
+    accept_history: bool,
+    accept_missing: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamBody {
+    stream: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StreamsBody {
+    stream: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RetryBody {
+    stream: Option<String>,
+    out_of_order: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct PromoteBody {
+    generation: Option<String>,
+    allow_parked: bool,
+    allow_empty: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RollbackBody {
+    now: bool,
+    allow_empty: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct VerifyBody {
+    repair: bool,
+    accept_history: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AsOfBody {
+    to: String,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupBody {
+    file: String,
+}
+
+impl AcceptBody {
+    fn accept(self) -> Accept {
+        Accept { history: self.accept_history, changed: self.accept_changed, missing: self.accept_missing }
+    }
+}
+
+impl RebuildBody {
+    fn trigger(self, name: String) -> Trigger {
+        Trigger {
+            name,
+            source: self.source,
+            from: self.from,
+            to: self.to,
+            restart: self.restart,
+            accept: Accept { history: self.accept_history, ..Accept::default() },
+            options: RebuildOptions {
+                chunk_size: self.chunk_size,
+                priority: self.priority,
+                rate_limit: self.rate_limit,
+                no_promote: self.no_promote,
+                on_error: self.on_error,
+                allow_parked: self.allow_parked,
+                allow_empty: self.allow_empty,
+                accept_missing: self.accept_missing,
+                follow: self.follow,
+            },
+            into: self.into,
+        }
+    }
+}

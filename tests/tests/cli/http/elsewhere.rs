@@ -1,0 +1,125 @@
+//! Commands to a host elsewhere: the same output and the same exit codes as on its machine.
+
+use super::data;
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use unspool_tests::{
+    data::{Answer, Data},
+    history,
+    http::HttpHost,
+    plugins::{plugin, plugin_with},
+};
+
+/// A token in a file, for a command elsewhere.
+fn token(data: &Data, name: &str, role: &str, payloads: &str) -> String {
+    let made = data.json(["token", "add", name, "--role", role, "--payloads", payloads]);
+    let file = data.file(&format!("{name}.token"), made["token"].as_str().unwrap());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file.display().to_string()
+}
+
+/// Runs a command elsewhere: with a data directory that is not there.
+fn elsewhere(data: &Data, host: &str, token: &str, args: &[&str]) -> Answer {
+    let mut command = data.command(["--host", host, "--token-file", token]);
+    command.args(args).env("UNSPOOL_DATA", "/nowhere").stdin(Stdio::null());
+    let all: Vec<_> = command.get_args().map(|arg| arg.to_owned()).collect();
+    let at = all.iter().position(|arg| arg == "--data").unwrap();
+    let mut without = std::process::Command::new(command.get_program());
+    without.args(&all[..at]).args(&all[at + 2..]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => without.env(name, value),
+            None => without.env_remove(name),
+        };
+    }
+    without.stdin(Stdio::null()).output().unwrap().into()
+}
+
+#[test]
+fn commands_give_the_same_from_elsewhere() {
+    let data = data();
+    let host = HttpHost::start(&data, &[]);
+    let admin = token(&data, "root", "admin", "full");
+    for command in [
+        "status faulty",
+        "list --all",
+        "plugin list",
+        "plugin history faulty",
+        "events stats",
+        "events show e1",
+        "model get faulty/seen s01",
+        "model scan faulty/seen --limit 3",
+        "model digest faulty",
+        "model generations faulty",
+        "model export faulty/seen",
+        "model history faulty/seen s01",
+        "dead-letters list faulty",
+        "dead-letters show faulty e7",
+        "pause faulty",
+        "pause nothing",
+        "model get faulty/seen nothing",
+        "rebuild faulty --dry-run",
+        "rebuild faulty --source nowhere",
+    ] {
+        let words: Vec<&str> = ["--json"].into_iter().chain(command.split(' ')).collect();
+        let (here, there) = (data.run(&words), elsewhere(&data, &host.url(), &admin, &words));
+        // How long ago something was goes on meanwhile.
+        let settled = |answer: &Answer| answer.stdout.replace(char::is_numeric, "0");
+        assert_eq!((here.exit, settled(&here)), (there.exit, settled(&there)), "{command}: {here:#?} {there:#?}");
+    }
+}
+
+#[test]
+fn files_of_commands_elsewhere_are_sent() {
+    let data = data();
+    let host = HttpHost::start(&data, &[]);
+    let admin = token(&data, "root", "admin", "full");
+    let run = |args: &[&str]| elsewhere(&data, &host.url(), &admin, args);
+    let more = data.file("more.ndjson", history::mixed(400, &[(7, "Error")]));
+    let answer = run(&["--json", "events", "import", more.to_str().unwrap()]);
+    assert_eq!((answer.exit, answer.json()["read"].as_u64()), (Some(0), Some(400)), "{answer:#?}");
+    let fixed = plugin_with("faulty", &["errors-fixed"]);
+    let answer = run(&["--json", "plugin", "try", "faulty", fixed.to_str().unwrap(), "--last", "100"]);
+    assert_eq!(answer.exit, Some(0), "{answer:#?}");
+    assert_eq!(run(&["plugin", "swap", "faulty", fixed.to_str().unwrap()]).exit, Some(0));
+    assert_eq!(run(&["plugin", "install", plugin("order-summary").to_str().unwrap()]).exit, Some(0));
+    let rebuilt = run(&["--json", "rebuild", "faulty", "--restart", "--reason", "it was mended"]);
+    assert_eq!(rebuilt.exit, Some(0), "{rebuilt:#?}");
+    let acts = data.list(["activity", "--actor", "root"]);
+    assert!(acts.iter().any(|act| act["reason"] == "it was mended"), "{acts:#?}");
+    let none = run(&["plugin", "install", "nowhere.wasm"]);
+    assert_eq!(none.exit, Some(2), "{none:#?}");
+    let wrong = data.file("wrong.wasm", "no component");
+    run(&["plugin", "install", wrong.to_str().unwrap()]).refused(2, &["wrong.wasm: not a WebAssembly file"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_host_elsewhere_is_said() {
+    let data = data();
+    let host = HttpHost::start(&data, &[]);
+    let viewer = token(&data, "look", "viewer", "none");
+    let url = host.url();
+    elsewhere(&data, &url, &viewer, &["cancel", "faulty"]).refused(2, &["look has the role viewer"]);
+    elsewhere(&data, &url, &viewer, &["model", "scan", "faulty/seen"]).refused(2, &["may not see rows"]);
+    let wide = data.file("wide.token", "unspool_0");
+    fs::set_permissions(&wide, fs::Permissions::from_mode(0o644)).unwrap();
+    elsewhere(&data, &url, wide.to_str().unwrap(), &["list"]).refused(2, &["chmod 600"]);
+    fs::set_permissions(&wide, fs::Permissions::from_mode(0o600)).unwrap();
+    elsewhere(&data, &url, wide.to_str().unwrap(), &["list"]).refused(2, &["lets nobody in"]);
+    elsewhere(&data, "http://127.0.0.1:1", &viewer, &["list"]).refused(1, &["cannot be reached"]);
+    elsewhere(&data, "prod", &viewer, &["list"]).refused(2, &["hosts.toml"]);
+    elsewhere(&data, &url, &viewer, &["demo"]).refused(2, &["on the host's machine"]);
+    // What is in production is asked about.
+    let config = data.scratch("config");
+    fs::create_dir_all(config.join("unspool")).unwrap();
+    let operator = token(&data, "op", "operator", "none");
+    let hosts = format!("[hosts.prod]\nurl = \"{url}\"\ntoken_file = \"{operator}\"\nproduction = true\n");
+    fs::write(config.join("unspool/hosts.toml"), hosts).unwrap();
+    let prod = |args: &[&str]| -> Answer {
+        let mut command = data.command(["--host", "prod"]);
+        command.args(args).env("XDG_CONFIG_HOME", &config).stdin(Stdio::null());
+        command.output().unwrap().into()
+    };
+    assert_eq!(prod(&["list"]).exit, Some(0));
+    prod(&["rebuild", "faulty", "--restart", "--detach"]).refused(3, &["--yes"]);
+    assert_eq!(prod(&["--yes", "rebuild", "faulty", "--restart", "--detach"]).exit, Some(0));
+}
