@@ -35,6 +35,9 @@ export class Browser {
 export async function go(page, hash) {
   await page.evaluate((hash) => (location.hash = hash), hash);
   await page.waitForSelector("main h1");
+  // The screen of another projection has the same parts.
+  const name = /^#\/rebuild\/([^?]+)/.exec(hash)?.[1];
+  if (name) await page.locator("main h1", { hasText: decodeURIComponent(name) }).waitFor();
   await until("it has been read", () => page.evaluate(() => !document.querySelector("main [aria-busy=true]")));
 }
 

@@ -39,6 +39,20 @@ test("charts have their numbers as sentences", async () => {
   await host.json("cancel", "process-map");
 });
 
+// Before there are events that not every projection can handle.
+test("follow, catch up and stop following are seen in the status", async () => {
+  await go(page, "#/rebuild/inventory-levels");
+  await act(page, "follow", { scope: "aside" });
+  await until("it is followed", async () => (await host.status("inventory-levels")).following === "following");
+  await page.locator(".head .mark", { hasText: "following" }).waitFor();
+  await act(page, "unfollow", { scope: "aside" });
+  await until("it is not followed", async () => !(await host.status("inventory-levels")).following);
+  await page.locator(".head .mark", { hasText: "completed" }).waitFor();
+  await act(page, "catch-up", { scope: "aside" });
+  await page.locator("dialog .facts").filter({ hasText: "caught_up" }).waitFor();
+  await page.keyboard.press("Escape");
+});
+
 test("a failure names the event, the message, the place and the frames, and keeps the digits of the payload", async () => {
   await host.importBadEvents();
   await host.installFaulty();
@@ -73,19 +87,6 @@ test("try, swap and resume are the way out, on one page", async () => {
   assert.equal(status.eventsProcessed, 7);
   await page.locator(".head .mark", { hasText: "completed" }).waitFor();
   assertNoComplaints(page);
-});
-
-test("follow, catch up and stop following are seen in the status", async () => {
-  await go(page, "#/rebuild/inventory-levels");
-  await act(page, "follow", { scope: "aside" });
-  await until("it is followed", async () => (await host.status("inventory-levels")).following === "following");
-  await page.locator(".head .mark", { hasText: "following" }).waitFor();
-  await act(page, "unfollow", { scope: "aside" });
-  await until("it is not followed", async () => !(await host.status("inventory-levels")).following);
-  await page.locator(".head .mark", { hasText: "completed" }).waitFor();
-  await act(page, "catch-up", { scope: "aside" });
-  await page.locator("dialog .facts").filter({ hasText: "caught_up" }).waitFor();
-  await page.keyboard.press("Escape");
 });
 
 test("what is not allowed is there, and says why", async () => {

@@ -10,6 +10,9 @@ use crate::{
     vocabulary::{FollowState, Status},
 };
 
+/// How often a projection is looked at again that has changed while it was looked at.
+const LOOKS: u32 = 3;
+
 impl Host {
     /// Gives all projections, or the one with this name.
     pub(super) fn projections(&self, name: Option<&str>, sink: &mut Sink<'_>) -> Answer {
@@ -28,9 +31,22 @@ impl Host {
         Ok(Response::Nothing)
     }
 
+    /// The projection as it was at one moment: where it changes meanwhile, it is looked at again. One that changes all the time is
+    /// called what it was before, so that what is asked for by that is refused.
     fn projection_overview(&self, owner: ProjectionRecord) -> Result<ProjectionOverview, ControlError> {
         let name = owner.description.name.clone();
-        // Before the rest: what changes meanwhile makes it an older one, which is refused.
+        let mut overview = self.look_at(owner)?;
+        for _ in 0..LOOKS {
+            if self.store().newest_change(&name)? == overview.changed {
+                break;
+            }
+            overview = self.look_at(self.store().projection(&name)?)?;
+        }
+        Ok(overview)
+    }
+
+    fn look_at(&self, owner: ProjectionRecord) -> Result<ProjectionOverview, ControlError> {
+        let name = owner.description.name.clone();
         let changed = self.store().newest_change(&name)?;
         let rebuild = self.overview(|rebuilds| rebuilds.progress(&name))?;
         let record = |number: Option<u64>| match number.map(|number| self.store().rebuild(&name, number)).transpose() {

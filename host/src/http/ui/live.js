@@ -89,7 +89,7 @@ function open() {
   close();
   stream = new EventSource("v1/stream");
   stream.addEventListener("status", (event) => {
-    live.projections = JSON.parse(event.data).projections;
+    live.projections = JSON.parse(event.data).projections.map(newer);
     remember();
     heard();
   });
@@ -139,10 +139,16 @@ async function watch() {
   }
 }
 
+/** What was read of a projection, unless something that was read later is known already: answers may overtake each other. */
+function newer(read) {
+  const known = projection(read.name);
+  return known && Number(known.etag) > Number(read.etag) ? known : read;
+}
+
 /** The state of one projection right now, after an action or a refused one. */
 export async function refresh(name) {
   const fresh = await get(`v1/projections/${encodeURIComponent(name)}`);
-  set({ projections: live.projections.map((p) => (p.name === name ? fresh : p)) });
+  set({ projections: live.projections.map((p) => (p.name === name ? newer(fresh) : p)) });
   return fresh;
 }
 
