@@ -8,6 +8,7 @@ use super::{
 use crate::{
     control::{Access, ControlError, Host, Payloads, Request, Response, Role},
     http::{HttpOptions, Proxy, Server, Tokens},
+    private,
     settings::{ProxySettings, Settings},
     store::DataDir,
 };
@@ -163,7 +164,17 @@ pub(super) fn ui(cli: &Cli, print: bool, output: &Output) -> Result<u8, ControlE
         return Ok(0);
     }
     output.say(&format!("opening {}", code.url));
-    let opened = Command::new("xdg-open").arg(&code.url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    // By way of a file: what a process is given to open, everybody on this machine can see.
+    let page = cli.data.join("ui.html");
+    let link = format!("<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={}\">", code.url);
+    let written = private::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&page)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, link.as_bytes()));
+    written.map_err(|e| ControlError::failed(format!("{}: {e}", page.display())))?;
+    let opened = Command::new("xdg-open").arg(&page).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     if let Err(e) = opened {
         output.say(&format!("no browser was opened ({e}): open this address yourself, within a minute"));
     }

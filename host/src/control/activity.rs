@@ -19,6 +19,7 @@ impl Host {
             self.store().projection(name)?;
         }
         let mut after = match last {
+            Some(0) => return Ok(Response::Nothing),
             None => 0,
             Some(last) => self.before_newest(filter, before, usize::try_from(last).unwrap_or(usize::MAX))?,
         };
@@ -70,7 +71,7 @@ impl Host {
         loop {
             let page = self.store().activity_before(filter, before, left.min(PAGE))?;
             left -= page.len();
-            let Some(oldest) = page.last() else { return Ok(before.map_or(0, |before| before - 1)) };
+            let Some(oldest) = page.last() else { return Ok(before.map_or(0, |before| before.saturating_sub(1))) };
             before = Some(oldest.entry.seq);
             if left == 0 {
                 return Ok(oldest.entry.seq - 1);

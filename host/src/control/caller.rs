@@ -150,7 +150,7 @@ fn name_and_arguments(request: &Request) -> (String, Value) {
 /// Whether a text has a user with a password as URLs have them.
 fn has_userinfo(text: &str) -> bool {
     let after = text.split_once("://").map_or("", |(_, after)| after);
-    after.split('/').next().and_then(|host| host.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
+    after.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 fn tidy(value: &mut Value) {

@@ -163,7 +163,7 @@ impl Host {
         if let Some(table) = table {
             index_of(&left, table).or_else(|_| index_of(&right, table))?;
         }
-        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).min(limits::DIFF_ROWS);
         let tell = &mut |row| sink(Row::Difference(Box::new(row)));
         Ok(Response::Diffed(diff(self.store(), &left, &right, DiffRange { table, after, limit }, tell)?))
     }

@@ -17,11 +17,11 @@ impl Host {
     /// Gives all projections, or the one with this name.
     pub(super) fn projections(&self, name: Option<&str>, sink: &mut Sink<'_>) -> Answer {
         let all = match name {
-            Some(name) => vec![self.store().projection(name)?],
-            None => self.store().projections()?,
+            Some(name) => vec![name.to_owned()],
+            None => self.store().projections()?.into_iter().map(|owner| owner.description.name).collect(),
         };
-        for owner in all {
-            match self.projection_overview(owner) {
+        for projection in all {
+            match self.projection_overview(&projection) {
                 Ok(overview) => drop(sink(Row::Overview(Box::new(overview)))),
                 // It has changed in between: the next look shows it.
                 Err(e) if e.kind == super::ErrorKind::NotFound && name.is_none() => {}
@@ -33,23 +33,23 @@ impl Host {
 
     /// The projection as it was at one moment: where it changes meanwhile, it is looked at again. One that changes all the time is
     /// called what it was before, so that what is asked for by that is refused.
-    fn projection_overview(&self, owner: ProjectionRecord) -> Result<ProjectionOverview, ControlError> {
-        let name = owner.description.name.clone();
-        let mut overview = self.look_at(owner)?;
+    fn projection_overview(&self, name: &str) -> Result<ProjectionOverview, ControlError> {
+        let mut overview = self.look_at(name)?;
         for _ in 0..LOOKS {
-            if self.store().newest_change(&name)? == overview.changed {
+            if self.store().newest_change(name)? == overview.changed {
                 break;
             }
-            overview = self.look_at(self.store().projection(&name)?)?;
+            overview = self.look_at(name)?;
         }
         Ok(overview)
     }
 
-    fn look_at(&self, owner: ProjectionRecord) -> Result<ProjectionOverview, ControlError> {
-        let name = owner.description.name.clone();
-        let changed = self.store().newest_change(&name)?;
-        let rebuild = self.overview(|rebuilds| rebuilds.progress(&name))?;
-        let record = |number: Option<u64>| match number.map(|number| self.store().rebuild(&name, number)).transpose() {
+    fn look_at(&self, name: &str) -> Result<ProjectionOverview, ControlError> {
+        // The number first: of what is read after it, nothing is older.
+        let changed = self.store().newest_change(name)?;
+        let owner = self.store().projection(name)?;
+        let rebuild = self.overview(|rebuilds| rebuilds.progress(name))?;
+        let record = |number: Option<u64>| match number.map(|number| self.store().rebuild(name, number)).transpose() {
             Err(StoreError::NotFound(_)) => Ok(None),
             record => record,
         };
@@ -61,11 +61,11 @@ impl Host {
             plugin: ListedProjection::of(&owner),
             rebuild: rebuild.map(Box::new),
             live: live.map(|record| ListedGeneration::new(&record, GenerationRole::Live)),
-            generations: self.store().rebuilds(&name)?.len() as u64,
+            generations: self.store().rebuilds(name)?.len() as u64,
             dead_letters: parked,
             last_verify: owner.last_verify,
             actions,
-            name,
+            name: name.to_owned(),
         })
     }
 }

@@ -59,7 +59,6 @@ impl Request {
             | Request::PluginList
             | Request::PluginHistory { .. }
             | Request::Projections { .. }
-            | Request::Plan(_)
             | Request::Watch { .. }
             | Request::Status { .. }
             | Request::List { .. }
@@ -77,7 +76,9 @@ impl Request {
             | Request::StoreCheck
             | Request::Activity { .. }
             | Request::ActivityCheck => Role::Viewer,
-            Request::PluginTry { .. }
+            // A plan opens sources, and compiles plugins.
+            Request::Plan(_)
+            | Request::PluginTry { .. }
             | Request::Rebuild(_)
             | Request::RebuildStream { .. }
             | Request::Pause { .. }

@@ -21,9 +21,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
-use std::{convert::Infallible, io::Write, path::Path, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io::Write,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tempfile::NamedTempFile;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    mpsc::{self, error::TrySendError},
+};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 
 /// Bytes of a body that is no file.
@@ -114,10 +123,12 @@ pub fn may(known: &Known, request: &Request) -> Result<(), Problem> {
 }
 
 pub fn too_many() -> Problem {
-    Problem::new(
+    let problem = Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "so many requests are being answered that this one is not; try again in a moment",
-    )
+    );
+    // As commands call it that find a host too busy.
+    Problem { exit: 3, kind: "not_possible", ..problem }
 }
 
 async fn given(parts: &mut Parts, route: &Route) -> Result<Given, Problem> {
@@ -173,15 +184,22 @@ fn too_large(most: usize) -> Problem {
 
 /// A body as a whole.
 pub async fn bounded(body: HttpBody, most: usize) -> Result<Bytes, Problem> {
-    let mut all = Vec::new();
-    let mut parts = body.into_data_stream();
-    while let Some(part) = next(&mut parts).await? {
-        if all.len() + part.len() > most {
-            return Err(too_large(most));
+    let whole = async {
+        let mut all = Vec::new();
+        let mut parts = body.into_data_stream();
+        while let Some(part) = next(&mut parts).await? {
+            if all.len() + part.len() > most {
+                return Err(too_large(most));
+            }
+            all.extend_from_slice(&part);
         }
-        all.extend_from_slice(&part);
-    }
-    Ok(all.into())
+        Ok(all.into())
+    };
+    tokio::time::timeout(BODY_TIME, whole).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "the body of the request stands still")
 }
 
 /// The next part of a body, which comes soon or is not waited for.
@@ -189,7 +207,7 @@ async fn next(parts: &mut (impl Stream<Item = Result<Bytes, axum::Error>> + Unpi
     let broken = |e: axum::Error| Problem::new(StatusCode::BAD_REQUEST, format!("the body of the request: {e}"));
     match tokio::time::timeout(BODY_TIME, parts.next()).await {
         Ok(part) => part.transpose().map_err(broken),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body of the request stands still")),
+        Err(_) => Err(too_slow()),
     }
 }
 
@@ -283,7 +301,7 @@ async fn lines(api: Arc<Api>, asked: Asked, in_full: bool) -> Result<Response, P
             };
             match progress {
                 true => !sender.is_closed() && sender.try_send(Ok(line)).is_ok() || !sender.is_closed(),
-                false => sender.blocking_send(Ok(line)).is_ok(),
+                false => give(&sender, Ok(line)),
             }
         });
         let last = match answer {
@@ -310,6 +328,25 @@ async fn lines(api: Arc<Api>, asked: Asked, in_full: bool) -> Result<Response, P
 
 /// What messages call a file that was sent. Commands elsewhere know its name.
 pub const SENT: &str = "the file that was sent";
+
+/// How long somebody may not read what is given.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Gives a line to whoever reads; `false` where nobody does any more, or has not for long: what the request holds is needed.
+pub fn give<T>(sender: &mpsc::Sender<T>, mut line: T) -> bool {
+    let since = Instant::now();
+    loop {
+        line = match sender.try_send(line) {
+            Ok(()) => return true,
+            Err(TrySendError::Closed(_)) => return false,
+            Err(TrySendError::Full(line)) => line,
+        };
+        if since.elapsed() > STALL {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// Why a request was not carried out. A file that was sent has no name that says anything.
 pub fn refused(api: &Api, request: &Request, mut error: ControlError, file: Option<&NamedTempFile>) -> Problem {

@@ -71,10 +71,11 @@ pub fn known(api: &Api, peer: IpAddr, method: &Method, headers: &HeaderMap) -> R
 }
 
 fn by_token(api: &Api, headers: &HeaderMap) -> Result<Option<Known>, Problem> {
-    let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let given = headers.get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
+    // Another scheme is for the proxy that it has come through.
+    let Some(secret) = given.and_then(|given| given.strip_prefix("Bearer ")) else { return Ok(None) };
     let unknown =
         || Problem::new(StatusCode::UNAUTHORIZED, "this token lets nobody in").with_next("unspool token list");
-    let secret = given.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(unknown)?;
     let token = api.tokens.proven(secret.trim())?.ok_or_else(unknown)?;
     api.used(&token.name);
     let actor = Actor { kind: ActorKind::Token, name: token.name };
@@ -85,19 +86,21 @@ fn by_token(api: &Api, headers: &HeaderMap) -> Result<Option<Known>, Problem> {
 fn by_proxy(api: &Api, peer: IpAddr, headers: &HeaderMap) -> Option<Known> {
     let proxy = api.options.proxy.as_ref()?;
     let name = headers.get(proxy.user_header.as_str())?.to_str().ok()?.trim();
-    let trusted = proxy.from.contains(&peer) && !name.is_empty() && name.len() <= 200;
+    let trusted = proxy.from.contains(&peer.to_canonical()) && !name.is_empty() && name.len() <= 200;
     let role = proxy.roles.get(name).copied().unwrap_or(proxy.role);
     let actor = Actor { kind: ActorKind::Proxy, name: name.to_owned() };
     trusted.then_some(Known { actor, role, payloads: proxy.payloads, by_cookie: true })
 }
 
 fn by_session(api: &Api, headers: &HeaderMap) -> Option<Known> {
-    let Session { actor, role, payloads, .. } = api.sessions.find(headers)?;
-    // One that was begun with a token ends with it.
-    if actor.kind == ActorKind::Token && !api.tokens.all().ok()?.iter().any(|token| token.name == actor.name) {
-        return None;
+    let Session { actor, role, payloads, token_made, .. } = api.sessions.find(headers)?;
+    if actor.kind != ActorKind::Token {
+        return Some(Known { actor, role, payloads, by_cookie: true });
     }
-    Some(Known { actor, role, payloads, by_cookie: true })
+    // One that was begun with a token ends with it, and has what it has now.
+    let all = api.tokens.all().ok()?;
+    let token = all.into_iter().find(|token| token.name == actor.name && Some(token.created_at) == token_made)?;
+    Some(Known { actor, role: token.role, payloads: token.payloads, by_cookie: true })
 }
 
 /// A page of another site may have the browser send a request, with the cookie; the browser says whose page it is.

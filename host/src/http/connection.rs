@@ -20,7 +20,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener as BoundListener},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -210,12 +213,22 @@ async fn serve(
     peer: IpAddr,
     routes: Router,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let routes = routes.layer(middleware::map_request(move |mut request: Request<Body>| async move {
+    let asked = Arc::new(AtomicBool::new(false));
+    let begun = asked.clone();
+    let routes = routes.layer(middleware::map_request(move |mut request: Request<Body>| {
+        begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
-        request
+        async move { request }
     }));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(32).keep_alive_interval(Duration::from_secs(30));
-    builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    tokio::pin!(served);
+    // Who asks nothing is not waited for: before the first byte, no time-out of the library runs.
+    tokio::select! {
+        served = served.as_mut() => return served,
+        () = tokio::time::sleep(HEAD_TIME) => {}
+    }
+    if asked.load(Ordering::Relaxed) { served.await } else { Err(io::Error::from(io::ErrorKind::TimedOut).into()) }
 }

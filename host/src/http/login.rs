@@ -3,7 +3,7 @@
 
 use super::{
     Api,
-    answer::{bounded, may, receive, refused, shown, too_many, whose},
+    answer::{bounded, give, may, receive, refused, shown, too_many, whose},
     caller::{known, refuse_other_sites},
     problem::Problem,
 };
@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::NamedTempFile;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 /// Bytes of a request that is sent as commands send it.
@@ -58,23 +58,24 @@ async fn enter_with(api: &Api, request: HttpRequest) -> Result<Response, Problem
     let given: Credentials = serde_json::from_slice(&body)
         .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body of the request: {e}")))?;
     let refused = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail).with_next("unspool ui");
-    let (actor, role, payloads) = match (given.code, given.token) {
+    let (actor, role, payloads, made) = match (given.code, given.token) {
         (Some(code), None) => {
             let actor = api
                 .host
                 .door()
                 .enter(&code)
                 .ok_or_else(|| refused("this code lets nobody in: it was used, or is older than a minute"))?;
-            (actor, Role::Admin, Payloads::Full)
+            (actor, Role::Admin, Payloads::Full, None)
         }
         (None, Some(token)) => {
             let token = api.tokens.proven(token.trim())?.ok_or_else(|| refused("this token lets nobody in"))?;
             api.used(&token.name);
-            (Actor { kind: ActorKind::Token, name: token.name }, token.role, token.payloads)
+            let actor = Actor { kind: ActorKind::Token, name: token.name };
+            (actor, token.role, token.payloads, Some(token.created_at))
         }
         _ => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the body has a code or a token")),
     };
-    Ok(with_cookie(api.sessions.begin(actor, role, payloads)))
+    Ok(with_cookie(api.sessions.begin(actor, role, payloads, made)))
 }
 
 /// Ends the session of a browser.
@@ -212,6 +213,9 @@ async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, P
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("not a request of this version of unspool: {e}"))
     })?;
     may(&known, &request)?;
+    if matches!(request, Request::SessionCode | Request::StoreAdopt) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "this is done on the host's machine only"));
+    }
     let (request, file) = with_file(&api, request)?;
     let places = if request.stays() { &api.streams } else { &api.requests };
     let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
@@ -220,12 +224,13 @@ async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, P
     let payloads = known.payloads;
     tokio::task::spawn_blocking(move || {
         let _place = place;
+        let watches = matches!(request, Request::Watch { .. });
         let answer = api.host.execute(&caller, request.clone(), &mut |row| {
-            let passes = matches!(row, Row::Progress(_) | Row::Rebuild(_) | Row::Import(_));
+            let passes = watches || matches!(row, Row::Progress(_) | Row::Import(_));
             let line = json!({ "row": hidden(json!(row), &request, payloads) });
             match passes {
                 true => !matches!(sender.try_send(Ok(line)), Err(mpsc::error::TrySendError::Closed(_))),
-                false => sender.blocking_send(Ok(line)).is_ok(),
+                false => give(&sender, Ok(line)),
             }
         });
         let last = match answer {
@@ -246,8 +251,14 @@ async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, P
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(all)).into_response())
 }
 
-fn hidden(answer: Value, request: &Request, payloads: Payloads) -> Value {
-    if payloads == Payloads::Full { answer } else { shown(answer, request, payloads, false) }
+/// An answer under its tag, without what somebody may not see of it.
+fn hidden(mut answer: Value, request: &Request, payloads: Payloads) -> Value {
+    if payloads < Payloads::Full
+        && let Some(content) = answer.as_object_mut().and_then(|tagged| tagged.values_mut().next())
+    {
+        *content = shown(content.take(), request, payloads, false);
+    }
+    answer
 }
 
 fn peer(parts: &axum::http::request::Parts) -> std::net::IpAddr {
@@ -267,9 +278,21 @@ fn refuse_other_versions(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Files that were sent, until the request comes that they belong to.
-#[derive(Default)]
 pub struct Uploads {
-    files: Mutex<HashMap<String, (NamedTempFile, Instant)>>,
+    files: Mutex<HashMap<String, Upload>>,
+    places: Arc<Semaphore>,
+}
+
+pub struct Upload {
+    file: NamedTempFile,
+    since: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Default for Uploads {
+    fn default() -> Uploads {
+        Uploads { files: Mutex::default(), places: Arc::new(Semaphore::new(UPLOADS)) }
+    }
 }
 
 /// How long such a file is kept.
@@ -286,20 +309,19 @@ pub async fn upload(api: Arc<Api>, request: HttpRequest) -> Response {
 async fn upload_with(api: &Api, request: HttpRequest) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     whose(api, &parts)?.must_be(Role::Operator)?;
-    if api.uploads.kept().len() >= UPLOADS {
-        return Err(too_many());
-    }
+    drop(api.uploads.kept());
+    let place = api.uploads.places.clone().try_acquire_owned().map_err(|_| too_many())?;
     let file = receive(api.host.dir().path(), body, limits::UPLOAD_EVENTS_BYTES).await?;
     let id = private::random_text().map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
-    api.uploads.kept().insert(id.clone(), (file, Instant::now()));
+    api.uploads.kept().insert(id.clone(), Upload { file, since: Instant::now(), _place: place });
     Ok(Json(json!({ "upload": id })).into_response())
 }
 
 impl Uploads {
     /// Those that may still be used.
-    fn kept(&self) -> MutexGuard<'_, HashMap<String, (NamedTempFile, Instant)>> {
+    pub fn kept(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.retain(|_, (_, since)| since.elapsed() < UPLOAD_TIME);
+        files.retain(|_, upload| upload.since.elapsed() < UPLOAD_TIME);
         files
     }
 }
@@ -321,7 +343,7 @@ fn with_file(api: &Api, mut request: Request) -> Result<(Request, Option<NamedTe
         _ => return Ok((request, None)),
     };
     let sent = file.strip_prefix("upload:").and_then(|id| api.uploads.kept().remove(id));
-    let Some((sent, _)) = sent else {
+    let Some(Upload { file: sent, .. }) = sent else {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "this request names a file of the host's machine: send the file first, to v1/uploads, and name it upload:ID",

@@ -73,6 +73,8 @@ pub async fn run(api: Arc<Api>) {
 
 /// Looks at what is not over, or is followed.
 fn look(api: &Api, coarse: bool) {
+    // Files that nobody has asked for since they were sent go.
+    drop(api.uploads.kept());
     let mut seen = Vec::new();
     let looked = api.host.execute(&Caller::this_user(), Request::List { all: false }, &mut |row| {
         if let Row::Rebuild(progress) = row {

@@ -26,6 +26,8 @@ pub struct Session {
     pub role: Role,
     /// What they may see of rows and events.
     pub payloads: Payloads,
+    /// When the token was made with which it was begun, in milliseconds since 1970.
+    pub token_made: Option<i64>,
     /// Until when, in milliseconds since 1970.
     until: i64,
 }
@@ -63,8 +65,8 @@ impl Sessions {
     }
 
     /// The cookie of a session that begins.
-    pub fn begin(&self, actor: Actor, role: Role, payloads: Payloads) -> String {
-        let session = Session { actor, role, payloads, until: now_ms() + LASTS };
+    pub fn begin(&self, actor: Actor, role: Role, payloads: Payloads, token_made: Option<i64>) -> String {
+        let session = Session { actor, role, payloads, token_made, until: now_ms() + LASTS };
         let text = serde_json::to_vec(&session).unwrap_or_default();
         let (value, seal) = (BASE64.encode(&text), self.seal(&text));
         self.cookie(&format!("{value}.{seal}"), LASTS / 1000)

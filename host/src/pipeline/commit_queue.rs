@@ -261,10 +261,11 @@ impl<'a> Work<'a> {
         if self.commit_queue.retries {
             crash::point("retry.page");
         }
-        self.layer.mark_committed();
+        // First: a layer that counts as committed may be dropped, and what is older is read in its place.
         if let Some(recent) = &self.commit_queue.recent {
             recent.committed(self.layer.rows(), self.commit_queue.generation.tables.len());
         }
+        self.layer.mark_committed();
         self.commit_queue.published.stages().committed(took, self.layer.rows().len());
         self.commit_queue.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.commit_queue.state();

@@ -1,7 +1,8 @@
 //! Rows that a follower has committed lately, kept from one of its short attempts to the next: what changed lately changes again soon,
 //! and a database is asked for each row that is not at hand.
 //!
-//! They hold as long as nobody else changes the generation: whoever does claims it, which shows by the number of the next attempt.
+//! They hold as long as nobody else changes the generation: whoever does claims it, which shows by the number of the next attempt. A
+//! follower that begins learns them from the log of changes, which has every change of what readers see.
 
 use crate::{limits, store::RowChanges, vocabulary::Known};
 use bytes::Bytes;
@@ -37,6 +38,17 @@ impl Recent {
     /// Nothing is known any more.
     pub fn forget(&self) {
         *self.lock() = Rows::default();
+    }
+
+    /// Takes rows as they are now, by the number of their table; of the first of them as many as there is room for.
+    pub fn learn(&self, now: impl Iterator<Item = (usize, Bytes, Option<Bytes>)>) {
+        let mut rows = self.lock();
+        for (table, key, document) in now {
+            if rows.young.bytes() >= limits::RECENT_BYTES / 2 {
+                return;
+            }
+            rows.put(table, key, document);
+        }
     }
 
     /// Takes rows that have been committed, in `tables` tables. They are copied: a slice would hold all of its frame in memory.

@@ -250,6 +250,9 @@ pub const LAPS: u32 = 20;
 /// Bytes of the newest changes of what readers of a projection see that are kept for who watches them.
 pub const CHANGES_BYTES: u64 = 64 << 20;
 
+/// Rows that a comparison of two generations shows at once; all are counted.
+pub const DIFF_ROWS: usize = 10_000;
+
 /// Bytes of a plugin that is sent over HTTP.
 pub const UPLOAD_PLUGIN_BYTES: usize = 64 << 20;
 

@@ -129,6 +129,7 @@ impl Follower {
         let attempt = claimed.attempt;
         if opened.last.take().is_none_or(|last| last + 1 != attempt) {
             opened.recent.forget();
+            self.learn(&claimed, &opened.recent).map_err(refused)?;
         }
         match pipeline::run(self.attempt(claimed, opened, matcher)?) {
             Ended::Completed => {
@@ -144,6 +145,17 @@ impl Follower {
             },
             Ended::Failed(failure) | Ended::Interrupted(failure) => Err(failure),
         }
+    }
+
+    /// Learns the rows that were changed last, once nobody else changes them any more. Rows that are in the store are at hand there.
+    fn learn(&self, claimed: &RebuildRecord, recent: &Recent) -> Result<(), StoreError> {
+        if claimed.external.is_none() || self.host.store.projection(&self.projection)?.live != Some(self.generation) {
+            return Ok(());
+        }
+        let rows = self.host.store.changed_last(&self.projection, self.generation, limits::RECENT_BYTES / 2)?;
+        let table = |name: &str| claimed.tables.iter().position(|known| known == name);
+        recent.learn(rows.into_iter().filter_map(|(name, key, document)| Some((table(&name)?, key.into(), document))));
+        Ok(())
     }
 
     fn open(&self, record: &RebuildRecord) -> Result<Opened, EventFailure> {

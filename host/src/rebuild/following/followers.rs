@@ -12,7 +12,7 @@ use crate::{
     },
     settings::KeepPrevious,
     store::{Following, RebuildRecord},
-    vocabulary::{FollowState, Position, Status, now_ms, work},
+    vocabulary::{FollowState, Position, Status, act, now_ms, work},
 };
 use std::sync::Arc;
 
@@ -102,9 +102,12 @@ impl Host {
             let Some((name, generation)) = of_key(key) else { return false };
             name == projection && (Some(generation) == live || !once(generation))
         };
-        for follower in running.iter().filter(|key| held_up(key)) {
-            self.stop(follower, Status::Paused);
-        }
+        // What it has handled by then is the host's work, whoever has it stopped.
+        act::on_behalf_of(None, || {
+            for follower in running.iter().filter(|key| held_up(key)) {
+                self.stop(follower, Status::Paused);
+            }
+        });
         held
     }
 

@@ -403,7 +403,7 @@ impl Store {
         let mut found = Vec::new();
         for entry in entries.range(..before.unwrap_or(u64::MAX))?.rev() {
             let entry = read_entry(entry?.1.value())?;
-            if found.len() == limit || filter.since.is_some_and(|since| entry.entry.at < since) {
+            if found.len() == limit {
                 break;
             }
             if filter.wants(&entry.entry) {

@@ -18,7 +18,7 @@ use redb::{
     ReadTransaction, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use unspool_frame::{Write, WriteFrame, Writes};
 use unspool_vocabulary::{Position, limits, now_ms};
 
@@ -264,6 +264,38 @@ impl Store {
     /// When the store cannot be read.
     pub fn change(&self, projection: &str, number: u64) -> Result<Option<LoggedChange>, StoreError> {
         change_at(&self.db.begin_read()?, projection, number)
+    }
+
+    /// Rows of `generation`, which is live, as they are now: those that were changed last, the newest first, each once, up to about
+    /// `max_bytes` of them. None where it is not known what was changed last.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn changed_last(
+        &self,
+        projection: &str,
+        generation: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<ChangedRow>, StoreError> {
+        let Some(log) = absent(self.db.begin_read()?.open_table(CHANGES))? else { return Ok(Vec::new()) };
+        let (mut seen, mut rows, mut bytes) = (HashSet::new(), Vec::new(), 0);
+        for entry in log.range((projection, 0)..=(projection, u64::MAX))?.rev() {
+            let change = read_entry(projection, entry?.1.value())?;
+            // What is older than this is not what its rows are now, or is of another generation.
+            if change.generation != generation || change.what != Changed::Rows {
+                break;
+            }
+            for row in change.rows()? {
+                if seen.insert((row.0.clone(), row.1.clone())) {
+                    bytes += row.1.len() + row.2.as_ref().map_or(0, Bytes::len);
+                    rows.push(row);
+                }
+            }
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     /// The oldest entry after `number` that is kept, and its number.

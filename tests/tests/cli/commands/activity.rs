@@ -90,6 +90,8 @@ fn nothing_secret_is_recorded_and_nothing_that_only_reads() {
     assert_eq!(newest(&data)["seq"], before);
     let backup = data.path().join("../copy.redb");
     drop(std::fs::remove_file(&backup));
+    // Without a host, it only reads, and writes nothing.
+    let _host = data.serve();
     data.ok(["store", "backup", backup.to_str().unwrap()]);
     assert_eq!(newest(&data)["request"], "store-backup");
 }
