@@ -26,7 +26,7 @@ mod signals;
 
 #[cfg(feature = "http")]
 use args::HttpArgs;
-use args::{Cli, Command, DeadLettersCommand, EventsCommand, ImportArgs, ModelCommand, PluginCommand, StoreCommand};
+use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
 use clap::error::ErrorKind as ClapError;
 use output::{Listing, Output};
 use paths::absolute;
@@ -190,7 +190,7 @@ fn refuse_elsewhere(cli: &Cli) -> Result<(), ControlError> {
             Command::Store(StoreCommand::Compact) => "store compact",
             Command::Store(StoreCommand::Adopt) => "store adopt",
             Command::Plugin(PluginCommand::Verify { .. }) => "plugin verify",
-            Command::Events(EventsCommand::Import(ImportArgs { skip_bad_lines: Some(_), .. })) => {
+            Command::Events(EventsCommand::Import(args::ImportArgs { skip_bad_lines: Some(_), .. })) => {
                 "events import --skip-bad-lines"
             }
             _ => return Ok(()),

@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +28,7 @@ pub(super) enum Session {
     Local(Host, Caller),
     /// By a host elsewhere.
     #[cfg(feature = "http")]
-    Elsewhere(Arc<Elsewhere>),
+    Elsewhere(std::sync::Arc<Elsewhere>),
 }
 
 impl Session {
@@ -38,7 +37,7 @@ impl Session {
         #[cfg(feature = "http")]
         if let Some(host) = &cli.host {
             let elsewhere = Elsewhere::named(host, cli.token_file.as_deref(), cli.reason.clone(), cli.yes)?;
-            return Ok(Session::Elsewhere(Arc::new(elsewhere)));
+            return Ok(Session::Elsewhere(std::sync::Arc::new(elsewhere)));
         }
         DataDir::refuse_foreign(&cli.data)?;
         let socket = cli.data.join("control.sock");
