@@ -24,7 +24,7 @@ pub(super) fn listen(cli: &Cli, args: &HttpArgs, host: &Host) -> Result<Option<S
     let Some(options) = options(cli, args)? else { return Ok(None) };
     refuse_open(&options, &Tokens::of(&cli.data))?;
     let server = Server::start(host.clone(), options)?;
-    tracing::info!("listening on http{}://{}", if args.tls_cert.is_some() { "s" } else { "" }, server.address());
+    tracing::info!("listening on {}", server.url().trim_end_matches('/'));
     Ok(Some(server))
 }
 

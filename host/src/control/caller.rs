@@ -48,6 +48,11 @@ impl Caller {
         Caller { actor: Actor { kind: ActorKind::User, name }, via: Via::Cli, reason: None, expects: None }
     }
 
+    /// The host itself, which looks at what it shows.
+    pub fn host() -> Caller {
+        Caller { actor: Act::of_host().actor, via: Via::Host, reason: None, expects: None }
+    }
+
     /// The user of this process.
     pub fn this_user() -> Caller {
         Caller::user(rustix::process::geteuid().as_raw())

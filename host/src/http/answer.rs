@@ -22,10 +22,12 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use std::{
-    convert::Infallible,
-    io::Write,
+    io::{self, Write},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tempfile::NamedTempFile;
@@ -48,16 +50,16 @@ const ROWS: usize = 10_000;
 const LINES: usize = 256;
 
 /// What somebody asks for, before it is carried out.
-struct Asked {
-    request: Request,
-    caller: Caller,
-    payloads: Payloads,
+pub struct Asked {
+    pub request: Request,
+    pub caller: Caller,
+    pub payloads: Payloads,
     /// Documents are given as text, whose numbers a browser cannot spoil.
-    as_text: bool,
-    limit: Option<usize>,
+    pub as_text: bool,
     /// Kept as long as it is needed.
-    file: Option<NamedTempFile>,
-    _place: OwnedSemaphorePermit,
+    pub file: Option<NamedTempFile>,
+    /// Among those that are answered.
+    pub _place: OwnedSemaphorePermit,
 }
 
 /// Answers a request of the table.
@@ -65,8 +67,8 @@ pub async fn answer(api: Arc<Api>, route: &'static Route, request: HttpRequest) 
     match asked(&api, route, request).await {
         Ok((asked, streams)) => {
             let answered = match (route.shape, streams) {
-                (Shape::Lines, _) => lines(api, asked, false).await,
-                (_, true) => lines(api, asked, true).await,
+                (Shape::Lines, _) => lines(api, asked, Lines::Rows).await,
+                (_, true) => lines(api, asked, Lines::All).await,
                 (shape, false) => document(api, shape, asked).await,
             };
             answered.unwrap_or_else(Problem::into_response)
@@ -95,7 +97,6 @@ async fn asked(api: &Arc<Api>, route: &Route, request: HttpRequest) -> Result<(A
         }
     }
     let as_text = given.query.get("documents").is_some_and(|as_what| as_what == "text");
-    let limit = given.value("limit")?;
     let request = (route.request)(&given)?;
     may(&known, &request)?;
     let expects = expected(&parts.headers, &request)?;
@@ -104,7 +105,7 @@ async fn asked(api: &Arc<Api>, route: &Route, request: HttpRequest) -> Result<(A
     let places = if stays { &api.streams } else { &api.requests };
     let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
     let caller = known.caller(&parts.headers, expects);
-    Ok((Asked { request, caller, payloads: known.payloads, as_text, limit, file, _place: place }, streams))
+    Ok((Asked { request, caller, payloads: known.payloads, as_text, file, _place: place }, streams))
 }
 
 /// Who asks.
@@ -236,7 +237,7 @@ pub async fn receive(dir: &Path, body: HttpBody, most: usize) -> Result<NamedTem
 /// The answer as one document.
 async fn document(api: Arc<Api>, shape: Shape, asked: Asked) -> Result<Response, Problem> {
     let done = tokio::task::spawn_blocking(move || {
-        let Asked { request, caller, payloads, as_text, limit, file, .. } = &asked;
+        let Asked { request, caller, payloads, as_text, file, .. } = &asked;
         let mut rows = Vec::new();
         let answer = api.host.execute(caller, request.clone(), &mut |row| {
             if !matches!(row, Row::Progress(_)) {
@@ -247,7 +248,7 @@ async fn document(api: Arc<Api>, shape: Shape, asked: Asked) -> Result<Response,
         let answer = answer.map_err(|e| refused(&api, request, e, file.as_ref()))?;
         Ok::<_, Problem>(match shape {
             Shape::Only => rows.pop().unwrap_or(Value::Null),
-            Shape::Many(field) => many(field, rows, *limit),
+            Shape::Many(field) => many(field, rows, request),
             Shape::Both(field) => {
                 let mut document = shown(answer.json(), request, *payloads, *as_text);
                 document[field] = Value::Array(rows);
@@ -266,64 +267,116 @@ async fn document(api: Arc<Api>, shape: Shape, asked: Asked) -> Result<Response,
     Ok(response)
 }
 
-/// Rows in a field, and where the next page begins.
-fn many(field: &str, rows: Vec<Value>, limit: Option<usize>) -> Value {
-    let full =
-        limit.is_some_and(|limit| rows.len() >= limit) || limit.is_none() && field == "rows" && rows.len() >= 100;
-    let next = match field {
-        "rows" if full => rows.last().map(|row| row["key"].clone()),
-        "entries" => rows.first().map(|entry| entry["seq"].clone()).filter(|seq| *seq != json!(1)),
+/// Rows in a field; of a list that is read page by page, where the next page begins.
+fn many(field: &str, rows: Vec<Value>, request: &Request) -> Value {
+    let (full, count) = (|limit: u64| rows.len() as u64 >= limit, rows.len());
+    let next = match request {
+        Request::ModelScan { limit: Some(limit), .. } => {
+            Some(rows.last().filter(|_| full(*limit)).map_or(Value::Null, |row| row["key"].clone()))
+        }
+        Request::Activity { last: Some(last), .. } => {
+            Some(rows.first().filter(|_| full(*last)).map_or(Value::Null, |entry| entry["seq"].clone()))
+        }
         _ => None,
     };
     let mut document = Map::new();
-    let cut = rows.len() >= ROWS;
     document.insert(field.to_owned(), Value::Array(rows));
-    if matches!(field, "rows" | "entries") {
-        document.insert("next".to_owned(), next.unwrap_or(Value::Null));
+    if let Some(next) = next {
+        document.insert("next".to_owned(), next);
     }
-    if cut {
+    if count >= ROWS {
         document.insert("cut".to_owned(), json!(true));
     }
     Value::Object(document)
 }
 
-/// The answer as it comes, one line for each row. `in_full`: with progress, and with the last answer, as the socket gives them.
-async fn lines(api: Arc<Api>, asked: Asked, in_full: bool) -> Result<Response, Problem> {
+/// What the lines of an answer look like that is given as it comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Rows alone; where one is missing, the connection breaks off.
+    Rows,
+    /// Rows with the progress among them, and the last answer: what programs are shown of them.
+    All,
+    /// The same as the socket gives them.
+    Tagged,
+}
+
+impl Lines {
+    fn row(self, row: &Row, asked: &Asked) -> Value {
+        let Asked { request, payloads, as_text, .. } = asked;
+        match self {
+            Lines::Rows => shown(row.json(), request, *payloads, *as_text),
+            Lines::All => json!({ "row": shown(row.json(), request, *payloads, *as_text) }),
+            Lines::Tagged => json!({ "row": tagged(json!(row), request, *payloads) }),
+        }
+    }
+
+    fn done(self, answer: &Answer, asked: &Asked) -> Option<Value> {
+        let Asked { request, payloads, as_text, .. } = asked;
+        match self {
+            Lines::Rows => None,
+            Lines::All => Some(json!({ "done": shown(answer.json(), request, *payloads, *as_text) })),
+            Lines::Tagged => Some(json!({ "done": tagged(json!(answer), request, *payloads) })),
+        }
+    }
+}
+
+/// An answer under its tag, without what somebody may not see of it.
+fn tagged(mut answer: Value, request: &Request, payloads: Payloads) -> Value {
+    if payloads < Payloads::Full
+        && let Some(content) = answer.as_object_mut().and_then(|tagged| tagged.values_mut().next())
+    {
+        *content = shown(content.take(), request, payloads, false);
+    }
+    answer
+}
+
+/// The answer as it comes, one line for each row. Whoever does not read it to its end does not see one: what is cut off breaks off.
+pub async fn lines(api: Arc<Api>, asked: Asked, form: Lines) -> Result<Response, Problem> {
     let (sender, mut receiver) = mpsc::channel::<Result<Value, Problem>>(LINES);
+    let whole = Arc::new(AtomicBool::new(false));
+    let is_whole = whole.clone();
     tokio::task::spawn_blocking(move || {
-        let Asked { request, caller, payloads, as_text, file, .. } = &asked;
-        let answer = api.host.execute(caller, request.clone(), &mut |row| {
-            let progress = matches!(row, Row::Progress(_));
-            let line = match in_full {
-                true => json!({ "row": shown(row.json(), request, *payloads, *as_text) }),
-                false if progress => return !sender.is_closed(),
-                false => shown(row.json(), request, *payloads, *as_text),
-            };
-            match progress {
-                true => !sender.is_closed() && sender.try_send(Ok(line)).is_ok() || !sender.is_closed(),
-                false => give(&sender, Ok(line)),
+        let request = &asked.request;
+        let watches = matches!(request, Request::Watch { .. });
+        let mut stalled = false;
+        let answer = api.host.execute(&asked.caller, request.clone(), &mut |row| {
+            let passes = matches!(row, Row::Progress(_) | Row::Import(_));
+            if passes && form == Lines::Rows {
+                return !sender.is_closed();
             }
+            let line = Ok(form.row(&row, &asked));
+            // What the next one repeats is not waited for.
+            if passes || watches {
+                return !matches!(sender.try_send(line), Err(TrySendError::Closed(_)));
+            }
+            stalled = !give(&sender, line);
+            !stalled
         });
         let last = match answer {
-            Ok(Answer::Nothing) if !in_full => return,
-            Ok(_) if !in_full => return,
-            Ok(answer) => Ok(json!({ "done": shown(answer.json(), request, *payloads, *as_text) })),
-            Err(e) => Err(refused(&api, request, e, file.as_ref())),
+            _ if stalled => return,
+            Ok(answer) => form.done(&answer, &asked).map(Ok),
+            Err(e) => Some(Err(refused(&api, request, e, asked.file.as_ref()))),
         };
-        drop(sender.blocking_send(last));
+        whole.store(last.is_none_or(|last| give(&sender, last)), Ordering::SeqCst);
     });
     // What is refused at once has a status of its own.
     let first = match receiver.recv().await {
         Some(Err(problem)) => return Err(problem),
-        Some(Ok(first)) => Some(first),
-        None => None,
+        first => first,
     };
-    let line = |value: Value| Ok::<_, Infallible>(Bytes::from(format!("{value}\n")));
-    let rest = ReceiverStream::new(receiver)
-        .map(move |row| line(row.unwrap_or_else(|problem| json!({ "error": problem.document() }))));
-    let all = tokio_stream::iter(first.map(line)).chain(rest);
-    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    Ok((kind, HttpBody::from_stream(all)).into_response())
+    let line = |row: Result<Value, Problem>| {
+        let row = row.unwrap_or_else(|problem| json!({ "error": problem.document() }));
+        Ok::<_, io::Error>(Bytes::from(format!("{row}\n")))
+    };
+    let end = std::iter::once_with(move || match is_whole.load(Ordering::SeqCst) {
+        true => None,
+        false => Some(Err(io::Error::from(io::ErrorKind::TimedOut))),
+    });
+    let all = tokio_stream::iter(first.map(line))
+        .chain(ReceiverStream::new(receiver).map(line))
+        .chain(tokio_stream::iter(end.flatten()));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(all)).into_response())
 }
 
 /// What messages call a file that was sent. Commands elsewhere know its name.
@@ -333,7 +386,7 @@ pub const SENT: &str = "the file that was sent";
 const STALL: Duration = Duration::from_secs(60);
 
 /// Gives a line to whoever reads; `false` where nobody does any more, or has not for long: what the request holds is needed.
-pub fn give<T>(sender: &mpsc::Sender<T>, mut line: T) -> bool {
+fn give<T>(sender: &mpsc::Sender<T>, mut line: T) -> bool {
     let since = Instant::now();
     loop {
         line = match sender.try_send(line) {
@@ -349,7 +402,7 @@ pub fn give<T>(sender: &mpsc::Sender<T>, mut line: T) -> bool {
 }
 
 /// Why a request was not carried out. A file that was sent has no name that says anything.
-pub fn refused(api: &Api, request: &Request, mut error: ControlError, file: Option<&NamedTempFile>) -> Problem {
+fn refused(api: &Api, request: &Request, mut error: ControlError, file: Option<&NamedTempFile>) -> Problem {
     if let Some(file) = file {
         error.message = error.message.replace(&file.path().display().to_string(), SENT);
     }

@@ -53,7 +53,7 @@ pub struct Peer(pub IpAddr);
 /// Answers HTTP until it is dropped.
 pub struct Server {
     runtime: Option<tokio::runtime::Runtime>,
-    address: SocketAddr,
+    url: String,
 }
 
 impl Server {
@@ -74,7 +74,11 @@ impl Server {
         options.listen = address;
         let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        host.door().open(format!("{scheme}://{address}/"));
+        // Which of its addresses others use is not known here.
+        let here =
+            if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
+        let url = format!("{scheme}://{here}/");
+        host.door().open(url.clone());
         let api = Arc::new(Api::new(host, options).map_err(|e| failed("the key of sessions", &e))?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -93,12 +97,12 @@ impl Server {
         }
         runtime.spawn(samples::run(api.clone()));
         runtime.spawn(feed::run(api));
-        Ok(Server { runtime: Some(runtime), address })
+        Ok(Server { runtime: Some(runtime), url })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it answers.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 }
 
@@ -157,7 +161,7 @@ fn router(api: &Arc<Api>) -> Router {
         .fallback(|OriginalUri(uri): OriginalUri| async move {
             Problem::new(
                 StatusCode::NOT_FOUND,
-                format!("there is no {}; v1/openapi.json has what there is", uri.path()),
+                format!("there is no {}; host/docs/http.md names what there is", uri.path()),
             )
             .into_response()
         })

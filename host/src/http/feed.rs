@@ -56,6 +56,8 @@ pub async fn run(api: Arc<Api>) {
     loop {
         tokio::time::sleep(LOOK).await;
         if api.feed.now.receiver_count() == 0 {
+            // Who comes next is not shown what was seen before.
+            api.feed.now.send_replace(Now::default());
             continue;
         }
         let own = api.clone();
@@ -73,7 +75,7 @@ pub async fn run(api: Arc<Api>) {
 fn look(api: &Api) -> Option<Now> {
     let request = Request::Projections { name: None };
     let mut projections = Vec::new();
-    let looked = api.host.execute(&Caller::this_user(), request.clone(), &mut |row| {
+    let looked = api.host.execute(&Caller::host(), request.clone(), &mut |row| {
         projections.push(shown(row.json(), &request, Payloads::Full, false));
         true
     });

@@ -3,18 +3,18 @@
 
 use super::{
     Api,
-    answer::{bounded, give, may, receive, refused, shown, too_many, whose},
-    caller::{known, refuse_other_sites},
+    answer::{Asked, Lines, bounded, lines, may, receive, too_many, whose},
+    caller::refuse_other_sites,
     problem::Problem,
+    tokens::Token,
 };
 use crate::{
-    control::{Action, Payloads, Request, Role, Row},
+    control::{Action, Caller, Payloads, Request, Role},
     limits, private,
     vocabulary::act::{Actor, ActorKind},
 };
 use axum::{
     Json,
-    body::{Body, Bytes},
     extract::{FromRequestParts, Path, Request as HttpRequest},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,13 +23,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tempfile::NamedTempFile;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a request that is sent as commands send it.
 const REQUEST_BYTES: usize = 64 << 10;
@@ -110,9 +108,18 @@ pub async fn samples(api: Arc<Api>, request: HttpRequest) -> Response {
     if let Err(problem) = whose(&api, &parts) {
         return problem.into_response();
     }
-    match Path::<String>::from_request_parts(&mut parts, &()).await {
-        Ok(Path(name)) => Json(api.samples.of(&name)).into_response(),
-        Err(e) => e.into_response(),
+    let Ok(Path(name)) = Path::<String>::from_request_parts(&mut parts, &()).await else {
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the path names no projection").into_response();
+    };
+    let known = tokio::task::spawn_blocking(move || {
+        let request = Request::Projections { name: Some(name.clone()) };
+        let there = api.host.execute(&Caller::host(), request, &mut |_| true);
+        there.map(|_| api.samples.of(&name)).map_err(Problem::from)
+    });
+    match known.await {
+        Ok(Ok(samples)) => Json(samples).into_response(),
+        Ok(Err(problem)) => problem.into_response(),
+        Err(e) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     }
 }
 
@@ -142,17 +149,13 @@ pub async fn host(api: Arc<Api>, request: HttpRequest) -> Response {
         Err(problem) => return problem.into_response(),
     };
     let told = tokio::task::spawn_blocking(move || {
-        let tokens = api.tokens.all().unwrap_or_default();
         let used = api.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let tokens: Vec<Value> = tokens
-            .iter()
-            .map(|token| {
-                json!({
-                    "name": token.name, "role": token.role, "payloads": token.payloads, "createdAt": token.created_at,
-                    "lastUsed": used.get(&token.name),
-                })
+        let token = |token: &Token| {
+            json!({
+                "name": token.name, "role": token.role, "payloads": token.payloads, "createdAt": token.created_at,
+                "lastUsed": used.get(&token.name),
             })
-            .collect();
+        };
         let mut host = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "name": api.options.name,
@@ -169,7 +172,8 @@ pub async fn host(api: Arc<Api>, request: HttpRequest) -> Response {
             "actions": actions(),
         });
         if known.role == Role::Admin {
-            host["tokens"] = Value::Array(tokens);
+            // Null where they cannot be read.
+            host["tokens"] = api.tokens.all().map_or(Value::Null, |all| all.iter().map(token).collect());
             host["data"] = json!(api.host.dir().path());
             host["settings"] = api.host.settings();
         }
@@ -206,7 +210,7 @@ pub async fn control(api: Arc<Api>, request: HttpRequest) -> Response {
 
 async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let known = known(&api, peer(&parts), &parts.method, &parts.headers)?;
+    let known = whose(&api, &parts)?;
     refuse_other_versions(&parts.headers)?;
     let body = bounded(body, REQUEST_BYTES).await?;
     let request: Request = serde_json::from_slice(&body).map_err(|e| {
@@ -219,50 +223,8 @@ async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, P
     let (request, file) = with_file(&api, request)?;
     let places = if request.stays() { &api.streams } else { &api.requests };
     let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
-    let caller = known.caller(&parts.headers, None);
-    let (sender, mut receiver) = mpsc::channel::<Result<Value, Problem>>(256);
-    let payloads = known.payloads;
-    tokio::task::spawn_blocking(move || {
-        let _place = place;
-        let watches = matches!(request, Request::Watch { .. });
-        let answer = api.host.execute(&caller, request.clone(), &mut |row| {
-            let passes = watches || matches!(row, Row::Progress(_) | Row::Import(_));
-            let line = json!({ "row": hidden(json!(row), &request, payloads) });
-            match passes {
-                true => !matches!(sender.try_send(Ok(line)), Err(mpsc::error::TrySendError::Closed(_))),
-                false => give(&sender, Ok(line)),
-            }
-        });
-        let last = match answer {
-            Ok(answer) => Ok(json!({ "done": hidden(json!(answer), &request, payloads) })),
-            Err(e) => Err(refused(&api, &request, e, file.as_ref())),
-        };
-        drop(sender.blocking_send(last));
-    });
-    let first = match receiver.recv().await {
-        Some(Err(problem)) => return Err(problem),
-        first => first,
-    };
-    let line = |row: Result<Value, Problem>| {
-        let row = row.unwrap_or_else(|problem| json!({ "error": problem.document() }));
-        Ok::<_, Infallible>(Bytes::from(format!("{row}\n")))
-    };
-    let all = tokio_stream::iter(first.map(line)).chain(ReceiverStream::new(receiver).map(line));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(all)).into_response())
-}
-
-/// An answer under its tag, without what somebody may not see of it.
-fn hidden(mut answer: Value, request: &Request, payloads: Payloads) -> Value {
-    if payloads < Payloads::Full
-        && let Some(content) = answer.as_object_mut().and_then(|tagged| tagged.values_mut().next())
-    {
-        *content = shown(content.take(), request, payloads, false);
-    }
-    answer
-}
-
-fn peer(parts: &axum::http::request::Parts) -> std::net::IpAddr {
-    parts.extensions.get::<super::connection::Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0)
+    let (caller, payloads) = (known.caller(&parts.headers, None), known.payloads);
+    lines(api, Asked { request, caller, payloads, as_text: false, file, _place: place }, Lines::Tagged).await
 }
 
 /// Both ends must mean the same by a request.

@@ -108,7 +108,7 @@ fn written(api: &Api) -> Result<String, fmt::Error> {
     );
     let request = Request::Projections { name: None };
     let mut looked = Vec::new();
-    let done = api.host.execute(&Caller::this_user(), request, &mut |row| {
+    let done = api.host.execute(&Caller::host(), request, &mut |row| {
         if let Row::Overview(overview) = row {
             looked.push(overview);
         }
@@ -191,13 +191,16 @@ fn of_rebuild(progress: &Progress, metrics: &mut Metrics) {
     if let Some(ratio) = ratio {
         metrics.put("unspool_rebuild_progress_ratio", "How much of it is done: 1 once it is complete", one(), ratio);
     }
-    metrics.put(
-        "unspool_rebuild_events_per_second",
-        "Its rate over the last seconds",
-        one(),
-        progress.events_per_second,
-    );
-    if let Some(left) = progress.estimated_remaining_ms.filter(|_| progress.status == Status::Running) {
+    let runs = progress.status == Status::Running;
+    if runs {
+        metrics.put(
+            "unspool_rebuild_events_per_second",
+            "Its rate over the last seconds",
+            one(),
+            progress.events_per_second,
+        );
+    }
+    if let Some(left) = progress.estimated_remaining_ms.filter(|_| runs) {
         metrics.put("unspool_rebuild_remaining_seconds", "How long it takes at this rate", one(), left as f64 / 1e3);
     }
     metrics.put("unspool_rebuild_retries", "Transient failures met and retried", one(), progress.retries as f64);
@@ -238,7 +241,13 @@ fn of_rebuild(progress: &Progress, metrics: &mut Metrics) {
     let stages = &progress.stages;
     for (stage, state, ms) in stages.named() {
         let labels = vec![("projection", name.clone()), ("stage", stage.to_owned()), ("state", state.to_owned())];
-        metrics.put("unspool_stage_seconds", "Where the time of its latest rebuild went", labels, ms as f64 / 1e3);
+        metrics.add(
+            "unspool_stage_seconds",
+            "Where the time of its latest rebuild went",
+            true,
+            labels,
+            ms as f64 / 1e3,
+        );
     }
 }
 

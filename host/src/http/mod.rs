@@ -6,7 +6,7 @@
 //! | `connection` | connections, with TLS and bounds |
 //! | `guard` | what holds for every answer, and the names that a host may be asked by |
 //! | `caller`, `tokens`, `session` | who asks, and what they may |
-//! | `routes`, `given` | the requests by method and path; what they are given |
+//! | `routes`, `given`, `bodies` | the requests by method and path; what they are given |
 //! | `answer` | has a request carried out, and gives what comes of it |
 //! | `problem` | refusals |
 //! | `login` | how a browser is let in and out |
@@ -15,6 +15,7 @@
 //! | `ui` | the dashboard's files |
 
 mod answer;
+mod bodies;
 mod caller;
 mod connection;
 mod feed;

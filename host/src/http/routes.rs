@@ -1,14 +1,19 @@
 //! The requests by method and path: one table, from which routes, documentation and tests are made.
 
-use super::given::Given;
+use super::{
+    bodies::{
+        AcceptBody, AsOfBody, BackupBody, PromoteBody, RebuildBody, RetryBody, RollbackBody, StreamBody, StreamsBody,
+        VerifyBody, nothing,
+    },
+    given::Given,
+};
 use crate::{
     control::{ControlError, Fresh, Import, Request},
-    rebuild::{Accept, Trigger, UnfinishedRebuild},
+    rebuild::{Accept, UnfinishedRebuild},
     source::event_file::FileOptions,
-    store::{ActivityFilter, OnError, Priority, RebuildOptions},
+    store::ActivityFilter,
     vocabulary::Position,
 };
-use serde::Deserialize;
 
 /// What a body may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -493,131 +498,4 @@ fn fresh(given: &Given) -> Result<Fresh, ControlError> {
     let at_least: Option<Position> = given.value("atLeast")?;
     let wait_ms = given.value::<u64>("waitMs")?.unwrap_or_default().min(60_000);
     Ok(Fresh { at_least, at_least_event: given.text("atLeastEvent"), wait_ms })
-}
-
-/// Refuses a body that has anything.
-fn nothing(given: &Given) -> Result<(), ControlError> {
-    let Nothing {} = given.body()?;
-    Ok(())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct AcceptBody {
-    accept_history: bool,
-    accept_changed: Option<String>,
-    accept_missing: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RebuildBody {
-    source: Option<String>,
-    into: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    restart: bool,
-    dry_run: bool,
-    chunk_size: Option<u32>,
-    priority: Option<Priority>,
-    rate_limit: Option<u32>,
-    no_promote: bool,
-    on_error: Option<OnError>,
-    allow_parked: bool,
-    allow_empty: bool,
-    follow: bool,
-    accept_history: bool,
-    accept_missing: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamBody {
-    stream: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct StreamsBody {
-    stream: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RetryBody {
-    stream: Option<String>,
-    out_of_order: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct PromoteBody {
-    generation: Option<String>,
-    allow_parked: bool,
-    allow_empty: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RollbackBody {
-    now: bool,
-    allow_empty: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct VerifyBody {
-    repair: bool,
-    accept_history: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AsOfBody {
-    to: String,
-    #[serde(default)]
-    label: Option<String>,
-    #[serde(default)]
-    source: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BackupBody {
-    file: String,
-}
-
-impl AcceptBody {
-    fn accept(self) -> Accept {
-        Accept { history: self.accept_history, changed: self.accept_changed, missing: self.accept_missing }
-    }
-}
-
-impl RebuildBody {
-    fn trigger(self, name: String) -> Trigger {
-        Trigger {
-            name,
-            source: self.source,
-            from: self.from,
-            to: self.to,
-            restart: self.restart,
-            accept: Accept { history: self.accept_history, ..Accept::default() },
-            options: RebuildOptions {
-                chunk_size: self.chunk_size,
-                priority: self.priority,
-                rate_limit: self.rate_limit,
-                no_promote: self.no_promote,
-                on_error: self.on_error,
-                allow_parked: self.allow_parked,
-                allow_empty: self.allow_empty,
-                accept_missing: self.accept_missing,
-                follow: self.follow,
-            },
-            into: self.into,
-        }
-    }
 }

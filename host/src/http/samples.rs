@@ -76,7 +76,7 @@ fn look(api: &Api, coarse: bool) {
     // Files that nobody has asked for since they were sent go.
     drop(api.uploads.kept());
     let mut seen = Vec::new();
-    let looked = api.host.execute(&Caller::this_user(), Request::List { all: false }, &mut |row| {
+    let looked = api.host.execute(&Caller::host(), Request::List { all: false }, &mut |row| {
         if let Row::Rebuild(progress) = row {
             seen.push((progress.projection_name.clone(), Sample::of(&progress)));
         }

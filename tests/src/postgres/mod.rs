@@ -4,7 +4,7 @@ mod binaries;
 mod pooler;
 mod proxy;
 mod server;
-mod tls;
+pub mod tls;
 
 pub use pooler::Pooler;
 pub use proxy::Proxy;

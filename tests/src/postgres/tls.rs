@@ -5,11 +5,11 @@ use crate::needs::installed;
 use std::{path::Path, process::Command};
 
 /// The authority's certificate.
-pub(super) const AUTHORITY: &str = "authority.pem";
+pub const AUTHORITY: &str = "authority.pem";
 /// The server's certificate.
-pub(super) const CERTIFICATE: &str = "server.pem";
+pub const CERTIFICATE: &str = "server.pem";
 /// The server's private key.
-pub(super) const KEY: &str = "server.key";
+pub const KEY: &str = "server.key";
 
 const CONFIG: &str = "
 [req]
@@ -28,7 +28,7 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 ";
 
 /// Writes certificates for `localhost` and 127.0.0.1 into `dir`, valid for two days.
-pub(super) fn certify(dir: &Path) {
+pub fn certify(dir: &Path) {
     std::fs::write(dir.join("openssl.cnf"), CONFIG).expect("a file");
     let request = |extensions: &str, certificate: &str, key: &str, more: &[&str]| {
         let mut command = Command::new(installed("openssl", "openssl"));

@@ -6,21 +6,23 @@
 //! | `activity_extent` | `()` | [`Extent`], MessagePack |
 //! | `activity_changes` | projection | the number of the newest entry that says what was changed of it |
 //!
-//! What is changed of a record is noted where records are written (see `tables`), in the same transaction, on behalf of whom the thread
+//! What is changed of a record is noted where records are written (see `tables` and `notes`), in the same transaction, on behalf of whom the thread
 //! works (see [`act`]). What a request comes to without that, its refusal above all, is noted when it ends.
 //!
 //! The hash of an entry is BLAKE3 over the hash of the entry before, as 32 bytes, and the entry's JSON; the first one follows 32 zeros.
 //! So whoever has seen a hash can tell whether anything before it was changed.
 
-use super::{
-    options::Purpose,
-    records::{ProjectionRecord, RebuildRecord},
-    tables::{decode, encode},
-};
+mod notes;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use notes::{note_amended, note_dropped, note_owner, note_record};
+
+use super::tables::{decode, encode};
 use crate::{Store, error::StoreError};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use unspool_vocabulary::{
     act::{self, Act, Actor, Via},
     limits, now_ms,
@@ -160,117 +162,6 @@ impl ActivityFilter {
         let by = self.actor.as_ref().is_none_or(|name| entry.actor.name == *name);
         about && by && self.since.is_none_or(|since| entry.at >= since)
     }
-}
-
-/// What an operator would call the state of a record: what is noted when it changes.
-#[derive(PartialEq)]
-struct Facts {
-    status: Value,
-    following: Value,
-    discarded: u64,
-    has_parked: bool,
-}
-
-impl Facts {
-    fn of(record: &RebuildRecord) -> Facts {
-        Facts {
-            status: json!(record.status()),
-            following: record.following.as_ref().map_or(Value::Null, |following| json!(following.state)),
-            discarded: record.discarded,
-            has_parked: record.parked > 0,
-        }
-    }
-}
-
-/// Notes what is changed of a rebuild by writing `after` in place of `before`.
-pub(super) fn note_record(
-    write: &WriteTransaction,
-    before: Option<&RebuildRecord>,
-    after: &RebuildRecord,
-) -> Result<(), StoreError> {
-    if after.spec.purpose == Purpose::Scratch {
-        return Ok(());
-    }
-    let name = after.checkpoint.projection_name.as_str();
-    let note = |what: &str, before: Value, after_: Value, message: Option<String>| {
-        let change =
-            RecordedChange { what: what.to_owned(), generation: Some(after.generation), before, after: after_ };
-        append_change(write, name, change, message)
-    };
-    let now = Facts::of(after);
-    // One that was built for a comparison is seen for the first time when it takes the place of another.
-    let Some(before) = before.filter(|before| before.spec.purpose != Purpose::Scratch) else {
-        let spec = &after.spec;
-        let made = json!({ "purpose": spec.purpose, "source": spec.source, "status": now.status });
-        return note("generation", Value::Null, made, None);
-    };
-    let was = Facts::of(before);
-    if was.status != now.status {
-        let why = after.checkpoint.error.as_ref().map(ToString::to_string);
-        note("status", was.status, now.status, why)?;
-    }
-    if was.following != now.following {
-        let failure = after.following.as_ref().and_then(|following| following.error.as_ref());
-        note("following", was.following, now.following, failure.map(ToString::to_string))?;
-    }
-    let settled = before.parked > after.parked || was.discarded != now.discarded;
-    if settled || was.has_parked != now.has_parked {
-        let counts = |record: &RebuildRecord| json!({ "parked": record.parked, "discarded": record.discarded });
-        note("dead-letters", counts(before), counts(after), None)?;
-    }
-    Ok(())
-}
-
-/// Notes that rows of a generation that is complete were changed, other than by what follows its history.
-pub(crate) fn note_amended(write: &WriteTransaction, record: &RebuildRecord, rows: usize) -> Result<(), StoreError> {
-    if record.spec.purpose == Purpose::Scratch {
-        return Ok(());
-    }
-    let (what, generation) = ("rows".to_owned(), Some(record.generation));
-    let change = RecordedChange { what, generation, before: Value::Null, after: json!({ "changed": rows }) };
-    append_change(write, &record.checkpoint.projection_name, change, None)
-}
-
-/// Notes that a generation is dropped.
-pub(crate) fn note_dropped(write: &WriteTransaction, record: &RebuildRecord) -> Result<(), StoreError> {
-    if record.spec.purpose == Purpose::Scratch {
-        return Ok(());
-    }
-    let change = RecordedChange {
-        what: "generation".to_owned(),
-        generation: Some(record.generation),
-        before: json!({ "purpose": record.spec.purpose, "source": record.spec.source, "status": record.status() }),
-        after: Value::Null,
-    };
-    append_change(write, &record.checkpoint.projection_name, change, None)
-}
-
-/// Notes what is changed of a projection by writing `after` in place of `before`.
-pub(super) fn note_owner(
-    write: &WriteTransaction,
-    before: Option<&ProjectionRecord>,
-    after: &ProjectionRecord,
-) -> Result<(), StoreError> {
-    let name = after.description.name.as_str();
-    let note = |what: &str, before: Value, after: Value| {
-        append_change(write, name, RecordedChange { what: what.to_owned(), generation: None, before, after }, None)
-    };
-    let plugin = |record: &ProjectionRecord| match record.installs.last() {
-        Some(install) => json!({ "digest": install.digest, "version": install.version, "how": install.how }),
-        None => Value::Null,
-    };
-    let was = before.map_or(Value::Null, plugin);
-    if before.map_or(0, |before| before.installs.len()) != after.installs.len() {
-        note("plugin", was, plugin(after))?;
-    }
-    if before.and_then(|before| before.last_verify.as_ref()) != after.last_verify.as_ref() {
-        note("verification", Value::Null, json!(after.last_verify))?;
-    }
-    let live = before.and_then(|before| before.live);
-    if live != after.live {
-        note("live", json!(live), json!(after.live))?;
-    }
-    Ok(())
 }
 
 fn append_change(
@@ -494,84 +385,4 @@ fn extent_at(read: &ReadTransaction) -> Result<Extent, StoreError> {
     let Some(extents) = absent(read.open_table(ACTIVITY_EXTENT))? else { return extent_of(None) };
     let stored = extents.get(())?.map(|stored| stored.value().to_vec());
     extent_of(stored)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::install_orders;
-    use std::sync::Arc;
-    use unspool_vocabulary::act::ActorKind;
-
-    fn ann(request: &str) -> Act {
-        let actor = Actor { kind: ActorKind::User, name: "ann".to_owned() };
-        Act::new(actor, Via::Cli, request, "r1".to_owned(), json!({ "name": "orders" })).because(Some("so".to_owned()))
-    }
-
-    fn all(store: &Store) -> Vec<HashedEntry> {
-        store.activity_after(&ActivityFilter::default(), 0, usize::MAX).unwrap()
-    }
-
-    #[test]
-    fn what_changes_is_noted_for_whom_it_is_done_and_what_does_not_is_not() {
-        let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
-        let act = Arc::new(ann("plugin-install"));
-        act::on_behalf_of(Some(act.clone()), || install_orders(&store));
-        assert!(act.has_changed());
-        let entries = all(&store);
-        let [HashedEntry { entry, .. }] = entries.as_slice() else { panic!("{entries:?}") };
-        assert_eq!((entry.actor.name.as_str(), entry.reason.as_deref()), ("ann", Some("so")));
-        assert_eq!(entry.change.as_ref().map(|change| change.what.as_str()), Some("plugin"));
-        assert_eq!(store.newest_change("orders").unwrap(), 1);
-        // The same again changes nothing; how it ended is noted by who carries requests out.
-        install_orders(&store);
-        assert_eq!(all(&store).len(), 1);
-        store.note_activity(ann("pause"), Some("orders"), Outcome::Refused, Some("no".to_owned())).unwrap();
-        assert_eq!((store.newest_change("orders").unwrap(), store.newest_activity().unwrap()), (1, 2));
-        let by = |actor: &str| ActivityFilter { actor: Some(actor.to_owned()), ..ActivityFilter::default() };
-        assert_eq!(store.activity_before(&by("ann"), None, 1).unwrap()[0].entry.seq, 2);
-        assert_eq!(store.activity_before(&by("ben"), None, 1).unwrap(), []);
-    }
-
-    #[test]
-    fn an_entry_that_was_changed_or_taken_away_is_found() {
-        let damages: [fn(&mut redb::Table<'_, u64, Stored>); 3] = [
-            |entries| {
-                let (json, hash) = {
-                    let entry = entries.get(2).unwrap().unwrap();
-                    (String::from_utf8(entry.value().0.to_vec()).unwrap(), entry.value().1.to_vec())
-                };
-                let changed = json.replace("ann", "ben");
-                assert_ne!(changed, json);
-                entries.insert(2, (changed.as_bytes(), hash.as_slice())).unwrap();
-            },
-            |entries| drop(entries.remove(2).unwrap()),
-            |entries| drop(entries.remove(3).unwrap()),
-        ];
-        for damage in damages {
-            let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
-            (0..3).for_each(|_| store.note_activity(ann("pause"), None, Outcome::Done, None).unwrap());
-            let sound = store.check_activity().unwrap();
-            assert_eq!((sound.entries, sound.first, sound.last, sound.problem), (3, 1, 3, None));
-            let write = store.db.begin_write().unwrap();
-            damage(&mut write.open_table(ACTIVITY).unwrap());
-            write.commit().unwrap();
-            assert!(store.check_activity().unwrap().problem.is_some());
-        }
-    }
-
-    #[test]
-    fn the_oldest_go_and_what_is_left_is_unbroken() {
-        let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
-        let write = store.db.begin_write().unwrap();
-        let long = "x".repeat(1 << 20);
-        for _ in 0..80 {
-            append(&write, ann(&long), None, None, Outcome::Done, None).unwrap();
-        }
-        write.commit().unwrap();
-        let checked = store.check_activity().unwrap();
-        assert_eq!((checked.last, &checked.problem), (80, &None));
-        let most = limits::ACTIVITY_BYTES >> 20;
-        assert!((most - 2..=most).contains(&checked.entries) && checked.first == 81 - checked.entries, "{checked:?}");
-    }
 }

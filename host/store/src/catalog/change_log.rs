@@ -311,3 +311,46 @@ impl Store {
         Ok(Some((key.value().1, read_entry(projection, entry.value())?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        catalog::Purpose,
+        testing::{install_orders, new_generation},
+    };
+
+    /// What is older than a change that is not known, or than a promotion, says nothing about the rows as they are.
+    #[test]
+    fn rows_that_were_changed_last_are_those_that_are_known_to_be_so() {
+        let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
+        install_orders(&store);
+        let record = store.create_generation("orders", new_generation(Purpose::Rebuild), 0).unwrap();
+        let log = |what: Changed, rows: &[(&str, Option<&[u8]>)]| {
+            let mut frame = WriteFrame::with_capacity(64);
+            rows.iter().for_each(|(key, document)| frame.add(&Write { table: "rows", key, document: *document }));
+            let rows = if what == Changed::Rows { frame.finish().into() } else { Bytes::new() };
+            let write = store.db.begin_write().unwrap();
+            append(&write, &record, &LoggedChange { rows, ..LoggedChange::of(&record, what) }).unwrap();
+            write.commit().unwrap();
+        };
+        let last = |generation: u64, bytes: usize| -> Vec<(String, Option<Vec<u8>>)> {
+            let rows = store.changed_last("orders", generation, bytes).unwrap();
+            rows.into_iter().map(|(_, key, document)| (key, document.map(|document| document.to_vec()))).collect()
+        };
+        let row = |key: &str, document: Option<&[u8]>| (key.to_owned(), document.map(<[u8]>::to_vec));
+        assert_eq!(last(1, 1_000), []);
+        log(Changed::Rows, &[("a", Some(b"old")), ("b", Some(b"b"))]);
+        log(Changed::Rows, &[("a", Some(b"new")), ("c", None)]);
+        let all = [row("a", Some(b"new")), row("c", None), row("b", Some(b"b"))];
+        assert_eq!(last(1, 1_000), all);
+        assert_eq!(last(1, 1), all[..2], "as many entries as there is room for");
+        assert_eq!(last(2, 1_000), [], "of another generation");
+        for unknown in [Changed::Unknown, Changed::Promoted { from: None }] {
+            log(unknown, &[]);
+            assert_eq!(last(1, 1_000), []);
+            log(Changed::Rows, &[("d", Some(b"d"))]);
+            assert_eq!(last(1, 1_000), [row("d", Some(b"d"))]);
+        }
+    }
+}

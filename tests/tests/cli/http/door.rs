@@ -145,6 +145,8 @@ fn a_code_lets_one_browser_in_once_and_its_session_outlives_the_host() {
     assert_eq!(host.get(&ann, "/v1/host")["caller"]["name"], "ann");
     data.ok(["token", "remove", "ann"]);
     assert_eq!(host.ask(&ann, "GET", "/v1/host", None).status, 401);
+    data.ok(["token", "add", "ann", "--role", "admin"]);
+    assert_eq!(host.ask(&ann, "GET", "/v1/host", None).status, 401, "another token of the same name is another one");
     let all = std::fs::read(data.path().join("host.log")).unwrap_or_default();
     assert!(!String::from_utf8_lossy(&all).contains(code));
 }
@@ -207,4 +209,35 @@ fn nobody_is_hurt_by_who_sends_nonsense_or_nothing() {
     assert_eq!(host.get(&admin, "/v1/host")["caller"]["name"], "root");
     assert_eq!(data.json(["status", "faulty"])["status"], "completed");
     drop(slow);
+}
+
+/// A proxy's word counts where it comes from, and for those that it names.
+#[test]
+fn who_a_proxy_names_is_known_and_may_what_the_settings_say() {
+    let data = data();
+    let settings = "[http]\nhosts = [\"unspool.example\"]\n\n[http.proxy]\nuser_header = \"X-User\"\nfrom = [\"127.0.0.1\"]\n\
+                    roles = { ann = \"operator\" }\npayloads = \"masked\"\n";
+    std::fs::write(data.path().join("unspool.toml"), settings).unwrap();
+    let host = HttpHost::start(&data, &[]);
+    let named = |name: &str| Asker::default().with("X-User", name).with("Authorization", "Basic YTpi");
+    for (name, role) in [("ann", "operator"), ("ben", "viewer")] {
+        let caller = host.get(&named(name).with("Host", "unspool.example"), "/v1/host")["caller"].clone();
+        assert_eq!(
+            (&caller["name"], &caller["role"], &caller["payloads"]),
+            (&json!(name), &json!(role), &json!("masked"))
+        );
+    }
+    // The browser sends to the proxy whatever a page has it send.
+    let verify = "/v1/projections/faulty/verify";
+    assert_eq!(host.post(&named("ann"), verify, &json!({})).status, 403);
+    let own = named("ann").with("Sec-Fetch-Site", "same-origin");
+    assert_eq!(host.post(&own, verify, &json!({})).status, 200);
+    assert_eq!(data.list(["activity", "--last", "1"])[0]["actor"], json!({ "kind": "proxy", "name": "ann" }));
+    drop(host);
+    std::fs::write(data.path().join("unspool.toml"), settings.replace("127.0.0.1", "192.0.2.1")).unwrap();
+    let host = HttpHost::start(&data, &[]);
+    assert_eq!(host.ask(&named("ann"), "GET", "/v1/host", None).status, 401, "from elsewhere it is nobody's word");
+    drop(host);
+    std::fs::write(data.path().join("unspool.toml"), settings.replace("operator", "boss")).unwrap();
+    data.run(["serve", "--listen", "127.0.0.1:0"]).refused(2, &["boss", "viewer, operator or admin"]);
 }

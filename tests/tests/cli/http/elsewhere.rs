@@ -7,6 +7,7 @@ use unspool_tests::{
     history,
     http::HttpHost,
     plugins::{plugin, plugin_with},
+    postgres::tls,
 };
 
 /// A token in a file, for a command elsewhere.
@@ -122,4 +123,56 @@ fn what_is_wrong_with_a_host_elsewhere_is_said() {
     assert_eq!(prod(&["list"]).exit, Some(0));
     prod(&["rebuild", "faulty", "--restart", "--detach"]).refused(3, &["--yes"]);
     assert_eq!(prod(&["--yes", "rebuild", "faulty", "--restart", "--detach"]).exit, Some(0));
+}
+
+/// Over TLS, with an authority that only the hosts file names.
+#[test]
+fn a_host_elsewhere_is_who_it_says() {
+    let data = data();
+    let dir = data.scratch("tls");
+    fs::create_dir(&dir).unwrap();
+    tls::certify(&dir);
+    let file = |name: &str| dir.join(name).display().to_string();
+    let (certificate, key) = (file(tls::CERTIFICATE), file(tls::KEY));
+    let admin = token(&data, "root", "admin", "full");
+    let mut host = data.start(["serve", "--listen", "0.0.0.0:0", "--tls-cert", &certificate, "--tls-key", &key]);
+    let lines = host.wait_for_line("serving");
+    let line = lines.iter().find(|line| line.contains("listening on https://localhost:")).expect("it says where");
+    let url = line.split("listening on ").nth(1).unwrap().trim();
+    elsewhere(&data, url, &admin, &["list"]).refused(1, &["cannot be reached", url]);
+    let config = data.scratch("config");
+    fs::create_dir_all(config.join("unspool")).unwrap();
+    let hosts = format!("[hosts.here]\nurl = \"{url}\"\ntoken_file = \"{admin}\"\nca = \"{}\"\n", file(tls::AUTHORITY));
+    fs::write(config.join("unspool/hosts.toml"), hosts).unwrap();
+    let mut command = data.command(["--host", "here", "--json", "model", "digest", "faulty"]);
+    let answer: Answer = command.env("XDG_CONFIG_HOME", &config).stdin(Stdio::null()).output().unwrap().into();
+    assert_eq!((answer.exit, answer.json()), (Some(0), data.json(["model", "digest", "faulty"])), "{answer:#?}");
+    let cookie = data.json(["ui"])["url"].as_str().unwrap().to_owned();
+    assert!(cookie.starts_with(url), "{cookie}");
+}
+
+/// A host that was ended or stopped: a command elsewhere says so, and does not take it for an answer.
+#[test]
+fn a_host_elsewhere_that_ends_in_the_middle_is_no_answer() {
+    let data = data();
+    let host = HttpHost::start(&data, &[]);
+    let admin = token(&data, "root", "admin", "full");
+    data.ok([
+        "rebuild",
+        "faulty",
+        "--restart",
+        "--detach",
+        "--rate-limit",
+        "50",
+        "--chunk-size",
+        "5",
+        "--on-error",
+        "park",
+    ]);
+    let mut watch = data.command(["--host", &host.url(), "--token-file", &admin, "rebuild", "faulty"]);
+    let child = watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    data.wait_for("faulty", |status| status["eventsProcessed"].as_u64() > Some(20));
+    host.host.kill();
+    let answer: Answer = child.wait_with_output().unwrap().into();
+    answer.refused(1, &["ended before it answered"]);
 }

@@ -5,6 +5,7 @@ mod cuts;
 mod documents;
 mod followed;
 mod history;
+mod http;
 mod kills;
 mod orders;
 mod rebuilds;
