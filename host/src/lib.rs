@@ -14,6 +14,7 @@
 //! | [`disk`], `postgres` | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
 //! | [`log`] | the newest lines of the log |
+//! | `traces` | spans of commits and failures over OTLP; nothing without the feature `otlp` |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
 //! | [`crash`] | points where a test can end the process; nothing without the feature `crash-points` |
@@ -27,6 +28,7 @@ pub mod http;
 pub mod log;
 pub mod pipeline;
 pub mod rebuild;
+mod traces;
 
 pub use unspool_disk as disk;
 pub use unspool_export as export;

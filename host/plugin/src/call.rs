@@ -80,12 +80,14 @@ impl Plugin {
             .1
             .unwrap_or(0);
         let call = Call::new(runtime, Arc::clone(description), Box::new(rows));
-        let returned = run(runtime, pre, call, digest, stop, |plugin, store| {
-            plugin.unspool_projection_handler().call_handle(store, chunk)
+        let (returned, memory_bytes) = run(runtime, pre, call, digest, stop, |plugin, store| {
+            let returned = plugin.unspool_projection_handler().call_handle(&mut *store, chunk)?;
+            Ok((returned, store.data().memory.used()))
         })?;
         let outcome = validate(returned, events, description).map_err(failed)?;
         Ok(Outcome {
             failure: outcome.failure.map(|failure| EventFailure { plugin_digest: Some(digest.clone()), ..failure }),
+            memory_bytes,
             ..outcome
         })
     }

@@ -64,6 +64,11 @@ impl MemoryGuard {
         MemoryGuard { used: 0, limit }
     }
 
+    /// Bytes in use.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> Result<bool> {
         let wanted = self.used.saturating_sub(current).saturating_add(desired);
         if wanted > self.limit {

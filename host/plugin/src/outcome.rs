@@ -19,6 +19,8 @@ pub struct Outcome {
     pub writes: Vec<RowWrite>,
     /// Why event number `handled`, counted from 0, could not be handled. Its event is for the caller to name.
     pub failure: Option<EventFailure>,
+    /// Memory that the instance had at the end, in bytes.
+    pub memory_bytes: usize,
 }
 
 /// One row put or deleted. Key and document are slices of the frame that the plugin returned.
@@ -57,7 +59,7 @@ pub(super) fn validate(
         _ => {}
     }
     let writes = writes(&Bytes::from(returned.writes), description)?;
-    Ok(Outcome { handled, writes, failure: returned.failure.map(failure) })
+    Ok(Outcome { handled, writes, failure: returned.failure.map(failure), memory_bytes: 0 })
 }
 
 fn writes(frame: &Bytes, description: &Description) -> Result<Vec<RowWrite>, EventFailure> {

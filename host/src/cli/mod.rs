@@ -46,6 +46,7 @@ use crate::{
     log,
     rebuild::{Accept, FAILURES, UnfinishedRebuild},
     settings::{LogFormat, Settings},
+    traces,
     vocabulary::visible,
 };
 
@@ -68,11 +69,13 @@ pub fn main() -> ExitCode {
         return crate::plugin::compile_for_another_process();
     }
     start_logging(&cli);
+    traces::start();
     let output = Output::new(cli.json, cli.wide);
     let done = run_again_where_the_host_ended(&cli, &output).unwrap_or_else(|e| {
         output.error(&e);
         e.exit_code()
     });
+    traces::end();
     match output.finish() {
         Ok(()) => ExitCode::from(done),
         Err(e) => {

@@ -249,6 +249,14 @@ fn of_rebuild(progress: &Progress, metrics: &mut Metrics) {
             ms as f64 / 1e3,
         );
     }
+    if stages.memory_peak_bytes > 0 {
+        metrics.put(
+            "unspool_plugin_memory_peak_bytes",
+            "The most memory that an instance of its plugin has had",
+            one(),
+            stages.memory_peak_bytes as f64,
+        );
+    }
 }
 
 fn of_host(api: &Api, metrics: &mut Metrics) {

@@ -145,6 +145,8 @@ fn series(samples: &VecDeque<Sample>, every: u64) -> Value {
             "commitWorkMs": rates(|stages| stages.commit_ms),
             "handleWaitMs": rates(|stages| stages.handle_waited_for_read_ms + stages.handle_waited_for_commit_ms),
             "commitMs": commit,
+            // What has not been called has no memory.
+            "memoryBytes": samples.iter().map(|sample| Some(sample.stages.memory_bytes).filter(|bytes| *bytes > 0)).collect::<Vec<_>>(),
         },
     })
 }

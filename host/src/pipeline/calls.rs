@@ -16,8 +16,11 @@ use super::{
 use crate::{
     plugin::{CallError, Outcome, thread_cpu_time},
     store::Generation,
+    traces::{self, Times},
     vocabulary::{EventFailure, FailureKind, Mark, Position, Status},
 };
+
+use std::time::Instant;
 
 /// What one attempt handles with, chunk by chunk.
 pub(super) struct Calls<'a> {
@@ -30,6 +33,8 @@ pub(super) struct Calls<'a> {
     sharing: Option<Sharing>,
     /// The last event that the source could not read. It may be corrected there: its content is not noted.
     unreadable: Option<Position>,
+    /// When what is handled now had room.
+    began: Instant,
 }
 
 impl<'a> Calls<'a> {
@@ -60,13 +65,14 @@ impl<'a> Calls<'a> {
             false => Parking::load(store, &generation, record.parked).map_err(unreadable)?,
         };
         let view = View::new(commits.overlay().clone(), store.clone(), generation).map_err(unreadable)?;
-        Ok(Calls { attempt, size, commits, view, parking, sharing, unreadable: None })
+        Ok(Calls { attempt, size, commits, view, parking, sharing, unreadable: None, began: Instant::now() })
     }
 
     /// Waits until the overlay has room, and looks at the newest committed rows.
     pub(super) fn make_room(&mut self) -> Result<(), Halt> {
         let waited = self.attempt.published.stages().handle_waited_for_commit();
         waited.time(|| self.commits.wait_for_room())?;
+        self.began = Instant::now();
         self.view.refresh().map_err(|e| Refused::from(&e).into())
     }
 
@@ -168,13 +174,23 @@ impl<'a> Calls<'a> {
             Some(_) => self.retried(chunk, handled),
             None => Reached { last: chunk.last_of(handled), seen, ..Reached::after(position, handled as u64) },
         };
+        let reached = Reached { times: Some(Times { read: chunk.read, handled: self.began }), ..reached };
         let parked = self.parking.waiting_through(position);
         self.commits.apply(outcome.writes, parked, reached);
     }
 
     /// Moves on to the end of a chunk without events.
     pub(super) fn pass_over(&mut self, chunk: &Chunk) {
-        self.apply(chunk, 0, Outcome { handled: 0, writes: Vec::new(), failure: None });
+        self.apply(chunk, 0, Outcome { handled: 0, writes: Vec::new(), failure: None, memory_bytes: 0 });
+    }
+
+    /// Tells traces that event number `index` could not be handled.
+    pub(super) fn trace(&self, chunk: &Chunk, index: usize, failure: &EventFailure) {
+        let record = &self.attempt.record;
+        let (generation, source) = (record.generation, record.spec.source.as_str());
+        let of = traces::Of { projection: self.attempt.name(), generation, source };
+        let event = (index < chunk.len()).then(|| chunk.event(index)).flatten();
+        traces::failed(of, self.began, failure, event.map_or(&[], |event| event.metadata));
     }
 
     /// Sets event number `index` aside; the checkpoint moves over it.

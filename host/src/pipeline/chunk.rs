@@ -1,6 +1,7 @@
 //! A chunk on its way to a plugin.
 
 use crate::vocabulary::{BlockEvent, EventFailure, FailureKind, Mark, Position};
+use std::time::Instant;
 use unspool_frame::Event;
 
 /// The length of a chunk frame's header: an array of up to 2^32 - 1 elements.
@@ -16,6 +17,8 @@ pub(super) struct Chunk {
     ends: Vec<(usize, Position)>,
     /// The source has been read up to here.
     pub(super) through: Position,
+    /// When reading it began and ended.
+    pub(super) read: (Instant, Instant),
     /// Why the source cannot read its event, which is the only one then.
     pub(super) unreadable: Option<String>,
 }
@@ -29,7 +32,8 @@ pub(super) struct LastEvent {
 
 impl Chunk {
     pub(super) fn new(through: Position) -> Chunk {
-        Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through, unreadable: None }
+        let now = Instant::now();
+        Chunk { frame: EMPTY.to_vec(), ends: Vec::new(), through, read: (now, now), unreadable: None }
     }
 
     /// An empty chunk after this one, with room for as much.
@@ -43,9 +47,8 @@ impl Chunk {
         self.frame.clear();
         self.frame.extend_from_slice(&EMPTY);
         self.ends.clear();
-        self.through = through;
-        self.unreadable = None;
-        self
+        let now = Instant::now();
+        Chunk { through, read: (now, now), unreadable: None, ..self }
     }
 
     /// Appends an encoded event.
@@ -54,6 +57,11 @@ impl Chunk {
         self.ends.push((self.frame.len(), position));
         self.frame[1..HEADER].copy_from_slice(&(self.ends.len() as u32).to_be_bytes());
         self.through = position;
+    }
+
+    /// Notes that all of it has been read.
+    pub(super) fn is_read(&mut self) {
+        self.read.1 = Instant::now();
     }
 
     /// The frame, as `handle` takes it.
@@ -99,7 +107,7 @@ impl Chunk {
     }
 
     fn part(&self, first: usize, end: usize) -> Chunk {
-        let mut part = Chunk::new(self.through);
+        let mut part = Chunk { read: self.read, ..Chunk::new(self.through) };
         for index in first..end {
             part.push(self.encoded(index), self.ends[index].1);
         }

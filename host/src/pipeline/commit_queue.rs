@@ -9,6 +9,7 @@ use super::{
 use crate::{
     crash, limits,
     store::{Commit, Generation, Priority, RebuildRecord, Store, StoreError},
+    traces,
     vocabulary::{Checkpoint, EventFailure, Seen, Status},
 };
 use std::{
@@ -266,6 +267,7 @@ impl<'a> Work<'a> {
             recent.committed(self.layer.rows(), self.commit_queue.generation.tables.len());
         }
         self.layer.mark_committed();
+        self.trace(took);
         self.commit_queue.published.stages().committed(took, self.layer.rows().len());
         self.commit_queue.published.commit(&self.checkpoint, self.layer.retries, self.layer.parked.len() as u64);
         let mut state = self.commit_queue.state();
@@ -278,6 +280,25 @@ impl<'a> Work<'a> {
         state.overshoot = overshoot.max((state.overshoot + overshoot) / 2);
         state.ended = self.ends;
         state.busy = false;
+    }
+
+    fn trace(&self, took: Duration) {
+        let Some(reached) = self.layer.reached.as_ref().filter(|reached| reached.events > 0) else { return };
+        let (Some(times), record) = (reached.times, &self.commit_queue.record) else { return };
+        traces::committed(&traces::Batch {
+            of: traces::Of {
+                projection: &record.checkpoint.projection_name,
+                generation: record.generation,
+                source: &record.spec.source,
+            },
+            after: self.commit_queue.state().checkpoint.position,
+            through: reached.position,
+            events: reached.events,
+            rows: self.layer.rows().len(),
+            times,
+            work: self.layer.work,
+            commit: (self.taken, took),
+        });
     }
 
     pub(super) fn refused(&self, error: &StoreError) {

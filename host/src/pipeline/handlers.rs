@@ -125,6 +125,7 @@ impl Handlers<'_> {
 
     /// What becomes of event number `index`, which cannot be handled.
     fn stop_or_park(&mut self, chunk: &Chunk, index: usize, mut failure: EventFailure) -> Result<(), Halt> {
+        self.calls.trace(chunk, index, &failure);
         let stops = self.attempt.record.spec.options.on_error() == OnError::Stop && self.attempt.retry.is_none();
         if stops || !can_park(&failure) {
             if chunk.is_unreadable() {

@@ -9,7 +9,10 @@ pub(super) fn call(attempt: &Attempt, chunk: &Chunk, rows: ChunkRows) -> Result<
     let _place = attempt.pool.take();
     let handle = |rows| {
         let handle = || attempt.plugin.handle(chunk.frame(), rows, attempt.stop.flag());
-        attempt.published.stages().handle().time(handle)
+        let stages = attempt.published.stages();
+        let outcome = stages.handle().time(handle)?;
+        stages.called_with(outcome.memory_bytes);
+        Ok(outcome)
     };
     let Attempt { touched, observed, .. } = attempt;
     if touched.is_none() && observed.is_none() {

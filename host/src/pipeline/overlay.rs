@@ -10,6 +10,7 @@ use crate::{
     limits,
     plugin::RowWrite,
     store::{Generation, ParkedEvent, RowChanges, RowSnapshot, Store, StoreError},
+    traces::Times,
     vocabulary::{EventFailure, FailureKind, Known, Layered, Mark, NewerRows, Page, Position, ReadRows, Scan},
 };
 use ahash::RandomState;
@@ -52,12 +53,14 @@ pub struct Reached {
     pub(super) seen: Option<Mark>,
     /// Dead letters that have been handled: stream and position.
     pub(super) retried: Vec<(String, Position)>,
+    /// When they were read and handled.
+    pub(super) times: Option<Times>,
 }
 
 impl Reached {
     /// After `events` events, the last of which is at `position`.
     pub fn after(position: Position, events: u64) -> Reached {
-        Reached { position, events, last: None, seen: None, retried: Vec::new() }
+        Reached { position, events, last: None, seen: None, retried: Vec::new(), times: None }
     }
 }
 
@@ -122,8 +125,10 @@ impl Overlay {
         let mut before = open.reached.take();
         let mut retried = before.as_mut().map_or_else(Vec::new, |before| std::mem::take(&mut before.retried));
         retried.extend(reached.retried);
+        let earlier = before.as_ref().and_then(|before| before.times);
         open.reached = Some(Reached {
             retried,
+            times: reached.times.map(|times| times.after(earlier)).or(earlier),
             events: reached.events + before.as_ref().map_or(0, |before| before.events),
             seen: reached.seen.or_else(|| before.as_ref().and_then(|before| before.seen.clone())),
             last: reached.last.or(before.and_then(|before| before.last)),

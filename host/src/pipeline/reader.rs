@@ -36,6 +36,7 @@ fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size:
             Ok(None) => break,
             Err(e) => {
                 // What was read before it counts.
+                chunk.is_read();
                 queue.push(Ok(chunk));
                 return Err(e);
             }
@@ -48,7 +49,8 @@ fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size:
             let cut = full || unreadable.is_some() || chunk.is_unreadable();
             if cut && !chunk.is_empty() {
                 let next = queue.chunk_after(&chunk);
-                let full = std::mem::replace(&mut chunk, next);
+                let mut full = std::mem::replace(&mut chunk, next);
+                full.is_read();
                 if !stages.read_waited().time(|| queue.push(Ok(full))) {
                     return Ok(());
                 }
@@ -62,6 +64,7 @@ fn cut(mut reader: Box<dyn Reader>, attempt: &Attempt, queue: &ChunkQueue, size:
         }
     }
     // The last chunk is sent even when it is empty: it carries the checkpoint over what did not match.
+    chunk.is_read();
     queue.push(Ok(chunk));
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! and a database is asked for each row that is not at hand.
 //!
 //! They hold as long as nobody else changes the generation: whoever does claims it, which shows by the number of the next attempt. A
-//! follower that begins learns them from the log of changes, which has every change of what readers see.
+//! follower that begins reads those of which the log of changes says that they were changed last.
 
 use crate::{limits, store::RowChanges, vocabulary::Known};
 use bytes::Bytes;
@@ -40,14 +40,14 @@ impl Recent {
         *self.lock() = Rows::default();
     }
 
-    /// Takes rows as they are now, by the number of their table; of the first of them as many as there is room for.
-    pub fn learn(&self, now: impl Iterator<Item = (usize, Bytes, Option<Bytes>)>) {
+    /// Takes rows of a table as they are now; of the first of them as many as there is room for.
+    pub fn learn<'a>(&self, table: usize, now: impl Iterator<Item = (&'a str, Option<Bytes>)>) {
         let mut rows = self.lock();
-        for (table, key, document) in now {
+        for (key, document) in now {
             if rows.young.bytes() >= limits::RECENT_BYTES / 2 {
                 return;
             }
-            rows.put(table, key, document);
+            rows.put(table, Bytes::copy_from_slice(key.as_bytes()), document);
         }
     }
 

@@ -148,9 +148,9 @@ impl Sharing {
         Some(match met {
             Ok(()) => {
                 let writes = handled.into_iter().flat_map(|part| part.outcome.writes).collect();
-                Outcome { handled: chunk.len(), writes, failure: None }
+                Outcome { handled: chunk.len(), writes, failure: None, memory_bytes: 0 }
             }
-            Err(failure) => Outcome { handled: 0, writes: Vec::new(), failure: Some(failure) },
+            Err(failure) => Outcome { handled: 0, writes: Vec::new(), failure: Some(failure), memory_bytes: 0 },
         })
     }
 

@@ -19,6 +19,8 @@ pub struct Stages {
     commit: Clock,
     commits: AtomicU64,
     rows: AtomicU64,
+    memory: AtomicU64,
+    memory_peak: AtomicU64,
 }
 
 /// Nanoseconds that have been spent on something.
@@ -74,6 +76,12 @@ impl Stages {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    /// Notes the memory that an instance had at the end of a call, in bytes.
+    pub(super) fn called_with(&self, memory: usize) {
+        self.memory.store(memory as u64, Ordering::Relaxed);
+        self.memory_peak.fetch_max(memory as u64, Ordering::Relaxed);
+    }
+
     /// Time of the committer for what the store needs between commits.
     pub(super) fn maintained(&self, time: Duration) {
         self.commit.add(time);
@@ -98,6 +106,8 @@ impl Stages {
             commit_ms: before.commit_ms + self.commit.ms(),
             commits: before.commits + self.commits.load(Ordering::Relaxed),
             rows_committed: before.rows_committed + self.rows.load(Ordering::Relaxed),
+            memory_bytes: self.memory.load(Ordering::Relaxed),
+            memory_peak_bytes: before.memory_peak_bytes.max(self.memory_peak.load(Ordering::Relaxed)),
         }
     }
 }

@@ -252,9 +252,9 @@ impl Projection for Fake {
                 Does::FailsForNow => EventFailure::transient(FailureKind::Handler, "not now"),
                 Does::Traps => return Err(CallError::Failed(EventFailure::permanent(FailureKind::Trap, "trapped"))),
             };
-            return Ok(Outcome { handled, writes, failure: Some(failure) });
+            return Ok(Outcome { handled, writes, failure: Some(failure), memory_bytes: 0 });
         }
-        Ok(Outcome { handled: ids.len(), writes, failure: None })
+        Ok(Outcome { handled: ids.len(), writes, failure: None, memory_bytes: 0 })
     }
 }
 

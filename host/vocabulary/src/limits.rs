@@ -57,6 +57,12 @@ pub const OVERLAY_BYTES: usize = 16 << 20;
 /// Bytes of rows that a follower has committed and keeps at hand from one attempt to the next, per generation.
 pub const RECENT_BYTES: usize = 8 << 20;
 
+/// How many of the rows that were changed last a follower reads from a database when it begins.
+pub const LEARNED_ROWS: usize = 10_000;
+
+/// How many of them it asks for with one statement.
+pub const LEARNED_AT_ONCE: usize = 1_000;
+
 /// Bytes of rows that are committed and kept at hand by the handlers, per rebuild: what changed lately changes again soon.
 pub const RETAINED_BYTES: usize = 2 << 20;
 

@@ -155,6 +155,13 @@ pub struct StageReport {
     pub commits: u64,
     /// Rows written by them: fewer than writes by plugins, since a row that changes several times is written once.
     pub rows_committed: u64,
+    /// Memory that an instance of the plugin had at the end of the newest call, in bytes; 0 before the first. Each call has an
+    /// instance of its own, whose memory only grows.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// The most of any call.
+    #[serde(default)]
+    pub memory_peak_bytes: u64,
 }
 
 impl StageReport {

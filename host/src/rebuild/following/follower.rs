@@ -10,7 +10,7 @@ use crate::{
         same_history::{self, Accept},
     },
     source::{Source, SourceError},
-    store::{AttemptStart, RebuildRecord, StoreError},
+    store::{AttemptStart, Generation, RebuildRecord, StoreError},
     vocabulary::{EventFailure, FailureKind, Matcher, Position, now_ms},
 };
 use std::{sync::Arc, time::Instant};
@@ -147,14 +147,22 @@ impl Follower {
         }
     }
 
-    /// Learns the rows that were changed last, once nobody else changes them any more. Rows that are in the store are at hand there.
+    /// Reads the rows that were changed last, once nobody else changes them any more: they are likely to change again, and one at a
+    /// time each would cost its own way to the database. Rows that are in the store are at hand there.
     fn learn(&self, claimed: &RebuildRecord, recent: &Recent) -> Result<(), StoreError> {
-        if claimed.external.is_none() || self.host.store.projection(&self.projection)?.live != Some(self.generation) {
+        if claimed.external.is_none() {
             return Ok(());
         }
-        let rows = self.host.store.changed_last(&self.projection, self.generation, limits::RECENT_BYTES / 2)?;
-        let table = |name: &str| claimed.tables.iter().position(|known| known == name);
-        recent.learn(rows.into_iter().filter_map(|(name, key, document)| Some((table(&name)?, key.into(), document))));
+        let keys =
+            self.host.store.keys_changed_last(&self.projection, limits::LEARNED_ROWS, limits::RECENT_BYTES / 2)?;
+        let rows = self.host.store.current_rows(&Generation::of(claimed))?;
+        for (table, name) in claimed.tables.iter().enumerate() {
+            let keys: Vec<&str> = keys.iter().filter(|(of, _)| of == name).map(|(_, key)| key.as_str()).collect();
+            for keys in keys.chunks(limits::LEARNED_AT_ONCE) {
+                let documents = rows.get_many(table, keys)?;
+                recent.learn(table, keys.iter().copied().zip(documents));
+            }
+        }
         Ok(())
     }
 

@@ -266,36 +266,31 @@ impl Store {
         change_at(&self.db.begin_read()?, projection, number)
     }
 
-    /// Rows of `generation`, which is live, as they are now: those that were changed last, the newest first, each once, up to about
-    /// `max_bytes` of them. None where it is not known what was changed last.
+    /// The table and key of the rows that readers of `projection` have seen change last, the newest first, each once: at most
+    /// `most`, and as many as made up `max_bytes`. What they are now is for their generation to say.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn changed_last(
+    pub fn keys_changed_last(
         &self,
         projection: &str,
-        generation: u64,
+        most: usize,
         max_bytes: usize,
-    ) -> Result<Vec<ChangedRow>, StoreError> {
+    ) -> Result<Vec<(String, String)>, StoreError> {
         let Some(log) = absent(self.db.begin_read()?.open_table(CHANGES))? else { return Ok(Vec::new()) };
-        let (mut seen, mut rows, mut bytes) = (HashSet::new(), Vec::new(), 0);
+        let (mut seen, mut keys, mut bytes) = (HashSet::new(), Vec::new(), 0);
         for entry in log.range((projection, 0)..=(projection, u64::MAX))?.rev() {
-            let change = read_entry(projection, entry?.1.value())?;
-            // What is older than this is not what its rows are now, or is of another generation.
-            if change.generation != generation || change.what != Changed::Rows {
-                break;
-            }
-            for row in change.rows()? {
-                if seen.insert((row.0.clone(), row.1.clone())) {
-                    bytes += row.1.len() + row.2.as_ref().map_or(0, Bytes::len);
-                    rows.push(row);
+            for (table, key, document) in read_entry(projection, entry?.1.value())?.rows()? {
+                if keys.len() == most || bytes >= max_bytes {
+                    return Ok(keys);
+                }
+                if seen.insert((table.clone(), key.clone())) {
+                    bytes += key.len() + document.map_or(0, |document| document.len());
+                    keys.push((table, key));
                 }
             }
-            if bytes >= max_bytes {
-                break;
-            }
         }
-        Ok(rows)
+        Ok(keys)
     }
 
     /// The oldest entry after `number` that is kept, and its number.
@@ -320,37 +315,32 @@ mod tests {
         testing::{install_orders, new_generation},
     };
 
-    /// What is older than a change that is not known, or than a promotion, says nothing about the rows as they are.
     #[test]
-    fn rows_that_were_changed_last_are_those_that_are_known_to_be_so() {
+    fn rows_that_were_changed_last_are_named_once_whatever_came_in_between() {
         let store = Store::open_on(redb::backends::InMemoryBackend::new()).unwrap();
         install_orders(&store);
         let record = store.create_generation("orders", new_generation(Purpose::Rebuild), 0).unwrap();
-        let log = |what: Changed, rows: &[(&str, Option<&[u8]>)]| {
+        let log = |what: Changed, keys: &[&str]| {
             let mut frame = WriteFrame::with_capacity(64);
-            rows.iter().for_each(|(key, document)| frame.add(&Write { table: "rows", key, document: *document }));
+            keys.iter().for_each(|key| frame.add(&Write { table: "rows", key, document: Some(b"nine byte") }));
             let rows = if what == Changed::Rows { frame.finish().into() } else { Bytes::new() };
             let write = store.db.begin_write().unwrap();
             append(&write, &record, &LoggedChange { rows, ..LoggedChange::of(&record, what) }).unwrap();
             write.commit().unwrap();
         };
-        let last = |generation: u64, bytes: usize| -> Vec<(String, Option<Vec<u8>>)> {
-            let rows = store.changed_last("orders", generation, bytes).unwrap();
-            rows.into_iter().map(|(_, key, document)| (key, document.map(|document| document.to_vec()))).collect()
+        let last = |most: usize, bytes: usize| -> String {
+            let keys = store.keys_changed_last("orders", most, bytes).unwrap();
+            assert!(keys.iter().all(|(table, _)| table == "rows"));
+            keys.into_iter().map(|(_, key)| key).collect()
         };
-        let row = |key: &str, document: Option<&[u8]>| (key.to_owned(), document.map(<[u8]>::to_vec));
-        assert_eq!(last(1, 1_000), []);
-        log(Changed::Rows, &[("a", Some(b"old")), ("b", Some(b"b"))]);
-        log(Changed::Rows, &[("a", Some(b"new")), ("c", None)]);
-        let all = [row("a", Some(b"new")), row("c", None), row("b", Some(b"b"))];
-        assert_eq!(last(1, 1_000), all);
-        assert_eq!(last(1, 1), all[..2], "as many entries as there is room for");
-        assert_eq!(last(2, 1_000), [], "of another generation");
-        for unknown in [Changed::Unknown, Changed::Promoted { from: None }] {
-            log(unknown, &[]);
-            assert_eq!(last(1, 1_000), []);
-            log(Changed::Rows, &[("d", Some(b"d"))]);
-            assert_eq!(last(1, 1_000), [row("d", Some(b"d"))]);
-        }
+        assert_eq!(last(9, 1_000), "");
+        log(Changed::Rows, &["a", "b"]);
+        log(Changed::Unknown, &[]);
+        log(Changed::Rows, &["a", "c"]);
+        log(Changed::Promoted { from: None }, &[]);
+        log(Changed::Rows, &["d"]);
+        assert_eq!(last(9, 1_000), "dacb");
+        assert_eq!(last(3, 1_000), "dac");
+        assert_eq!(last(9, 11), "da");
     }
 }

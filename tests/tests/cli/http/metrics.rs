@@ -67,6 +67,9 @@ fn one_state_is_1_and_complete_is_what_is_complete() {
         one("unspool_dead_letters") > Some(0.0) && one("unspool_verify_last_differences") == Some(0.0),
         "{found:#?}"
     );
+    // A page of WebAssembly's memory has 64 KiB, and an instance may have 64 MiB.
+    let memory = one("unspool_plugin_memory_peak_bytes").unwrap();
+    assert!((65_536.0..=67_108_864.0).contains(&memory), "{memory}");
     assert!(found["unspool_activity_entries_total"] > 5.0 && found["unspool_disk_free_bytes"] > 0.0, "{found:#?}");
     assert_eq!(found["unspool_http_requests_total{method=\"GET\",code=\"401\"}"], 1.0, "{found:#?}");
 }

@@ -4,6 +4,7 @@ mod door;
 mod elsewhere;
 mod metrics;
 mod requests;
+mod traces;
 
 use unspool_tests::{data::Data, history, plugins::plugin};
 
