@@ -19,6 +19,7 @@ mod paths;
 mod plugins;
 mod progress;
 mod rebuilds;
+mod schema;
 mod serve;
 mod service;
 mod session;
@@ -42,7 +43,7 @@ use tracing::field::Field;
 use tracing_subscriber::{field::MakeExt, fmt::format, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    control::{Access, Caller, Compacted, ControlError, ErrorKind, Host, Request, Response},
+    control::{Access, Compacted, ControlError, ErrorKind, Request, Response},
     log,
     rebuild::{Accept, FAILURES, UnfinishedRebuild},
     settings::{LogFormat, Settings},
@@ -217,6 +218,12 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         },
         Command::Demo { events, .. } => demo::run(cli, *events, output),
         Command::Events(EventsCommand::Import(args)) => import::import(cli, args, output),
+        Command::Events(EventsCommand::Schema(args)) => {
+            let source = paths::source(args.source.as_deref(), &args.reading)?;
+            let request = Request::EventsSchema { source: source.clone(), types: args.types.clone() };
+            let (session, _dir) = Session::over(cli, source.as_deref().unwrap_or("log"), request.access())?;
+            schema::show(&session, request, args.lang, output)
+        }
         Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
         Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
         Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
@@ -341,14 +348,8 @@ fn verify_plugin(cli: &Cli, file: &Path, source: Option<String>, output: &Output
              directory with --source log",
         ));
     };
-    let request = Request::PluginVerify { file: absolute(file)?, source: source.clone() };
-    // What the data directory has or names is read there.
-    if !(source.starts_with("file:") || source.starts_with("postgres:")) {
-        return show(&Session::open(cli, Access::Change)?, request, output);
-    }
-    let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
-    let host = Host::open(dir.path(), session::options(cli, Access::Begin)?)?;
-    show(&Session::Local(host, Caller::this_user()), request, output)
+    let (session, _dir) = Session::over(cli, &source, Access::Change)?;
+    show(&session, Request::PluginVerify { file: absolute(file)?, source }, output)
 }
 
 /// Whether a check found a difference, or something is left undone.

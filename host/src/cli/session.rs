@@ -16,6 +16,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 /// How long to wait for a host that is just starting or ending.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
@@ -56,6 +57,20 @@ impl Session {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// The same for what only reads `source`, and what has to stay until it is over: a source of its own needs no data directory, and
+    /// is read in a temporary one, unless a host elsewhere is to read it.
+    pub(super) fn over(cli: &Cli, source: &str, wanted: Access) -> Result<(Session, Option<TempDir>), ControlError> {
+        let own = source.starts_with("file:") || source.starts_with("postgres:");
+        #[cfg(feature = "http")]
+        let own = own && cli.host.is_none();
+        if !own {
+            return Ok((Session::open(cli, wanted)?, None));
+        }
+        let dir = tempfile::tempdir().map_err(|e| ControlError::failed(format!("no temporary directory: {e}")))?;
+        let host = Host::open(dir.path(), options(cli, Access::Begin)?)?;
+        Ok((Session::Local(host, Caller::this_user()), Some(dir)))
     }
 
     /// Whether a process other than this one carries requests out.

@@ -50,6 +50,7 @@ impl Host {
             Request::EventsImport(import) => self.import(import, sink),
             Request::Activity { filter, before, last } => self.activity(&filter, before, last, sink),
             Request::ActivityCheck => Ok(Response::ActivityChecked(self.store().check_activity()?)),
+            Request::EventsSchema { source, types } => self.events_schema(source.as_deref(), &types, sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),

@@ -33,14 +33,15 @@ mod process;
 mod request;
 mod response;
 mod rows;
+mod schema;
 mod socket;
 mod watch;
 
 pub use answers::{
     Action, BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull,
-    Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, InstallStatus, Installed, ListedGeneration,
-    ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, ReceiptEvents, Role as GenerationRole,
-    SessionCode, Switched, TableHead,
+    Digest, DropStatus, Dropped, EventShape, Exported, ExportedTable, FoundRow, InstallStatus, Installed,
+    ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, ReceiptEvents,
+    Role as GenerationRole, SessionCode, Switched, TableHead,
 };
 pub use caller::Caller;
 pub use door::Door;

@@ -78,6 +78,7 @@ impl Request {
             | Request::ActivityCheck => Role::Viewer,
             // A plan opens sources, and compiles plugins.
             Request::Plan(_)
+            | Request::EventsSchema { .. }
             | Request::PluginTry { .. }
             | Request::Rebuild(_)
             | Request::RebuildStream { .. }
@@ -116,7 +117,10 @@ impl Request {
             | Request::ModelHistory { .. }
             | Request::ModelDiff { .. }
             | Request::DeadLettersShow { .. } => Shows::Them,
-            Request::PluginTry { .. } | Request::PluginVerify { .. } | Request::ModelVerify { .. } => Shows::InPassing,
+            Request::EventsSchema { .. }
+            | Request::PluginTry { .. }
+            | Request::PluginVerify { .. }
+            | Request::ModelVerify { .. } => Shows::InPassing,
             _ => Shows::Nothing,
         }
     }

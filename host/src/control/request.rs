@@ -20,6 +20,10 @@ pub enum Request {
     EventsShow {
         id: String,
     },
+    EventsSchema {
+        source: Option<String>,
+        types: Vec<String>,
+    },
     PluginInstall {
         file: String,
         /// Only where it is the plugin of this projection.
@@ -300,6 +304,7 @@ impl Request {
             Request::EventsImport(_)
             | Request::EventsStats
             | Request::EventsShow { .. }
+            | Request::EventsSchema { .. }
             | Request::PluginList
             | Request::PluginVerify { .. }
             | Request::Watch { .. }
@@ -370,6 +375,7 @@ impl Request {
 
             // A file is indexed before it is a source, and a plugin compiled where that has to be done again.
             Request::Plan(_) => Conduct { tells_how_far: true, ..Conduct::of(Examine) },
+            Request::EventsSchema { .. } => Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Examine) },
             // With its token it is asked for again.
             Request::ModelWatch { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Read) },
             // What it watches has ended with its host.

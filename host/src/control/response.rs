@@ -2,7 +2,7 @@
 
 use super::{
     answers::{
-        BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, Exported, FoundRow, Installed,
+        BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, EventShape, Exported, FoundRow, Installed,
         ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, SessionCode, Switched,
         TableHead,
     },
@@ -84,6 +84,7 @@ pub enum Row {
     Activity(Box<HashedEntry>),
     Overview(Box<ProjectionOverview>),
     DeadLetter(DeadLetter),
+    EventShape(Box<EventShape>),
 }
 
 impl Response {

@@ -429,8 +429,8 @@ fn current(api: &Api, name: &str) -> Option<Value> {
 }
 
 /// The fields of answers that show rows and events.
-const DOCUMENTS: [&str; 10] =
-    ["value", "data", "metadata", "raw", "before", "after", "expected", "found", "left", "right"];
+const DOCUMENTS: [&str; 11] =
+    ["value", "data", "metadata", "raw", "before", "after", "expected", "found", "left", "right", "examples"];
 
 /// What somebody is shown of an answer.
 pub fn shown(mut answer: Value, request: &Request, payloads: Payloads, as_text: bool) -> Value {

@@ -442,6 +442,19 @@ pub const ROUTES: &[Route] = &[
         },
     },
     get("/v1/events/stats", "What is in the log.", &[], Shape::One, |_| Ok(Request::EventsStats)),
+    get(
+        "/v1/events/schema",
+        "What events look like, by type and version.",
+        &[
+            ("source", "where they are; the log by default"),
+            ("type", "of these types, with a comma between them; all by default"),
+        ],
+        Shape::Many("types"),
+        |given| {
+            let types = given.text("type").map(|types| types.split(',').map(str::to_owned).collect());
+            Ok(Request::EventsSchema { source: given.text("source"), types: types.unwrap_or_default() })
+        },
+    ),
     get("/v1/events/{id}", "One event of the log.", &[], Shape::One, |given| {
         Ok(Request::EventsShow { id: given.part("id") })
     }),

@@ -20,8 +20,8 @@ pub mod work;
 
 pub use checkpoint::{Checkpoint, Mark, Seen, Status};
 pub use document::{
-    Canonical, DocumentError, JsonbError, Numbers, canonical, check_document, from_json, from_json_as, from_jsonb,
-    half_surrogate, raw_document, split_document, to_json, to_jsonb,
+    Canonical, DocumentError, Field, JsonbError, Numbers, Shape, canonical, check_document, from_json, from_json_as,
+    from_jsonb, half_surrogate, raw_document, split_document, to_json, to_jsonb,
 };
 pub use event::{BlockEvent, Event, EventBlock};
 pub use failure::{EventFailure, FailureKind};

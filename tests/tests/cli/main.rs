@@ -9,6 +9,7 @@ mod golden;
 mod http;
 mod layering;
 mod refusals;
+mod schema;
 mod service;
 mod status;
 mod terminal;

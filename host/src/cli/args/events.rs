@@ -14,11 +14,41 @@ pub enum EventsCommand {
     Import(ImportArgs),
     /// What the log holds.
     Stats,
+    /// What events look like: their fields by type and version, which of them are always there, and examples.
+    Schema(SchemaArgs),
     /// One event.
     Show {
         /// Its id.
         id: String,
     },
+}
+
+/// `events schema ...`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Only of this type; may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// As types of a language, or as a JSON Schema.
+    #[arg(long, value_name = "ts|rust|json-schema")]
+    pub lang: Option<SchemaLanguage>,
+    /// Where the events are: log, file:PATH or postgres:... [default: log].
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// How a file is read.
+    #[command(flatten)]
+    pub reading: FileArgs,
+}
+
+/// How it is written what events look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaLanguage {
+    /// Types of TypeScript.
+    Ts,
+    /// Types of Rust.
+    Rust,
+    /// A JSON Schema.
+    JsonSchema,
 }
 
 /// `events import ...`

@@ -8,6 +8,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("demo", "unspool --data ./trial demo --events 1000000"),
     ("events import", "unspool events import orders.ndjson.zst"),
     ("events stats", "unspool events stats"),
+    ("events schema", "unspool events schema --type OrderPlaced --lang ts"),
     ("events show", "unspool events show 68fb44e30a7f3cb0-0000000000006b6c"),
     ("plugin build", "unspool plugin build plugins/order-summary -o order-summary.wasm"),
     ("plugin check", "unspool plugin check order-summary.wasm"),

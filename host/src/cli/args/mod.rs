@@ -15,7 +15,7 @@ mod store;
 pub use activity::{ActivityArgs, ActivityCommand};
 pub use apply::ApplyArgs;
 pub use dead_letters::DeadLettersCommand;
-pub use events::{EventsCommand, FileArgs, ImportArgs};
+pub use events::{EventsCommand, FileArgs, ImportArgs, SchemaLanguage};
 pub use follow::{AcceptArgs, FollowArgs};
 pub use help::{command, manual};
 pub use http::HttpArgs;

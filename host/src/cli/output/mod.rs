@@ -175,6 +175,11 @@ impl Output {
         self.write(line)
     }
 
+    /// A line of what was asked for as text, whoever reads it; `false` when nobody does any more.
+    pub(super) fn text(&self, line: &str) -> bool {
+        self.write(&visible(line))
+    }
+
     /// A line of JSON, whoever reads it; `false` when nobody does any more.
     pub(super) fn json(&self, value: &Value) -> bool {
         self.write(&visible_in_json(&value.to_string()))

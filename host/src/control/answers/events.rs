@@ -2,7 +2,7 @@
 
 use crate::{
     store::ParkedEvent,
-    vocabulary::{EventFailure, Position},
+    vocabulary::{EventFailure, Position, Shape},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +27,24 @@ pub struct LoggedEvent {
     pub data: Value,
     /// What the writer noted beside it.
     pub metadata: Value,
+}
+
+/// What the events of one type and version look like.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventShape {
+    /// Their type.
+    pub r#type: String,
+    /// The version of their payloads' shape.
+    pub schema_version: u32,
+    /// How many there are.
+    pub count: u64,
+    /// Where the first of them is.
+    pub first: Position,
+    /// Where the last of them is.
+    pub last: Position,
+    /// What their payloads look like.
+    pub payload: Shape,
 }
 
 /// An event that was set aside, in one line.

@@ -8,7 +8,7 @@ mod plugins;
 mod store;
 
 pub use changes::Change;
-pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, LoggedEvent};
+pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, EventShape, LoggedEvent};
 pub use models::{
     Digest, DropStatus, Dropped, Exported, ExportedTable, FoundRow, ListedGeneration, ModelRow, Receipt, ReceiptEvents,
     Role, Switched, TableHead,

@@ -10,7 +10,7 @@ use unspool::{
     control, rebuild,
     source::log::{ImportSummary, LogStats},
     store::{Adopted, BuiltRange, CheckReport, CheckedActivity, HashedEntry, Install, Outcome},
-    vocabulary::{EventFailure, Lag, LiveGeneration, Position, Progress, Waiting},
+    vocabulary::{EventFailure, Lag, LiveGeneration, Position, Progress, Shape, Waiting},
 };
 
 type Names = BTreeSet<String>;
@@ -181,6 +181,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`model drop`", fields::<control::Dropped>()),
         ("`events import`", fields::<ImportSummary>()),
         ("`events stats`", fields::<LogStats>()),
+        ("`events schema`", fields::<control::EventShape>()),
         ("`events show`", fields::<control::LoggedEvent>()),
     ]
 }
@@ -197,6 +198,7 @@ fn parts() -> Vec<(&'static str, &'static str, Names)> {
         ("`model history`", "fields", fields::<rebuild::FieldChange>()),
         ("`model diff`", "fields", fields::<rebuild::FieldDiff>()),
         ("`model diff`, at the end", "counts", fields::<rebuild::DiffCounts>()),
+        ("`events schema`", "payload", fields::<Shape>()),
         ("`activity`", "outcome", fields::<Outcome>()),
         ("`model generations`, `model as-of`", "ranges", fields::<BuiltRange>()),
         ("`model generations`, `model as-of`", "role", fields::<control::GenerationRole>()),

@@ -75,6 +75,10 @@ fn rebuilt_from_the_log(lines: &[u8]) -> Rows {
 fn every_store_gives_the_rows_that_the_log_gives() {
     let lines = history::orders(3_000, 11);
     let expected = rebuilt_from_the_log(&lines);
+    let logged = Data::new(BINARY);
+    logged.import(&logged.file("orders.ndjson", &lines));
+    let shapes = shapes(&logged, "log", &[]);
+    let types: Vec<&str> = shapes.iter().map(|shape| shape["type"].as_str().unwrap()).collect();
     for preset in Preset::ALL {
         let database = filled(shared(), preset, &format!("rows_{}", preset.name().replace('-', "_")), &lines);
         noise(&mut database.client(), preset);
@@ -83,7 +87,18 @@ fn every_store_gives_the_rows_that_the_log_gives() {
         let ended = data.json(["rebuild", "order-summary", "--source", &source]);
         assert_eq!(ended["eventsProcessed"], json!(3_000), "{}: {ended:#}", preset.name());
         assert_eq!(without_versions(data.rows("order-summary/orders")), expected, "{}", preset.name());
+        assert_eq!(self::shapes(&data, &source, &types), shapes, "{}", preset.name());
     }
+}
+
+/// What events of `types` look like; of all where there are none.
+fn shapes(data: &Data, source: &str, types: &[&str]) -> Vec<Value> {
+    let types = types.iter().flat_map(|kind| ["--type", kind]);
+    let mut shapes = data.list(["events", "schema", "--source", source].into_iter().chain(types));
+    for shape in shapes.iter_mut().filter_map(Value::as_object_mut) {
+        shape.retain(|name, _| !["first", "last"].contains(&name.as_str()));
+    }
+    shapes
 }
 
 /// Stores that their own libraries made and filled. They set times of their own.
