@@ -157,11 +157,15 @@ pub struct StageReport {
     pub rows_committed: u64,
     /// Memory that an instance of the plugin had at the end of the newest call, in bytes; 0 before the first. Each call has an
     /// instance of its own, whose memory only grows.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub memory_bytes: u64,
     /// The most of any call.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub memory_peak_bytes: u64,
+}
+
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl StageReport {

@@ -53,8 +53,6 @@ fn the_log_and_a_file_have_the_same_types() {
     let other = Data::new(BINARY);
     assert_eq!(other.list(["events", "schema", "--source", &format!("file:{}", file.display())]), found);
     other.exits(2, ["events", "schema"]);
-    other.make();
-    other.exits(3, ["events", "schema"]);
 }
 
 #[test]
