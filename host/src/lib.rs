@@ -14,6 +14,7 @@
 //! | [`disk`], `postgres` | how a redb file of ours is opened, and what can be wrong with it; connections to PostgreSQL |
 //! | [`settings`] | `unspool.toml` |
 //! | [`log`] | the newest lines of the log |
+//! | `outbound` | other machines over HTTP |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
 //! | [`crash`] | points where a test can end the process; nothing without the feature `crash-points` |
@@ -25,6 +26,8 @@ pub mod control;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+#[cfg(feature = "http")]
+pub mod outbound;
 pub mod pipeline;
 pub mod rebuild;
 

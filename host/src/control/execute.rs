@@ -50,6 +50,8 @@ impl Host {
             Request::EventsImport(import) => self.import(import, sink),
             Request::Activity { filter, before, last } => self.activity(&filter, before, last, sink),
             Request::ActivityCheck => Ok(Response::ActivityChecked(self.store().check_activity()?)),
+            Request::AlertList => self.list_alert_routes(sink),
+            Request::AlertTest { name } => self.test_alerts(name.as_deref(), sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),
