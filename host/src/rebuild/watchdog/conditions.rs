@@ -22,7 +22,7 @@ enum Found {
     /// Nobody knows at this moment; it is left as it is.
     Unknown,
     /// It is there.
-    There(AlertCause),
+    There(Box<AlertCause>),
 }
 
 /// A condition of a projection.
@@ -65,9 +65,7 @@ impl Conditions {
             }
         }
         for (name, kind) in &self.firing {
-            if !found.contains_key(&(name.clone(), *kind)) {
-                found.insert((name.clone(), *kind), at_rest(host, name));
-            }
+            found.entry((name.clone(), *kind)).or_insert_with(|| at_rest(host, name));
         }
         for (condition, found) in found {
             self.enter(host, condition, found);
@@ -90,7 +88,7 @@ impl Conditions {
             Some(cause) => tracing::error!(projection = name, "{}: {}", kind.name(), cause.message),
             None => tracing::info!(projection = name, "{} no more", kind.name()),
         }
-        if let Err(e) = host.store.set_alert(name, *kind, cause) {
+        if let Err(e) = host.store.set_alert(name, *kind, cause.map(|cause| *cause)) {
             tracing::error!(projection = name, "nobody is told of that: {e}");
         }
         self.taken_over.remove(&condition);
@@ -177,8 +175,8 @@ fn is_long(waiting: &Waiting) -> bool {
     Duration::from_millis(waiting.ms) >= limits::CONTACT
 }
 
-fn cause(host: &Host, key: &str, watched: &Watched, message: String, waiting: Option<&Waiting>) -> AlertCause {
+fn cause(host: &Host, key: &str, watched: &Watched, message: String, waiting: Option<&Waiting>) -> Box<AlertCause> {
     let position = host.published(key).map_or(watched.record.checkpoint.position, |published| published.position());
     let generation = Some(watched.record.generation);
-    AlertCause { message, generation, position, failure: None, waiting: waiting.cloned() }
+    Box::new(AlertCause { message, generation, position, failure: None, waiting: waiting.cloned() })
 }

@@ -31,13 +31,13 @@ use std::collections::BTreeMap;
 use unspool_vocabulary::{AlertKind, EventFailure, Position, Waiting, limits, now_ms};
 
 /// See above.
-const ALERTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("alerts");
+pub(crate) const ALERTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("alerts");
 /// See above.
-const FIRING: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("alerts_firing");
+pub(crate) const FIRING: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("alerts_firing");
 /// See above.
-const ROUTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("alert_routes");
+pub(crate) const ROUTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("alert_routes");
 /// See above.
-const EXTENT: TableDefinition<'_, (), &[u8]> = TableDefinition::new("alert_extent");
+pub(crate) const EXTENT: TableDefinition<'_, (), &[u8]> = TableDefinition::new("alert_extent");
 
 /// Something that operators are to be told of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@
 //! | `migrate` | records of earlier layouts |
 
 pub(super) mod activity;
-mod alerts;
+pub(super) mod alerts;
 pub(super) mod change_log;
 pub(super) mod dead_letters;
 pub(super) mod generations;
