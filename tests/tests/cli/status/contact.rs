@@ -81,7 +81,11 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     assert!(well.get("waiting").is_none() && well.get("error").is_none(), "{well:#}");
     assert_eq!((&well["following"], &well["staleSince"]), (&json!("following"), &json!(null)), "{well:#}");
     let told = told(&alerts);
-    assert_eq!((told.len(), &told[1]["status"], &told[1]["kind"]), (2, &json!("resolved"), &json!("stalled")));
+    assert_eq!(
+        (told.len(), &told[1]["status"], &told[1]["kind"]),
+        (2, &json!("resolved"), &json!("stalled")),
+        "{told:#?}"
+    );
     assert_eq!(told[0]["fingerprint"], told[1]["fingerprint"]);
     // The command writes this file after the other one.
     let statuses = || fs::read_to_string(alerts.with_extension("env")).unwrap_or_default();
