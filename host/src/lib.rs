@@ -15,6 +15,7 @@
 //! | [`settings`] | `unspool.toml` |
 //! | [`log`] | the newest lines of the log |
 //! | `traces` | spans of commits and failures over OTLP; nothing without the feature `otlp` |
+//! | `outbound` | other machines over HTTP |
 //! | [`vocabulary`], [`limits`] | the words, and every bound with its reason |
 //! | [`private`] | what is its owner's alone: rights of directories, files and sockets |
 //! | [`crash`] | points where a test can end the process; nothing without the feature `crash-points` |
@@ -26,6 +27,8 @@ pub mod control;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+#[cfg(feature = "http")]
+pub mod outbound;
 pub mod pipeline;
 pub mod rebuild;
 mod traces;

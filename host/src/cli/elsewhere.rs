@@ -3,7 +3,7 @@
 use crate::{
     control::{ControlError, ErrorKind, Import, Request, Response, Row, Sink},
     http::SENT,
-    private,
+    outbound, private,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,21 +11,10 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead, BufReader, IsTerminal, Read, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
 };
-use ureq::{
-    Agent,
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
-};
-
-/// How long it may take to reach a host.
-const CONNECT: Duration = Duration::from_secs(10);
+use ureq::Agent;
 
 /// The hosts that have names: `~/.config/unspool/hosts.toml`.
 #[derive(Default, Deserialize)]
@@ -80,26 +69,7 @@ impl Elsewhere {
             return Err(ControlError::refused(format!("{} is no URL of a host: https://HOST:PORT", named.url)));
         }
         let token = token_file.map(Path::to_owned).or(named.token_file).map(|file| token_in(&file)).transpose()?;
-        let roots = match &named.ca {
-            Some(file) => certificates(file)?,
-            None => rustls_native_certs::load_native_certs()
-                .certs
-                .iter()
-                .map(|certificate| Certificate::from_der(certificate).to_owned())
-                .collect(),
-        };
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        let agent = Agent::config_builder()
-            .timeout_connect(Some(CONNECT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .tls_config(tls)
-            .build()
-            .into();
+        let agent = outbound::agent(named.ca.as_deref(), None).map_err(ControlError::refused)?;
         let url = named.url.trim_end_matches('/').to_owned();
         let (production, confirmed) = (named.production, AtomicBool::new(yes));
         Ok(Elsewhere { agent, url, name: host.to_owned(), token, reason, production, confirmed })
@@ -312,23 +282,5 @@ fn known(name: &str) -> Result<Named, ControlError> {
 
 /// The token in a file for its owner alone.
 fn token_in(file: &Path) -> Result<String, ControlError> {
-    let refused = |what: &dyn std::fmt::Display| ControlError::refused(format!("{}: {what}", file.display()));
-    let metadata = fs::metadata(file).map_err(|e| refused(&e))?;
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 || !private::is_trusted(metadata.uid()) {
-        return Err(refused(&format!("others may read it (mode {mode:o}): chmod 600 {}", file.display())));
-    }
-    Ok(fs::read_to_string(file).map_err(|e| refused(&e))?.trim().to_owned())
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, ControlError> {
-    let refused = |what: &dyn std::fmt::Display| ControlError::refused(format!("{}: {what}", file.display()));
-    let text = fs::read(file).map_err(|e| refused(&e))?;
-    let mut found = Vec::new();
-    for item in parse_pem(&text) {
-        if let PemItem::Certificate(certificate) = item.map_err(|e| refused(&e))? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() { Err(refused(&"it has no certificate")) } else { Ok(found) }
+    private::secret_in(file).map_err(|e| ControlError::refused(format!("{}: {e}", file.display())))
 }

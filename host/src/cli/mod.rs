@@ -27,7 +27,7 @@ mod signals;
 
 #[cfg(feature = "http")]
 use args::HttpArgs;
-use args::{Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
+use args::{AlertCommand, Cli, Command, DeadLettersCommand, EventsCommand, ModelCommand, PluginCommand, StoreCommand};
 use clap::error::ErrorKind as ClapError;
 use output::{Listing, Output};
 use paths::absolute;
@@ -261,6 +261,8 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Store(StoreCommand::Adopt) => ask(cli, Request::StoreAdopt, output),
         Command::Store(StoreCommand::Check) => ask(cli, Request::StoreCheck, output),
         Command::Activity(args) => activity::activity(cli, args, output),
+        Command::Alert(AlertCommand::List) => ask(cli, Request::AlertList, output),
+        Command::Alert(AlertCommand::Test { name }) => ask(cli, Request::AlertTest { name: name.clone() }, output),
         Command::Plan => declared::plan(cli, output),
         Command::Apply(args) => declared::apply(cli, args, output),
         Command::Serve { apply, until_idle, http } => {
@@ -365,6 +367,7 @@ fn found_something(request: &Request, answer: &Response) -> bool {
         Response::PluginVerified(report) => report.difference.is_some(),
         Response::Checked(report) => !report.problems.is_empty(),
         Response::ActivityChecked(report) => report.problem.is_some(),
+        Response::AlertsTested(report) => report.failed > 0,
         _ => false,
     }
 }

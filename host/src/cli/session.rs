@@ -7,13 +7,14 @@ use crate::{
     control::{Access, Caller, Client, ControlError, ErrorKind, Host, HostOptions, Process, Request, Response, Sink},
     limits,
     plugin::THIS_PROGRAM,
-    settings::{self, Settings},
+    rebuild::AlertRoute,
+    settings::{self, AlertSettings, Settings},
     store::DataDir,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -127,21 +128,32 @@ pub(super) fn options(cli: &Cli, wanted: Access) -> Result<HostOptions, ControlE
         return Ok(HostOptions { settings: cli.config.clone(), ..HostOptions::default() });
     }
     let file = settings_file(cli);
-    let set = Settings::read(&file).map_err(|e| ControlError::refused(e.to_string()))?.host;
+    let settings = Settings::read(&file).map_err(|e| ControlError::refused(e.to_string()))?;
     if cli.config.is_some() && !file.exists() {
         return Err(ControlError::refused(format!("{} does not exist", file.display())));
     }
+    let alerts = alerts(cli, &settings, &file)?;
+    let set = settings.host;
     let memory = cli.memory.or(set.memory);
     let memory_bytes = memory.and_then(|memory| usize::try_from(memory << 20).ok());
     let instances = cli.instances.or(set.instances);
     Ok(HostOptions {
-        alert: cli.alert.clone().or(set.alert),
+        alerts: Some(alerts),
         memory_bytes: memory_bytes.unwrap_or(limits::GUEST_MEMORY_BYTES),
         instances: instances.map_or_else(limits::instances_of_one, usize::from),
         compiler: Some(PathBuf::from(THIS_PROGRAM)),
         settings: cli.config.clone(),
         ..HostOptions::default()
     })
+}
+
+/// Who is told of what goes wrong: those of the settings, and the command of the command line, the environment or the settings.
+fn alerts(cli: &Cli, settings: &Settings, file: &Path) -> Result<Vec<AlertRoute>, ControlError> {
+    let command = cli.alert.as_ref().or(settings.host.alert.as_ref()).cloned().map(AlertSettings::of_command);
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let routes = settings.alert.iter().chain(&command).map(|alert| AlertRoute::of(alert, folder));
+    let refused = |e: String| ControlError::refused(format!("{}: {e}", file.display()));
+    routes.collect::<Result<_, _>>().map_err(refused)
 }
 
 /// What programs are shown of an answer that is made here.

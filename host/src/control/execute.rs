@@ -51,6 +51,8 @@ impl Host {
             Request::Activity { filter, before, last } => self.activity(&filter, before, last, sink),
             Request::ActivityCheck => Ok(Response::ActivityChecked(self.store().check_activity()?)),
             Request::EventsSchema { source, types } => self.events_schema(source.as_deref(), &types, sink),
+            Request::AlertList => self.list_alert_routes(sink),
+            Request::AlertTest { name } => self.test_alerts(name.as_deref(), sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
             Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),

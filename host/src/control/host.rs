@@ -5,7 +5,7 @@ use crate::{
     disk::DiskError,
     limits,
     plugin::{Engine, EngineOptions},
-    rebuild::{Options, Overview, RebuildError, Supervisor},
+    rebuild::{AlertRoute, Options, Overview, RebuildError, Supervisor},
     settings,
     source::{SourceError, Sources, file::FileSources, log::EventLog},
     store::{DataDir, Store},
@@ -23,8 +23,8 @@ use std::{
 /// What a host is given when it starts.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// See [`Options::alert`].
-    pub alert: Option<String>,
+    /// See [`Options::alerts`].
+    pub alerts: Option<Vec<AlertRoute>>,
     /// Bytes that one plugin instance may use; [`limits::GUEST_MEMORY_BYTES`] by default.
     pub memory_bytes: usize,
     /// See [`Options::instances`].
@@ -46,7 +46,7 @@ impl HostOptions {
 impl Default for HostOptions {
     fn default() -> Self {
         HostOptions {
-            alert: None,
+            alerts: None,
             memory_bytes: limits::GUEST_MEMORY_BYTES,
             instances: limits::instances_of_one(),
             cpu_time: limits::GUEST_CPU_TIME,
@@ -161,7 +161,7 @@ impl Host {
             .map_err(|e| ControlError::failed(e.to_string()))?;
             let settings = Some(options.settings_in(dir));
             let options = Options {
-                alert: options.alert.clone(),
+                alerts: options.alerts.clone(),
                 instances: options.instances,
                 settings,
                 closing: closing.clone(),
@@ -248,9 +248,13 @@ impl Host {
         serde_json::json!({
             "memoryBytes": options.memory_bytes,
             "instances": options.instances,
-            "alert": options.alert,
             "settings": options.settings_in(self.dir()),
         })
+    }
+
+    /// Who is told of what goes wrong.
+    pub(super) fn alerts(&self) -> &[AlertRoute] {
+        self.inner.options.alerts.as_deref().unwrap_or_default()
     }
 
     /// Where it answers browsers.

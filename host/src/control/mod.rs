@@ -11,12 +11,13 @@
 //! | `response`, `answers` | what is answered |
 //! | `error` | how it can fail |
 //! | `permit` | who may have what done |
-//! | `execute` | carries requests out; `models`, `rows`, `changes`, `check`, `activity`, `overview` and `watch` those about read models, many rows, what changes in them, all that is kept, what was done, all at a glance, and rebuilds while they run |
+//! | `execute` | carries requests out; `models`, `rows`, `changes`, `check`, `activity`, `alerts`, `overview` and `watch` those about read models, many rows, what changes in them, all that is kept, what was done, who is told of what goes wrong, all at a glance, and rebuilds while they run |
 //! | `door` | how a browser is let in |
 //! | `host` | what the owner of a data directory has open |
 //! | `socket`, `process` | requests from other terminals; which process is in the way |
 
 mod activity;
+mod alerts;
 mod answers;
 mod caller;
 mod changes;
@@ -38,10 +39,11 @@ mod socket;
 mod watch;
 
 pub use answers::{
-    Action, BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent, DeadLetterInFull,
-    Digest, DropStatus, Dropped, EventShape, Exported, ExportedTable, FoundRow, InstallStatus, Installed,
-    ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, ReceiptEvents,
-    Role as GenerationRole, SessionCode, Switched, TableHead,
+    Action, AlertsTested, BackedUp, BuiltPlugin, Change, CheckedPlugin, Compacted, DeadLetter, DeadLetterContent,
+    DeadLetterInFull, Digest, DropStatus, Dropped, EventShape, Exported, ExportedTable, FiringAlert, FoundRow,
+    InstallStatus, Installed, LastDelivery, ListedAlertRoute, ListedGeneration, ListedProjection, LoggedEvent,
+    ModelRow, ProjectionOverview, Receipt, ReceiptEvents, Role as GenerationRole, SessionCode, Switched, TableHead,
+    TestedAlertRoute,
 };
 pub use caller::Caller;
 pub use door::Door;

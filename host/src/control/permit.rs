@@ -75,7 +75,8 @@ impl Request {
             | Request::DeadLettersShow { .. }
             | Request::StoreCheck
             | Request::Activity { .. }
-            | Request::ActivityCheck => Role::Viewer,
+            | Request::ActivityCheck
+            | Request::AlertList => Role::Viewer,
             // A plan opens sources, and compiles plugins.
             Request::Plan(_)
             | Request::EventsSchema { .. }
@@ -92,7 +93,8 @@ impl Request {
             | Request::ModelAsOf { .. }
             | Request::ModelPromote { .. }
             | Request::ModelRollback { .. }
-            | Request::DeadLettersRetry { .. } => Role::Operator,
+            | Request::DeadLettersRetry { .. }
+            | Request::AlertTest { .. } => Role::Operator,
             Request::EventsImport(_)
             | Request::PluginInstall { .. }
             | Request::PluginSwap { .. }

@@ -203,6 +203,11 @@ pub enum Request {
         last: Option<u64>,
     },
     ActivityCheck,
+    AlertList,
+    AlertTest {
+        /// Everybody where absent.
+        name: Option<String>,
+    },
     /// All projections at a glance, or one of them.
     Projections {
         name: Option<String>,
@@ -313,7 +318,9 @@ impl Request {
             | Request::StoreCheck
             | Request::StoreAdopt
             | Request::SessionCode
-            | Request::ActivityCheck => None,
+            | Request::ActivityCheck
+            | Request::AlertList
+            | Request::AlertTest { .. } => None,
             Request::Projections { name } => name.as_deref(),
         }
     }
@@ -361,6 +368,7 @@ impl Request {
             | Request::DeadLettersList { .. }
             | Request::DeadLettersShow { .. }
             | Request::Activity { .. }
+            | Request::AlertList
             | Request::Projections { .. } => Conduct::of(Read),
             // The digest of a receipt may still have to be computed.
             Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {
@@ -403,6 +411,8 @@ impl Request {
             Request::PluginTry { .. } | Request::PluginVerify { .. } | Request::RebuildStream { .. } => {
                 Conduct { takes_long: true, tells_how_far: true, ..Conduct::of(Change) }
             }
+            // Receivers may keep it waiting, and are told twice where it is sent twice.
+            Request::AlertTest { .. } => Conduct { repeatable: false, takes_long: true, ..Conduct::of(Change) },
             // Back and forth.
             Request::PluginRollback { .. } => Conduct { repeatable: false, ..Conduct::of(Change) },
             Request::ModelRollback { .. } => {

@@ -2,9 +2,9 @@
 
 use super::{
     answers::{
-        BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, EventShape, Exported, FoundRow, Installed,
-        ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview, Receipt, SessionCode, Switched,
-        TableHead,
+        AlertsTested, BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, EventShape, Exported, FoundRow,
+        Installed, ListedAlertRoute, ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview,
+        Receipt, SessionCode, Switched, TableHead, TestedAlertRoute,
     },
     error::ControlError,
 };
@@ -60,6 +60,7 @@ pub enum Response {
     Adopted(Adopted),
     Checked(CheckReport),
     ActivityChecked(CheckedActivity),
+    AlertsTested(AlertsTested),
     SessionCode(SessionCode),
 }
 
@@ -82,6 +83,8 @@ pub enum Row {
     Changed(Box<RowChange>),
     Difference(Box<RowDiff>),
     Activity(Box<HashedEntry>),
+    AlertRoute(ListedAlertRoute),
+    AlertTested(TestedAlertRoute),
     Overview(Box<ProjectionOverview>),
     DeadLetter(DeadLetter),
     EventShape(Box<EventShape>),

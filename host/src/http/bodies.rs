@@ -19,6 +19,12 @@ pub(super) fn nothing(given: &Given) -> Result<(), ControlError> {
 pub(super) struct Nothing {}
 
 #[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AlertTestBody {
+    pub(super) name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AcceptBody {
     pub(super) accept_history: bool,

@@ -170,6 +170,9 @@ pub async fn host(api: Arc<Api>, request: HttpRequest) -> Response {
             "memory": api.host.memory_bytes() >> 20,
             "instances": api.host.instances(),
             "actions": actions(),
+            // Null where they cannot be read.
+            "alerts": api.host.firing_alerts().ok(),
+            "alertRoutes": api.host.alert_routes().ok(),
         });
         if known.role == Role::Admin {
             // Null where they cannot be read.

@@ -283,6 +283,18 @@ fn of_host(api: &Api, metrics: &mut Metrics) {
     if let Ok(newest) = api.host.newest_activity_number() {
         metrics.add("unspool_activity_entries", "Entries of the record of activity", true, Vec::new(), newest as f64);
     }
+    for route in api.host.alert_routes().unwrap_or_default() {
+        for (outcome, count) in [("delivered", route.delivered), ("failed", route.failed), ("dropped", route.dropped)] {
+            let labels = vec![("route", route.name.clone()), ("outcome", outcome.to_owned())];
+            metrics.add(
+                "unspool_alert_deliveries",
+                "Messages about alerts that have arrived, tries that have failed, and messages that were given up",
+                true,
+                labels,
+                count as f64,
+            );
+        }
+    }
     for ((method, status), count) in api.answered() {
         let labels = vec![("method", method), ("code", status.to_string())];
         metrics.add("unspool_http_requests", "Requests over HTTP that were answered", true, labels, count as f64);

@@ -2,8 +2,8 @@
 
 use super::{
     bodies::{
-        AcceptBody, AsOfBody, BackupBody, PromoteBody, RebuildBody, RetryBody, RollbackBody, StreamBody, StreamsBody,
-        VerifyBody, nothing,
+        AcceptBody, AlertTestBody, AsOfBody, BackupBody, PromoteBody, RebuildBody, RetryBody, RollbackBody, StreamBody,
+        StreamsBody, VerifyBody, nothing,
     },
     given::Given,
 };
@@ -481,6 +481,25 @@ pub const ROUTES: &[Route] = &[
     get("/v1/activity/check", "Whether an entry was changed or is missing.", &[], Shape::One, |_| {
         Ok(Request::ActivityCheck)
     }),
+    get(
+        "/v1/alerts",
+        "Who is told of what goes wrong, and whether that has arrived.",
+        &[],
+        Shape::Many("routes"),
+        |_| Ok(Request::AlertList),
+    ),
+    Route {
+        shape: Shape::Both("routes"),
+        ..post(
+            "/v1/alerts/test",
+            "Tell everybody who is told of what goes wrong, or one of them, that this is a test.",
+            &[("name", "only this one")],
+            |given| {
+                let AlertTestBody { name } = given.body()?;
+                Ok(Request::AlertTest { name })
+            },
+        )
+    },
     post("/v1/store/check", "Read everything and check that it is consistent.", &[], |given| {
         nothing(given)?;
         Ok(Request::StoreCheck)

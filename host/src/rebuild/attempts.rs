@@ -376,7 +376,7 @@ impl Attempts {
             match (effect, failure) {
                 (Effect::Alert, Some(failure)) => {
                     let (name, position) = (self.name(record), self.published.position());
-                    self.host.alerts.failed(name, &record.checkpoint_id(), position, failure);
+                    self.host.alerts.failed(name, record.generation, position, failure);
                 }
                 (Effect::Alert, None) => {}
                 (

@@ -3,7 +3,7 @@
 mod command_lock;
 pub(super) mod follower_key;
 
-use super::{Answer, Effect, Input, Options, RebuildError, State, alert::Alerts, step};
+use super::{Answer, Effect, Input, Options, RebuildError, State, alerts::Alerts, step};
 use crate::{
     limits,
     pipeline::{Committer, InstancePool, Published, Stop},
@@ -27,7 +27,7 @@ use std::{
 /// How often a caller that waits for the end of a rebuild polls its progress.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often to poll while the operator's command works on an alert.
+/// How often to poll while operators are told of alerts.
 const ALERT_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What all rebuilds of a host share.

@@ -19,9 +19,9 @@
 //! | `host` | what rebuilds share, and the list of what runs; `attempts` is what the thread of a rebuild does |
 //! | `following` | keeping the live generation up to date, beside whatever is rebuilt, and the threads that do that |
 //! | `wanted` | resumes what the last host was ended in the middle of |
-//! | `watchdog`, `alert` | noticing a rebuild that stands still; alerting the operator to one that failed or waits |
+//! | `watchdog`, `alerts` | noticing what stands still, or is behind; telling operators of that, and of what the store has entered itself |
 
-mod alert;
+mod alerts;
 mod attempts;
 mod bench;
 mod compare;
@@ -52,7 +52,7 @@ mod trigger;
 mod wanted;
 mod watchdog;
 
-pub use alert::FAILURES;
+pub use alerts::{AlertRoute, FAILURES};
 pub use compare::{Comparison, FieldDifference, RowDifference};
 pub(crate) use compare::{each_pair, is_same};
 pub use dead_letters::RetryReport;

@@ -1,5 +1,6 @@
 //! What a host is given when it starts.
 
+use super::AlertRoute;
 use crate::limits;
 use std::{
     path::PathBuf,
@@ -9,8 +10,8 @@ use std::{
 /// What a host is given when it starts.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// A line for `sh -c` that gets every failure as JSON on its standard input.
-    pub alert: Option<String>,
+    /// Who is told of what goes wrong; whoever was told before, and later again, where absent.
+    pub alerts: Option<Vec<AlertRoute>>,
     /// Chunks that may be handled at the same time, over all rebuilds; [`limits::POOL_INSTANCES`] by default, and at most.
     pub permits: usize,
     /// Instances that work for one rebuild, where its projection is partitioned by stream; [`limits::instances_of_one`] by
@@ -27,7 +28,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            alert: None,
+            alerts: None,
             permits: limits::POOL_INSTANCES,
             instances: limits::instances_of_one(),
             keep_owners: false,

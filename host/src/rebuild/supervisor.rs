@@ -3,7 +3,7 @@
 
 use super::{
     Effect, Input, Options, RebuildError, State,
-    alert::Alerts,
+    alerts::Alerts,
     host::{Host, follower_key::key},
     orphaned::{crash_loop, is_orphan},
     step, watchdog,
@@ -36,7 +36,7 @@ impl Supervisor {
     /// # Errors
     /// When the store cannot be written, or the system gives no thread.
     pub fn start(store: Store, sources: Sources, engine: Engine, options: Options) -> Result<Supervisor, RebuildError> {
-        let alerts = Alerts::start(options.alert.clone())?;
+        let alerts = Alerts::start(&store, options.alerts.as_deref())?;
         let mut elsewhere = Vec::new();
         for record in store.left_running()? {
             recover_orphan(&store, &record, &alerts)?;
@@ -141,7 +141,7 @@ fn recover_orphan(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> Res
     let recovered = store.recover_interrupted(record, now_ms())?;
     if let Some(failure) = crash_loop(&recovered) {
         store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms())?;
-        alerts.failed(name, &record.checkpoint_id(), recovered.checkpoint.position, &failure);
+        alerts.failed(name, record.generation, recovered.checkpoint.position, &failure);
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ fn recover_follower(store: &Store, record: &RebuildRecord, alerts: &Alerts) -> R
     let recovered = store.recover_following(record)?;
     if let Some(failure) = crash_loop(&recovered).filter(|_| recovered.is_followed()) {
         store.fail_following(name, record.generation, failure.clone(), now_ms())?;
-        alerts.failed(name, &record.checkpoint_id(), recovered.checkpoint.position, &failure);
+        alerts.failed(name, record.generation, recovered.checkpoint.position, &failure);
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ fn give_up(host: &Host, record: &RebuildRecord, failure: EventFailure) {
     if let Err(e) = host.store.set_status(name, record.generation, Status::Failed, Some(failure.clone()), now_ms()) {
         tracing::error!(projection = name, "its end could not be noted: {e}");
     }
-    host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
+    host.alerts.failed(name, record.generation, position, &failure);
 }
 
 /// Between two tries.

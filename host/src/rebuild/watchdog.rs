@@ -1,15 +1,18 @@
-//! Watches that rebuilds and followers move: one that stalls while it is behind is logged, and ended where that lasts; one that waits for
-//! something that is away is reported to the operator, and again when that is over.
+//! Watches that rebuilds and followers move: one that stalls while it is behind is ended where that lasts. What only shows while a host
+//! works is entered into the outbox of alerts: that something stands still, or is behind, and that this is over.
+
+mod conditions;
 
 use super::host::{Host, follower_key::of_key};
 use crate::{
     limits,
     pipeline::Published,
     store::RebuildRecord,
-    vocabulary::{EventFailure, FailureKind, FollowState, Position, Status, Waiting, now_ms},
+    vocabulary::{EventFailure, FailureKind, Position, Status, Waiting, now_ms},
 };
+use conditions::Conditions;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -73,7 +76,7 @@ fn suspended(between: Duration) -> Duration {
 }
 
 fn watch(host: &Weak<Host>) {
-    let (mut known, mut told) = (HashSet::new(), HashMap::new());
+    let mut conditions = None;
     let mut last = Instant::now();
     loop {
         std::thread::sleep(POLL_INTERVAL);
@@ -84,15 +87,16 @@ fn watch(host: &Weak<Host>) {
         if suspended > Duration::ZERO {
             tracing::warn!("this host was stopped for {} s", suspended.as_secs());
         }
-        for key in &running {
-            if let Some(published) = host.published(key) {
-                published.forgive(suspended);
-            }
-            look(&host, key, &mut known);
+        for published in running.iter().filter_map(|key| host.published(key)) {
+            published.forgive(suspended);
         }
-        let waiting = host.wanted_keys();
-        for key in running.iter().chain(&waiting).chain(told.keys()).cloned().collect::<HashSet<_>>() {
-            tell(&host, &key, &mut told);
+        let conditions = conditions.get_or_insert_with(|| Conditions::known(&host));
+        let keys: HashSet<String> = running.into_iter().chain(host.wanted_keys()).collect();
+        let watched: Vec<(String, Watched)> =
+            keys.into_iter().filter_map(|key| Watched::of(&host, &key).map(|watched| (key, watched))).collect();
+        conditions.look(&host, &watched);
+        for (key, watched) in &watched {
+            end_lost(&host, key, watched);
         }
     }
 }
@@ -120,14 +124,6 @@ impl Watched {
         if self.follows { self.record.is_followed() } else { self.record.status() == Status::Running }
     }
 
-    /// Whether it has failed; of that the operator is told where it does.
-    fn has_failed(&self) -> bool {
-        match &self.record.following {
-            Some(following) if self.follows => following.state == FollowState::Failed,
-            _ => self.record.status() == Status::Failed,
-        }
-    }
-
     /// Why it waits; `None` where it does not. Nobody knows of a follower that stands aside for a moment.
     fn waiting(&self, host: &Host, key: &str) -> Option<Option<Waiting>> {
         match host.published(key) {
@@ -150,56 +146,21 @@ impl Watched {
     }
 }
 
-/// Tells the operator, once, that a rebuild or a follower has been waiting for long, and, once, that it does not wait any more. Of
-/// one that has failed they are told as of any other. `told`: which generations they have been told of.
-fn tell(host: &Host, key: &str, told: &mut HashMap<String, u64>) {
-    let Some(watched) = Watched::of(host, key) else {
-        told.remove(key);
-        return;
-    };
-    let Some(waiting) = watched.waiting(host, key) else { return };
-    let (name, record) = (&watched.name, &watched.record);
-    let position = host.published(key).map_or(record.checkpoint.position, |published| published.position());
-    let id = record.checkpoint_id();
-    match waiting {
-        Some(waiting) if Duration::from_millis(waiting.ms) < limits::CONTACT => {}
-        Some(_) if told.get(key) == Some(&record.generation) => {}
-        Some(waiting) => {
-            told.insert(key.to_owned(), record.generation);
-            host.alerts.waits(name, &id, position, &waiting);
-        }
-        None => {
-            if told.remove(key) == Some(record.generation) && !watched.has_failed() {
-                host.alerts.resolved(name, &id, position, &record.status().to_string());
-            }
-        }
-    }
-}
-
-fn look(host: &Host, key: &str, known: &mut HashSet<String>) {
+/// Ends what will not recover.
+fn end_lost(host: &Host, key: &str, watched: &Watched) {
     let Some(published) = host.published(key) else { return };
-    let Some(watched) = Watched::of(host, key) else { return };
     let (name, record) = (&watched.name, &watched.record);
-    let verdict = match verdict(record, &published) {
-        // It is not stuck: it tries again, and says itself when it gives up.
-        Verdict::Lost if published.waiting().is_some() => Verdict::Stalled,
-        verdict => verdict,
-    };
-    if !watched.is_at_work() || verdict == Verdict::Fine {
-        known.remove(key);
+    // One that waits is not stuck: it tries again, and says itself when it gives up.
+    let lost = verdict(record, &published) == Verdict::Lost && published.waiting().is_none();
+    if !watched.is_at_work() || !lost {
         return;
     }
     let (position, seconds) = (published.position(), published.still_for().as_secs());
-    if known.insert(key.to_owned()) {
-        tracing::error!(projection = name, "stalled: at position {position} for {seconds} s, behind {}", record.target);
-    }
-    if verdict == Verdict::Lost {
-        let message = format!("it has not moved from position {position} for {seconds} s");
-        let failure = EventFailure::permanent(FailureKind::Other, message);
-        watched.fail(host, failure.clone());
-        host.abandon(key);
-        host.alerts.failed(name, &record.checkpoint_id(), position, &failure);
-    }
+    let message = format!("it has not moved from position {position} for {seconds} s");
+    let failure = EventFailure::permanent(FailureKind::Other, message);
+    watched.fail(host, failure.clone());
+    host.abandon(key);
+    host.alerts.failed(name, record.generation, position, &failure);
 }
 
 #[cfg(test)]

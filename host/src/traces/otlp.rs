@@ -2,7 +2,10 @@
 //! queue, and a thread of its own sends them: a receiver that is slow or gone loses spans and nothing else.
 
 use super::{Batch, Of, is_asked_for};
-use crate::vocabulary::{EventFailure, FailureKind};
+use crate::{
+    outbound,
+    vocabulary::{EventFailure, FailureKind},
+};
 use opentelemetry::{
     Context, KeyValue,
     trace::{
@@ -18,6 +21,7 @@ use opentelemetry_sdk::{
 };
 use serde::Deserialize;
 use std::{
+    path::PathBuf,
     pin::Pin,
     sync::OnceLock,
     time::{Duration, Instant, SystemTime},
@@ -44,8 +48,11 @@ pub(super) fn start() {
     if !is_asked_for() || SENDING.get().is_some() {
         return;
     }
-    let client =
-        Client(Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into());
+    let ca = std::env::var_os("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from);
+    let client = match outbound::agent(ca.as_deref(), Some(PATIENCE)) {
+        Ok(agent) => Client(agent),
+        Err(e) => return tracing::warn!("no traces are sent: {e}"),
+    };
     let exporter = match SpanExporter::builder().with_http().with_http_client(client).build() {
         Ok(exporter) => exporter,
         Err(e) => return tracing::warn!("no traces are sent: {e}"),

@@ -10,6 +10,7 @@
 //! | `dictionaries` | row table | what its documents are packed against |
 //! | `journal/PROJECTION/GENERATION` | (commit, frame) | rows that are not in their tables yet (see `embedded/journal.rs`) |
 //! | `parked/PROJECTION/GENERATION` | (stream, position) | [`ParkedEvent`], MessagePack |
+//! | `alerts`, `alerts_firing`, `alert_routes`, `alert_extent` | | what operators are to be told of (see `catalog/alerts.rs`) |
 //! | `changes`, `change_logs` | (projection, number), projection | what has changed in live generations (see `catalog/change_log.rs`) |
 //!
 //! The rows of a generation may live in a database instead (see `postgres/`); its record is here all the same.
@@ -52,9 +53,10 @@ mod rows;
 mod testing;
 
 pub use catalog::{
-    ActivityFilter, Allow, AttemptStart, BuiltRange, Changed, ChangedRow, CheckedActivity, Entry, External, Following,
-    HashedEntry, Install, LogEnd, LoggedChange, NewRebuild, OnError, Outcome, ParkedEvent, Priority, ProjectionRecord,
-    Purpose, RebuildOptions, RebuildRecord, RebuildSpec, RecordedChange, RowDigest, Segment, Verification,
+    ActivityFilter, Alert, AlertCause, Allow, AttemptStart, BuiltRange, Changed, ChangedRow, CheckedActivity, DueAlert,
+    Entry, External, Following, HashedEntry, Install, LogEnd, LoggedChange, NewRebuild, NextAlert, OnError, Outcome,
+    ParkedEvent, Phase, Priority, ProjectionRecord, Purpose, RebuildOptions, RebuildRecord, RebuildSpec,
+    RecordedChange, RouteRecord, RowDigest, Segment, Tried, Verification,
 };
 pub use changes::{RowChange, RowChanges};
 pub use commit::Commit;

@@ -5,6 +5,7 @@ use super::{
     catalog::{
         ProjectionRecord, RebuildRecord,
         activity::{ACTIVITY, ACTIVITY_CHANGES, ACTIVITY_EXTENT},
+        alerts::{ALERTS, EXTENT, FIRING, ROUTES},
         change_log::{CHANGE_LOGS, CHANGES},
         dead_letters::{parked_table, parked_table_name},
         generations::is_unused,
@@ -107,6 +108,7 @@ impl Store {
                 .map(str::to_owned)
                 .into();
         expected.extend([ACTIVITY.name(), ACTIVITY_CHANGES.name(), ACTIVITY_EXTENT.name()].map(str::to_owned));
+        expected.extend([ALERTS.name(), FIRING.name(), ROUTES.name(), EXTENT.name()].map(str::to_owned));
         // All from one transaction: the store goes on meanwhile.
         for projection in read.open_table(PROJECTIONS)?.iter()? {
             let (name, record) = projection?;
@@ -325,6 +327,17 @@ fn copy_to(read: &ReadTransaction, file: &Path) -> Result<(), StoreError> {
     }
     if there(ACTIVITY_CHANGES.name())? {
         copy_table(read, &write, ACTIVITY_CHANGES)?;
+    }
+    // What everybody was told leaves an empty table behind, what nobody was to be told of none.
+    if there(FIRING.name())? {
+        copy_table(read, &write, FIRING)?;
+    }
+    if there(ALERTS.name())? {
+        copy_table(read, &write, ALERTS)?;
+        copy_table(read, &write, EXTENT)?;
+    }
+    if there(ROUTES.name())? {
+        copy_table(read, &write, ROUTES)?;
     }
     for table in read.list_tables()? {
         let name = table.name();

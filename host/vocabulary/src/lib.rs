@@ -2,6 +2,7 @@
 
 pub mod act;
 mod advice;
+mod alert;
 mod checkpoint;
 pub mod crash;
 mod document;
@@ -18,6 +19,7 @@ pub mod settings;
 mod visible;
 pub mod work;
 
+pub use alert::AlertKind;
 pub use checkpoint::{Checkpoint, Mark, Seen, Status};
 pub use document::{
     Canonical, DocumentError, Field, JsonbError, Numbers, Shape, canonical, check_document, from_json, from_json_as,

@@ -243,8 +243,20 @@ pub const CONTACT: Duration = Duration::from_secs(5);
 /// How long an alert command may take; then it is ended.
 pub const ALERT_TIME: Duration = Duration::from_secs(30);
 
-/// Alerts that wait for the command before; more are only logged.
-pub const ALERTS: usize = 64;
+/// How long it may take to give an alert to a webhook, from its name to the last byte of the answer.
+pub const WEBHOOK_TIME: Duration = Duration::from_secs(10);
+
+/// Alerts that are kept until everybody has been told of them: what is over and has waited longest goes first, and that is said.
+pub const ALERTS: u64 = 1_000;
+
+/// How long somebody who cannot be told is tried to be told of one alert.
+pub const ALERT_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest pause between two tries to tell somebody.
+pub const ALERT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often an Alertmanager is told again of what lasts, where nothing else is said: as often as Prometheus does.
+pub const ALERT_REPEAT: Duration = Duration::from_secs(60);
 
 /// A rebuild that took longer than this for the events that came during its lap before catches up with another lap, while the live
 /// generation moves on; otherwise that stands still until the rebuild is promoted. What readers see is not behind for longer.

@@ -106,6 +106,19 @@ pub fn random_text() -> io::Result<String> {
     Ok(blake3::Hash::from_bytes(random).to_hex().to_string())
 }
 
+/// The secret in a file, without the white space around it. It must be its owner's alone, who is the one that asks, or root.
+///
+/// # Errors
+/// When it cannot be read, or others may read it: says how to change that.
+pub fn secret_in(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if metadata.mode() & OTHERS != 0 || !is_trusted(metadata.uid()) {
+        let (mode, path) = (metadata.mode() & 0o777, path.display());
+        return Err(NotPrivate(format!("others may read it (mode {mode:o}): chmod 600 {path}")).into());
+    }
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
 fn refuse_foreign(path: &Path, metadata: &fs::Metadata) -> Result<(), NotPrivate> {
     if is_trusted(metadata.uid()) {
         return Ok(());

@@ -17,7 +17,17 @@
 //! [sources.shop]
 //! preset = "message-db"
 //! connection = "postgresql://replay@db.example/shop"
+//!
+//! [[alert]]
+//! name = "on-call"
+//! on = ["failed", "stalled"]
+//! for = "30s"
+//! to = { webhook = "https://hooks.example/unspool", secret_file = "on-call.secret" }
 //! ```
+
+mod alert;
+
+pub use alert::{AlertFormat, AlertSettings, AlertTarget, duration};
 
 use serde::Deserialize;
 use std::{
@@ -40,6 +50,9 @@ pub struct Settings {
     /// Of how they answer HTTP.
     #[serde(default)]
     pub http: HttpSettings,
+    /// Who is told of what goes wrong.
+    #[serde(default)]
+    pub alert: Vec<AlertSettings>,
     /// By projection.
     #[serde(default)]
     pub projections: BTreeMap<String, Projection>,
@@ -56,7 +69,7 @@ pub struct HostSettings {
     pub memory: Option<u64>,
     /// Instances that handle chunks of one projection at the same time.
     pub instances: Option<u8>,
-    /// The command that gets alerts.
+    /// A command that gets alerts: short for an `[[alert]]` of that name (see [`AlertSettings::of_command`]).
     pub alert: Option<String>,
     /// How lines of the log are written.
     pub log_format: Option<LogFormat>,
@@ -216,7 +229,7 @@ impl Settings {
         for (name, projection) in &self.projections {
             within(&format!("[projections.{name}] chunk_size"), projection.chunk_size.map(u64::from), 1_000_000)?;
         }
-        Ok(())
+        alert::check(&self.alert)
     }
 
     /// What is set for `projection`, whose tables are `tables`.

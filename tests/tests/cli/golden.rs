@@ -34,6 +34,11 @@ fn play(page: &str) {
     scene.file("fine.ndjson", history::mixed(200, &[(150, "Late")]));
     scene.file("bad.ndjson", history::mixed(200, &[(50, "Error"), (120, "Panic")]));
     scene.file("declared.toml", "[projections.order-summary]\nplugin = \"orders.wasm\"\n");
+    let told = "[[alert]]\nname = \"file\"\non = [\"failed\"]\nto = { command = \"cat > told.json\" }\n";
+    let broken =
+        "[[alert]]\nname = \"broken\"\non = [\"failed\", \"parked\"]\nfor = \"5m\"\nto = { command = \"exit 7\" }\n";
+    scene.file("alerts.toml", format!("{told}\n{broken}"));
+    scene.file("wrong.toml", "[[alert]]\nname = \"ops\"\non = [\"broken\"]\nto = { command = \"true\" }\n");
     // One page builds a plugin.
     let _alone = (page == "plugins.md").then(building);
     scene.play(&golden().join(page));
@@ -54,6 +59,7 @@ macro_rules! pages {
 
 pages! {
     the_record_of_activity_prints_what_is_shown: "activity.md",
+    alerts_print_what_is_shown: "alerts.md",
     declarations_print_what_is_shown: "apply.md",
     dead_letters_print_what_is_shown: "dead-letters.md",
     events_print_what_is_shown: "events.md",

@@ -1,6 +1,7 @@
 //! What can be typed: the options of every command, and the commands by their families.
 
 mod activity;
+mod alert;
 mod apply;
 mod dead_letters;
 mod events;
@@ -13,6 +14,7 @@ mod rebuild;
 mod store;
 
 pub use activity::{ActivityArgs, ActivityCommand};
+pub use alert::AlertCommand;
 pub use apply::ApplyArgs;
 pub use dead_letters::DeadLettersCommand;
 pub use events::{EventsCommand, FileArgs, ImportArgs, SchemaLanguage};
@@ -42,8 +44,8 @@ pub struct Cli {
     /// Everything in full: counts to the last digit, whole digests, tables as wide as they are.
     #[arg(long, global = true, conflicts_with = "json")]
     pub wide: bool,
-    /// A command that gets JSON on its standard input when a rebuild has failed, waits for something unavailable, or no
-    /// longer waits; one line for `sh -c`.
+    /// A command that gets JSON on its standard input when a rebuild has failed or stalled, and when that is over; one line
+    /// for `sh -c`. Short for an [[alert]] of the settings.
     #[arg(long, global = true, env = "UNSPOOL_ALERT", value_name = "COMMAND")]
     pub alert: Option<String>,
     /// The file with the settings, which may declare projections [default: unspool.toml in the data directory].
@@ -159,6 +161,9 @@ pub enum Command {
     },
     /// Who did what: every change, with what was there before and after, and every refusal.
     Activity(ActivityArgs),
+    /// Who is told of what goes wrong: the [[alert]] of the settings.
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// What differs from the projections that the settings declare; exit code 10 where something does.
     Plan,
     /// Make everything as the settings declare it: install, swap, rebuild beside the live generation, follow.

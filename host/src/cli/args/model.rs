@@ -1,7 +1,7 @@
 //! `model ...`
 
 use super::FileArgs;
-use crate::{control::Fresh, export::Format, vocabulary::Position};
+use crate::{control::Fresh, export::Format, settings, vocabulary::Position};
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -175,18 +175,9 @@ impl FreshArgs {
     }
 }
 
-/// A time as people write it: a number and its unit.
+/// How long to wait.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u32 = number.parse().map_err(|_| format!("{text:?} is no time: 500ms, 5s or 2m"))?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        _ => return Err(format!("{text:?} has no unit of time: 500ms, 5s or 2m")),
-    };
-    let time = unit * number;
+    let time = settings::duration(text)?;
     if time > LONGEST_WAIT { Err(format!("{text} is longer than an hour")) } else { Ok(time) }
 }
 

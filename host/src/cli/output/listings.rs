@@ -125,6 +125,28 @@ const ACTIVITY: &[Shown] = &[
     wide(left("HASH", 1, 12, show!("hash"))),
 ];
 
+const ALERT_ROUTES: &[Shown] = &[
+    left("NAME", 9, 8, show!("name")),
+    left("TO", 6, 12, show!("to")),
+    left("ON", 5, 12, show!("on")),
+    left("LAST", 8, 8, |row, values| match row["last"]["at"].as_i64() {
+        Some(_) => age(&row["last"], "at", values),
+        None => Cell::new(ABSENT),
+    }),
+    right("WAITING", 7, show!("waiting")),
+    right("DELIVERED", 3, show!("delivered")),
+    right("FAILED", 3, show!("failed")),
+    right("DROPPED", 2, show!("dropped")),
+    left("WHY", 4, 12, |row, _| Cell::new(row["last"]["error"].as_str().unwrap_or_default())),
+];
+
+const TESTED_ROUTES: &[Shown] = &[
+    left("NAME", 9, 8, show!("name")),
+    left("TO", 6, 12, show!("to")),
+    left("DELIVERED", 8, 4, |row, _| Cell::new(if row["delivered"] == true { "yes" } else { "no" })),
+    left("WHY", 7, 12, |row, _| Cell::new(row["error"].as_str().unwrap_or_default())),
+];
+
 const GENERATIONS: &[Shown] = &[
     right("GENERATION", 9, show!("generation")),
     left("NAME", 5, 8, show!("name")),
@@ -246,6 +268,8 @@ impl<'a> Listing<'a> {
             Request::ModelHistory { .. } => Some(CHANGES),
             Request::DeadLettersList { .. } => Some(DEAD_LETTERS),
             Request::Activity { .. } => Some(ACTIVITY),
+            Request::AlertList => Some(ALERT_ROUTES),
+            Request::AlertTest { .. } => Some(TESTED_ROUTES),
             Request::ModelDiff { .. } => Some(DIFFERENCES),
             _ => None,
         };

@@ -1,5 +1,6 @@
 //! Answers about things for which no layer below has a report. Times are milliseconds since 1970.
 
+mod alerts;
 mod changes;
 mod events;
 mod models;
@@ -7,6 +8,7 @@ mod overview;
 mod plugins;
 mod store;
 
+pub use alerts::{AlertsTested, FiringAlert, LastDelivery, ListedAlertRoute, TestedAlertRoute};
 pub use changes::Change;
 pub use events::{DeadLetter, DeadLetterContent, DeadLetterInFull, EventShape, LoggedEvent};
 pub use models::{

@@ -1,7 +1,7 @@
 // The host: what it is, what it has, whom it knows, and what it says.
 import { get, withQuery } from "./api.js";
 import { ActionButton } from "./dialog.js";
-import { at, bytes, clock, count, DASH, moment, words } from "./format.js";
+import { bytes, clock, count, DASH, moment, words } from "./format.js";
 import { html, useEffect } from "./html.js";
 import { live } from "./live.js";
 import { Age, Facts, ProblemNote, Table, useLoad } from "./parts.js";
@@ -28,11 +28,12 @@ export function Host({ query }) {
     ${section("sources", "Sources", host.sources?.length ? html`<ul class="plainlist">${host.sources.map((source) => html`<li>
       <strong>${label(source)}</strong>${typeof source === "object" ? html` <small class="break">
       ${[source.kind, source.preset, source.connection, source.path].filter(Boolean).join(", ")}</small>` : ""}</li>`)}</ul>` : html`<p class="quiet">The embedded log alone.</p>`)}
-    ${section("alerts", "Alerts", host.alerts?.length ? html`<ul class="plainlist">${host.alerts.map((alert) => html`<li>
-      <strong>${alert.name}</strong> <small>on ${[alert.on].flat().join(", ")}</small> <small>
-      ${alert.lastDelivery ? html`last delivered <${Age} time=${at(alert.lastDelivery)} />
-      ${alert.lastDelivery.outcome && alert.lastDelivery.outcome !== "delivered" ? `: ${alert.lastDelivery.outcome}` : ""}` : "nothing delivered yet"}</small>
-      </li>`)}</ul>` : html`<p class="quiet">None: a failed rebuild tells nobody. <code>alert</code> in <code>unspool.toml</code> names a command.</p>`)}
+    ${section("alerts", "Alerts", html`${host.alerts?.length ? html`<ul class="plainlist">${host.alerts.map((alert) => html`<li>
+      <strong>${alert.projectionName}</strong> <small>${alert.kind}, <${Age} time=${alert.since} />: ${alert.message}</small></li>`)}</ul>` : html`<p class="quiet">Nothing is wrong that anybody could be told of.</p>`}
+      ${host.alertRoutes?.length ? html`<${Table} caption="Who is told" head=${["Name", "To", "On", "Last delivery"]}>
+      ${host.alertRoutes.map((route) => html`<tr><th scope="row">${route.name}</th><td>${route.to}</td><td>${route.on.join(", ")}</td>
+      <td>${route.last ? html`${route.last.delivered ? "delivered" : "failed"} <${Age} time=${route.last.at} />${route.last.error ? html` <small class="break">${route.last.error}</small>` : ""}` : "nothing yet"}</td></tr>`)}<//>` : html`<p class="quiet">
+      Nobody is told: <code>[[alert]]</code> in <code>unspool.toml</code> says who is to be.</p>`}`)}
     ${section("tokens", "Tokens", host.tokens === undefined || host.tokens === null ? html`<p class="quiet">Only an admin sees who has tokens.</p>` : host.tokens.length ? html`<${Table} caption="Who has tokens" head=${["Name", "Role", "Payloads", "Last used"]}>
       ${host.tokens.map((token) => html`<tr><th scope="row">${token.name}</th><td>${token.role}</td><td>${token.payloads}</td>
       <td>${token.lastUsed ? html`<${Age} time=${token.lastUsed} />` : "never"}</td>

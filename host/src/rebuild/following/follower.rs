@@ -218,8 +218,7 @@ impl Follower {
             tracing::error!(projection = self.projection, "its end could not be recorded: {e}");
         }
         if self.to.is_none() {
-            let id = format!("{}/{}", self.projection, self.generation);
-            self.host.alerts.failed(&self.projection, &id, self.published.position(), failure);
+            self.host.alerts.failed(&self.projection, self.generation, self.published.position(), failure);
         }
     }
 }

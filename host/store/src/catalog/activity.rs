@@ -18,7 +18,10 @@ mod tests;
 
 pub(crate) use notes::{note_amended, note_dropped, note_owner, note_record};
 
-use super::tables::{decode, encode};
+use super::{
+    alerts::reconcile,
+    tables::{decode, encode},
+};
 use crate::{Store, error::StoreError};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -174,7 +177,8 @@ fn append_change(
     act.note_changed();
     let seq = append(write, act, Some(projection), Some(change), Outcome::Done, message)?;
     write.open_table(ACTIVITY_CHANGES)?.insert(projection, seq)?;
-    Ok(())
+    // Whatever an operator would want to know of may be something that they want to be told of.
+    reconcile(write, projection)
 }
 
 /// Appends an entry, and lets go of the oldest ones beyond what is kept. Returns its number.

@@ -10,11 +10,13 @@
 //! | `status` | how the status of one changes |
 //! | `promotion` | which generation is live |
 //! | `activity` | who changed what, noted where records are written |
+//! | `alerts` | the outbox of alerts, entered where changes are noted |
 //! | `change_log` | what has changed in live generations, for those who watch |
 //! | `dead_letters` | events that were set aside |
 //! | `migrate` | records of earlier layouts |
 
 pub(super) mod activity;
+pub(super) mod alerts;
 pub(super) mod change_log;
 pub(super) mod dead_letters;
 pub(super) mod generations;
@@ -27,6 +29,7 @@ mod status;
 pub(super) mod tables;
 
 pub use activity::{ActivityFilter, CheckedActivity, Entry, HashedEntry, Outcome, RecordedChange};
+pub use alerts::{Alert, AlertCause, DueAlert, NextAlert, Phase, RouteRecord, Tried};
 pub use change_log::{Changed, ChangedRow, LogEnd, LoggedChange};
 pub use generations::{AttemptStart, NewRebuild};
 pub use options::{OnError, Priority, Purpose, RebuildOptions, RebuildSpec, Segment};

@@ -165,6 +165,8 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`dead-letters retry`, `discard`", fields::<rebuild::RetryReport>()),
         ("`activity`", entry()),
         ("`activity check`", fields::<CheckedActivity>()),
+        ("`alert list`", fields::<control::ListedAlertRoute>()),
+        ("`alert test`", &fields::<control::TestedAlertRoute>() | &fields::<control::AlertsTested>()),
         ("`model diff`", names(["table", "key", "change", "fields"])),
         ("`model diff`, at the end", fields::<rebuild::DiffReport>()),
         ("`token add`", names(["name", "role", "payloads", "token"])),
@@ -200,6 +202,7 @@ fn parts() -> Vec<(&'static str, &'static str, Names)> {
         ("`model diff`, at the end", "counts", fields::<rebuild::DiffCounts>()),
         ("`events schema`", "payload", fields::<Shape>()),
         ("`activity`", "outcome", fields::<Outcome>()),
+        ("`alert list`", "last", fields::<control::LastDelivery>()),
         ("`model generations`, `model as-of`", "ranges", fields::<BuiltRange>()),
         ("`model generations`, `model as-of`", "role", fields::<control::GenerationRole>()),
     ]

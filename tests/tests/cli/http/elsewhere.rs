@@ -1,11 +1,12 @@
 //! Commands to a host elsewhere: the same output and the same exit codes as on its machine.
 
 use super::data;
+use serde_json::{Value, json};
 use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 use unspool_tests::{
-    data::{Answer, Data},
+    data::{Answer, Data, poll},
     history,
-    http::HttpHost,
+    http::{Asker, HttpHost},
     plugins::{plugin, plugin_with},
     postgres::tls,
 };
@@ -33,6 +34,32 @@ fn elsewhere(data: &Data, host: &str, token: &str, args: &[&str]) -> Answer {
         };
     }
     without.stdin(Stdio::null()).output().unwrap().into()
+}
+
+/// By the command from elsewhere, by its own path, and as a metric: those whom the host tells, and not who asks.
+#[test]
+fn who_is_told_of_what_goes_wrong_is_seen_and_tested_from_elsewhere() {
+    let data = data();
+    let settings = "[[alert]]\nname = \"ops\"\non = [\"completed\"]\nto = { command = \"true\" }\n\n\
+        [[alert]]\nname = \"deaf\"\non = [\"failed\"]\nto = { command = \"exit 3\" }\n";
+    fs::write(data.path().join("unspool.toml"), settings).unwrap();
+    let host = HttpHost::start(&data, &[]);
+    let (operator, asker) = (token(&data, "op", "operator", "none"), Asker::token(&data, "asks", "operator", "none"));
+    let tested = host.post(&asker, "/v1/alerts/test", &json!({ "name": "ops" }));
+    let expected =
+        json!({ "tested": 1, "failed": 0, "routes": [{ "name": "ops", "to": "command", "delivered": true }] });
+    assert_eq!(tested.json(), expected);
+    data.ok(["rebuild", "faulty", "--on-error", "park", "--allow-parked"]);
+    let told = || Some(host.get(&asker, "/v1/alerts")).filter(|routes| routes["routes"][1]["delivered"] == 1);
+    let routes = poll("it is told", told)["routes"].clone();
+    assert_eq!(routes, Value::Array(data.list(["alert", "list"])));
+    assert_eq!(host.get(&asker, "/v1/host")["alertRoutes"], routes);
+    let metrics = host.ask(&asker, "GET", "/metrics", None).body;
+    assert!(metrics.contains("unspool_alert_deliveries_total{route=\"ops\",outcome=\"delivered\"} 1"), "{metrics}");
+    let answer = elsewhere(&data, &host.url(), &operator, &["alert", "test"]);
+    assert!(answer.exit == Some(1) && answer.stdout.contains("exit status: 3"), "{answer:#?}");
+    assert_eq!(elsewhere(&data, &host.url(), &operator, &["alert", "test", "ops"]).exit, Some(0));
+    elsewhere(&data, &host.url(), &operator, &["alert", "test", "nobody"]).refused(3, &["deaf"]);
 }
 
 #[test]

@@ -32,9 +32,14 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     database.client().batch_execute(EVENTS).unwrap();
     let proxy = Proxy::new(shared().port());
     let data = Data::new(BINARY);
-    data.install(&plugin("faulty"));
     let alerts = data.scratch("alerts");
     let alert = format!("cat >> {0}; echo $UNSPOOL_ALERT_STATUS >> {0}.env", alerts.display());
+    let behind = data.scratch("behind");
+    data.make();
+    let also =
+        format!("[[alert]]\nname = \"b\"\non = [\"behind\"]\nto = {{ command = \"cat >> {}\" }}", behind.display());
+    fs::write(data.path().join("unspool.toml"), also).unwrap();
+    data.install(&plugin("faulty"));
     let mut host = data.start(["--alert", &alert, "serve"]);
     host.wait_for_line("serving");
     let source = format!("postgres:generic?{}&table=events&time=time", through(&proxy, "contact"));
@@ -62,7 +67,7 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     data.wait_for("faulty", |status| status["waiting"]["tries"].as_u64() > Some(tries));
     let raised = told(&alerts);
     assert_eq!(raised.len(), 1, "once: {raised:#?}");
-    assert_eq!((&raised[0]["status"], &raised[0]["projectionName"]), (&json!("waiting"), &json!("faulty")));
+    assert_eq!((&raised[0]["status"], &raised[0]["projectionName"]), (&json!("stalled"), &json!("faulty")));
     assert_eq!(raised[0]["checkpointId"], "faulty/1");
     assert_eq!(raised[0]["waiting"]["since"], lost["waiting"]["since"]);
 
@@ -76,10 +81,18 @@ fn a_follower_that_lost_its_source_says_so_and_is_well_again_when_it_is_back() {
     assert!(well.get("waiting").is_none() && well.get("error").is_none(), "{well:#}");
     assert_eq!((&well["following"], &well["staleSince"]), (&json!("following"), &json!(null)), "{well:#}");
     let told = told(&alerts);
-    assert_eq!((told.len(), &told[1]["status"], &told[1]["rebuild"]), (2, &json!("resolved"), &json!("completed")));
+    assert_eq!(
+        (told.len(), &told[1]["status"], &told[1]["kind"]),
+        (2, &json!("resolved"), &json!("stalled")),
+        "{told:#?}"
+    );
+    assert_eq!(told[0]["fingerprint"], told[1]["fingerprint"]);
     // The command writes this file after the other one.
     let statuses = || fs::read_to_string(alerts.with_extension("env")).unwrap_or_default();
-    data.wait_for("faulty", |_| statuses() == "waiting\nresolved\n");
+    data.wait_for("faulty", |_| statuses() == "stalled\nresolved\n");
+    // Nobody knew what had come meanwhile.
+    let late = |file: &Path| self::told(file).iter().map(|line| line["status"].clone()).collect::<Vec<_>>();
+    data.wait_for("faulty", |_| late(&behind) == ["behind", "resolved"]);
 
     // Left as it is, it does not hear from its history either, and says nothing of that.
     data.ok(["unfollow", "faulty"]);
@@ -99,7 +112,9 @@ fn a_follower_that_lost_its_rows_database_says_so() {
     let data = Data::new(BINARY);
     data.install(&plugin("faulty"));
     data.import(&data.file("one.ndjson", history::mixed(50, &[])));
-    let _host = data.serve();
+    let alerts = data.scratch("alerts");
+    let mut host = data.start(["--alert", &format!("cat >> {}", alerts.display()), "serve"]);
+    host.wait_for_line("serving");
     let into = format!("postgres:{}", proxy.url(&database.url()));
     data.ok(["rebuild", "faulty", "--into", &into, "--follow", "--detach"]);
     data.wait_for("faulty", |status| status["following"] == "following" && status["eventsProcessed"] == 50);
@@ -109,8 +124,12 @@ fn a_follower_that_lost_its_rows_database_says_so() {
     let lost = data.wait_for("faulty", |status| status["waiting"]["tries"].as_u64() >= Some(2));
     assert_eq!((&lost["status"], &lost["waiting"]["kind"]), (&json!("completed"), &json!("store")), "{lost:#}");
     assert_eq!(lost["following"], "following", "{lost:#}");
+    data.wait_for("faulty", |_| !told(&alerts).is_empty());
     proxy.heal();
     data.wait_for("faulty", |status| status["eventsProcessed"] == 60 && status.get("waiting").is_none());
+    data.wait_for("faulty", |_| told(&alerts).len() == 2);
+    let statuses: Vec<Value> = told(&alerts).iter().map(|line| line["status"].clone()).collect();
+    assert_eq!(statuses, ["stalled", "resolved"]);
 }
 
 /// A command that does not end keeps nobody waiting: neither the rebuild, nor who asks, nor the end of the host.

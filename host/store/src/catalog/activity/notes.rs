@@ -4,6 +4,7 @@
 use super::{RecordedChange, append_change};
 use crate::{
     catalog::{
+        alerts::completed,
         options::Purpose,
         records::{ProjectionRecord, RebuildRecord},
     },
@@ -11,6 +12,7 @@ use crate::{
 };
 use redb::WriteTransaction;
 use serde_json::{Value, json};
+use unspool_vocabulary::Status;
 
 /// What an operator would call the state of a record: what is noted when it changes.
 #[derive(PartialEq)]
@@ -58,6 +60,9 @@ pub(crate) fn note_record(
     if was.status != now.status {
         let why = after.checkpoint.error.as_ref().map(ToString::to_string);
         note("status", was.status, now.status, why)?;
+        if after.status() == Status::Completed && after.spec.purpose == Purpose::Rebuild {
+            completed(write, after)?;
+        }
     }
     if was.following != now.following {
         let failure = after.following.as_ref().and_then(|following| following.error.as_ref());
