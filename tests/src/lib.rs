@@ -18,6 +18,7 @@ pub mod oracle;
 pub mod plugins;
 pub mod postgres;
 pub mod random;
+pub mod schema;
 pub mod store_file;
 pub mod stores;
 pub mod subscriber;

@@ -33,6 +33,7 @@ mod process;
 mod request;
 mod response;
 mod rows;
+mod schema;
 mod socket;
 mod watch;
 
@@ -50,4 +51,5 @@ pub use permit::{Payloads, Role, Shows};
 pub use process::Process;
 pub use request::{Access, Fresh, Import, Request, Sink, compact};
 pub use response::{Response, Row};
+pub use schema::{Answers, SchemaOf, schema_of};
 pub use socket::{Client, Server};

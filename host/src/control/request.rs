@@ -205,6 +205,8 @@ pub enum Request {
     },
     /// A code with which a browser is let in once.
     SessionCode,
+    /// Whether the host takes commands: it does, or this is refused.
+    Health,
 }
 
 /// What a request is to do with a data directory; each may do what those before it may.
@@ -308,6 +310,7 @@ impl Request {
             | Request::StoreCheck
             | Request::StoreAdopt
             | Request::SessionCode
+            | Request::Health
             | Request::ActivityCheck => None,
             Request::Projections { name } => name.as_deref(),
         }
@@ -356,6 +359,7 @@ impl Request {
             | Request::DeadLettersList { .. }
             | Request::DeadLettersShow { .. }
             | Request::Activity { .. }
+            | Request::Health
             | Request::Projections { .. } => Conduct::of(Read),
             // The digest of a receipt may still have to be computed.
             Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {

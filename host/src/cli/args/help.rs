@@ -49,6 +49,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("dead-letters discard", "unspool dead-letters discard order-summary --stream order-17"),
     ("activity", "unspool activity order-summary --since 7d"),
     ("activity check", "unspool activity check"),
+    ("health", "unspool health"),
     ("token add", "unspool token add grafana --role viewer"),
     ("token list", "unspool token list"),
     ("token remove", "unspool token remove grafana"),

@@ -4,11 +4,12 @@ use crate::{
     store::ParkedEvent,
     vocabulary::{EventFailure, Position},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An event of the log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedEvent {
     /// Unique in the log.
@@ -30,7 +31,7 @@ pub struct LoggedEvent {
 }
 
 /// An event that was set aside, in one line.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     /// Its id; null where it cannot be read.
     pub id: Option<String>,
@@ -61,7 +62,7 @@ impl DeadLetter {
 }
 
 /// An event that was set aside, in full.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterInFull {
     /// In one line.
     #[serde(flatten)]
@@ -74,7 +75,7 @@ pub struct DeadLetterInFull {
 }
 
 /// What is in an event that was set aside.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DeadLetterContent {
     /// Of one that its source could not read.

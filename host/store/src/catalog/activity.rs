@@ -21,6 +21,7 @@ pub(crate) use notes::{note_amended, note_dropped, note_owner, note_record};
 use super::tables::{decode, encode};
 use crate::{Store, error::StoreError};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use unspool_vocabulary::{
@@ -42,7 +43,7 @@ pub(crate) const ACTIVITY_CHANGES: TableDefinition<'_, &str, u64> = TableDefinit
 const NOTHING: [u8; 32] = [0; 32];
 
 /// One thing that was done, or refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Its number, counted from 1 without a gap.
@@ -76,7 +77,7 @@ pub struct Entry {
 }
 
 /// A change of what is recorded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedChange {
     /// `generation`, `status`, `following`, `live`, `plugin`, `dead-letters`, `rows` of a generation that is complete, or `verification`,
@@ -92,7 +93,7 @@ pub struct RecordedChange {
 }
 
 /// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was done.
@@ -104,7 +105,7 @@ pub enum Outcome {
 }
 
 /// An entry with its hash, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HashedEntry {
     /// The entry.
@@ -126,7 +127,7 @@ struct Extent {
 }
 
 /// What was found of a record of activity whose hashes were computed again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedActivity {
     /// How many entries there are.
