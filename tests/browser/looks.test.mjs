@@ -86,19 +86,6 @@ for (const theme of ["light", "dark"]) {
     await page.context().close();
     await stranger.context().close();
   });
-}
-
-test("motion stops for those who want none, and the theme that was chosen stays", async () => {
-  const page = await browser.open(host);
-  await page.emulateMedia({ reducedMotion: "reduce" });
-  await go(page, "#/now");
-  assert.equal(await page.locator(".bar span").first().evaluate((bar) => getComputedStyle(bar).transitionDuration), "0s");
-  await page.locator(".theme select").selectOption("dark");
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
-  await page.reload();
-  await page.waitForSelector("[data-light=live]");
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
-  await page.context().close();
 
   test(`the reference of requests, ${theme}`, async () => {
     const page = await browser.open(host, { theme });
@@ -119,3 +106,16 @@ test("motion stops for those who want none, and the theme that was chosen stays"
     await page.context().close();
   });
 }
+
+test("motion stops for those who want none, and the theme that was chosen stays", async () => {
+  const page = await browser.open(host);
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await go(page, "#/now");
+  assert.equal(await page.locator(".bar span").first().evaluate((bar) => getComputedStyle(bar).transitionDuration), "0s");
+  await page.locator(".theme select").selectOption("dark");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await page.reload();
+  await page.waitForSelector("[data-light=live]");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  await page.context().close();
+});
