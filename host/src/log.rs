@@ -1,5 +1,6 @@
 //! The newest lines of the log, kept in memory: what came before somebody looked.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{
@@ -20,7 +21,8 @@ const LINES: usize = 2_000;
 const LINE_CHARS: usize = 4_000;
 
 /// A line of the log.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "LogLine")]
 pub struct Line {
     /// Its number, counted from 1.
     pub seq: u64,

@@ -86,6 +86,25 @@ for (const theme of ["light", "dark"]) {
     await page.context().close();
     await stranger.context().close();
   });
+
+  test(`the reference of requests, ${theme}`, async () => {
+    const page = await browser.open(host, { theme });
+    await page.goto(new URL("reference.html", host.url).href);
+    await page.locator("details").first().waitFor();
+    const described = await page.evaluate(() => fetch("v1/openapi.json").then((answer) => answer.json()));
+    const operations = Object.values(described.paths).flatMap((of) => Object.keys(of));
+    assert.equal(await page.locator("main > section > details").count(), operations.length);
+    await page.locator("input[type=search]").fill("rollback");
+    const rollback = page.locator("#post-projections-name-rollback");
+    await rollback.locator("summary").first().click();
+    for (const kind of ["application/json", "application/x-ndjson"]) await rollback.locator("details > summary", { hasText: kind }).last().click();
+    await rollback.locator("th", { hasText: "liveGeneration" }).first().waitFor();
+    await look(page, "reference", 1280, theme);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await look(page, "reference", 390, theme);
+    assertNoComplaints(page);
+    await page.context().close();
+  });
 }
 
 test("motion stops for those who want none, and the theme that was chosen stays", async () => {

@@ -19,6 +19,7 @@ pub mod plugins;
 pub mod postgres;
 pub mod random;
 pub mod receiver;
+pub mod schema;
 pub mod store_file;
 pub mod stores;
 pub mod subscriber;

@@ -1,16 +1,20 @@
 //! A host elsewhere, which is asked over HTTP: the same requests, the same answers, the same exit codes as on its machine.
 
+mod heard;
+
 use crate::{
     control::{ControlError, ErrorKind, Import, Request, Response, Row, Sink},
     http::SENT,
-    outbound, private,
+    outbound::{self, Patience},
+    private,
 };
+use heard::{Heard, SILENCE, sending};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, BufRead, BufReader, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -69,7 +73,7 @@ impl Elsewhere {
             return Err(ControlError::refused(format!("{} is no URL of a host: https://HOST:PORT", named.url)));
         }
         let token = token_file.map(Path::to_owned).or(named.token_file).map(|file| token_in(&file)).transpose()?;
-        let agent = outbound::agent(named.ca.as_deref(), None).map_err(ControlError::refused)?;
+        let agent = outbound::agent(named.ca.as_deref(), Patience::Silence(SILENCE)).map_err(ControlError::refused)?;
         let url = named.url.trim_end_matches('/').to_owned();
         let (production, confirmed) = (named.production, AtomicBool::new(yes));
         Ok(Elsewhere { agent, url, name: host.to_owned(), token, reason, production, confirmed })
@@ -89,21 +93,22 @@ impl Elsewhere {
 
     fn carried_out(&self, request: &Request, sink: &mut Sink<'_>) -> Result<Response, ControlError> {
         let body = serde_json::to_vec(request).map_err(|e| ControlError::failed(e.to_string()))?;
-        let answered = self.post("v1/control", "application/json").send(&body[..]);
-        let mut answered = answered.map_err(|e| self.unreachable(&e))?;
-        if !answered.status().is_success() {
-            let text = answered.body_mut().read_to_string().unwrap_or_default();
-            return Err(self.problem(answered.status().as_u16(), &text));
+        let request = self.post("v1/control", "application/json").config().timeout_send_body(Some(SILENCE)).build();
+        let answered = request.send(&body[..]).map_err(|e| self.unreachable(&e))?;
+        let status = answered.status();
+        let lines = Heard::of(answered.into_body().into_reader());
+        if !status.is_success() {
+            let text = lines.rest().map_err(|e| self.lost(&e))?;
+            return Err(self.problem(status.as_u16(), &text));
         }
-        let mut lines = BufReader::new(answered.into_body().into_reader());
         loop {
-            let mut line = String::new();
-            match lines.read_line(&mut line) {
-                Ok(0) => return Err(self.lost(&io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
+            let line = match lines.line() {
+                Ok(Some(line)) => line,
+                Ok(None) => return Err(self.lost(&io::ErrorKind::UnexpectedEof.into())),
                 Err(e) => return Err(self.lost(&e)),
-            }
+            };
             match self.understood(&line)? {
+                Line::Beat => {}
                 Line::Row(row) => {
                     if !sink(*row) {
                         return Ok(Response::Nothing);
@@ -156,16 +161,18 @@ impl Elsewhere {
     /// Sends a file, and says by what name the host knows it then.
     fn send(&self, file: &str) -> Result<String, ControlError> {
         let unreadable = |e: io::Error| ControlError::refused(format!("{file}: {e}"));
-        let mut content: Box<dyn Read> = match file {
+        let content: Box<dyn Read + Send> = match file {
             "-" => Box::new(io::stdin()),
             path => Box::new(fs::File::open(path).map_err(unreadable)?),
         };
-        let body = ureq::SendBody::from_reader(&mut content);
-        let mut answered =
-            self.post("v1/uploads", "application/octet-stream").send(body).map_err(|e| self.unreachable(&e))?;
-        let text = answered.body_mut().read_to_string().unwrap_or_default();
-        if !answered.status().is_success() {
-            return Err(self.problem(answered.status().as_u16(), &text));
+        let request = self.post("v1/uploads", "application/octet-stream");
+        let answered = sending(content, move |mut sent| {
+            let mut answered = request.send(ureq::SendBody::from_reader(&mut sent))?;
+            answered.body_mut().read_to_string().map(|text| (answered.status(), text))
+        });
+        let (status, text) = answered.ok_or_else(|| self.silent())?.map_err(|e| self.unreachable(&e))?;
+        if !status.is_success() {
+            return Err(self.problem(status.as_u16(), &text));
         }
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
         answer["upload"].as_str().map(|id| format!("upload:{id}")).ok_or_else(super::session::unknown_answer)
@@ -199,11 +206,47 @@ impl Elsewhere {
         Ok(())
     }
 
+    /// Asks whether the host takes commands, which everybody may.
+    ///
+    /// # Errors
+    /// Where it does not, or does not answer.
+    pub(super) fn health(&self) -> Result<(), ControlError> {
+        let answered = self.agent.get(format!("{}/readyz", self.url)).call().map_err(|e| self.unreachable(&e))?;
+        let status = answered.status().as_u16();
+        let text = Heard::of(answered.into_body().into_reader()).rest().map_err(|e| self.lost(&e))?;
+        match status {
+            200 => Ok(()),
+            503 => Err(ControlError::new(ErrorKind::Host, format!("{} is not ready", self.name))),
+            status => Err(self.problem(status, &text)),
+        }
+    }
+
+    /// It hangs, or nothing reaches it any more.
+    fn silent(&self) -> ControlError {
+        ControlError::new(
+            ErrorKind::Host,
+            format!(
+                "{} has said nothing for {} seconds: it was stopped, or cannot be reached any more; what it was doing there may go on: \
+                 unspool --host {} activity",
+                self.name,
+                SILENCE.as_secs(),
+                self.name
+            ),
+        )
+    }
+
     fn unreachable(&self, error: &ureq::Error) -> ControlError {
+        use ureq::Timeout::{RecvResponse, SendBody, SendRequest};
+        if matches!(error, ureq::Error::Timeout(RecvResponse | SendBody | SendRequest)) {
+            return self.silent();
+        }
         ControlError::new(ErrorKind::Host, format!("{} cannot be reached at {}: {error}", self.name, self.url))
     }
 
     fn lost(&self, error: &io::Error) -> ControlError {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return self.silent();
+        }
         ControlError::new(
             ErrorKind::Host,
             format!("{} ended before it answered: {error}; see what it did: unspool activity", self.name),
@@ -252,6 +295,8 @@ fn file_of(request: &Request) -> Option<&str> {
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
+    /// Nothing else was said for a while.
+    Beat,
     Row(Box<Row>),
     Done(Box<Response>),
     Error(Value),

@@ -9,6 +9,7 @@ pub mod demo;
 mod elsewhere;
 mod export;
 mod following;
+mod health;
 mod hosting;
 #[cfg(feature = "http")]
 mod http;
@@ -269,6 +270,7 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
             let means = serve::Means { apply: *apply, until_idle: *until_idle, ..serve::Means::default() };
             serve::serve(cli, http, means, output)
         }
+        Command::Health => health::health(cli, output),
         #[cfg(feature = "http")]
         Command::Token(command) => http::token(cli, command, output),
         #[cfg(feature = "http")]

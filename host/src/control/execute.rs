@@ -132,6 +132,11 @@ impl Host {
             }
             Request::Projections { name } => self.projections(name.as_deref(), sink),
             Request::SessionCode => self.session_code(),
+            Request::Health if self.is_ready() => Ok(Response::Nothing),
+            Request::Health => Err(ControlError::new(
+                ErrorKind::Host,
+                "the host is not ready: it is starting, or ending, or its store fails",
+            )),
             Request::StoreBackup { file } => {
                 let bytes = self.store().backup(Path::new(&file))?;
                 Ok(Response::BackedUp(BackedUp { file, bytes }))

@@ -35,6 +35,7 @@ mod request;
 mod response;
 mod rows;
 mod schema;
+mod shapes;
 mod socket;
 mod watch;
 
@@ -53,4 +54,5 @@ pub use permit::{Payloads, Role, Shows};
 pub use process::Process;
 pub use request::{Access, Fresh, Import, Request, Sink, compact};
 pub use response::{Response, Row};
+pub use schema::{Answers, SchemaOf, schema_of};
 pub use socket::{Client, Server};

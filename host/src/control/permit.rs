@@ -1,10 +1,11 @@
 //! What somebody may do who does not come over the socket, which is for the owner of the data directory only.
 
 use super::Request;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What somebody may have done; each role may have done what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look.
@@ -16,7 +17,9 @@ pub enum Role {
 }
 
 /// What somebody may see of rows and events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Payloads {
     /// Nothing.
@@ -75,6 +78,7 @@ impl Request {
             | Request::DeadLettersShow { .. }
             | Request::StoreCheck
             | Request::Activity { .. }
+            | Request::Health
             | Request::ActivityCheck
             | Request::AlertList => Role::Viewer,
             // A plan opens sources, and compiles plugins.

@@ -214,6 +214,8 @@ pub enum Request {
     },
     /// A code with which a browser is let in once.
     SessionCode,
+    /// Whether the host takes commands: it does, or this is refused.
+    Health,
 }
 
 /// What a request is to do with a data directory; each may do what those before it may.
@@ -318,6 +320,7 @@ impl Request {
             | Request::StoreCheck
             | Request::StoreAdopt
             | Request::SessionCode
+            | Request::Health
             | Request::ActivityCheck
             | Request::AlertList
             | Request::AlertTest { .. } => None,
@@ -369,6 +372,7 @@ impl Request {
             | Request::DeadLettersShow { .. }
             | Request::Activity { .. }
             | Request::AlertList
+            | Request::Health
             | Request::Projections { .. } => Conduct::of(Read),
             // The digest of a receipt may still have to be computed.
             Request::ModelDigest { .. } | Request::ModelReceipt { .. } => {

@@ -1,67 +1,107 @@
-//! What the events of a history look like.
+//! What answers look like, as JSON Schema: made from the types that they are.
 
-use super::{ControlError, EventShape, Host, Row, Sink, response::Answer, response::Response};
-use crate::vocabulary::{Matcher, Position, Shape, work};
-use std::collections::BTreeMap;
-use unspool_frame::Event;
+use super::{
+    AlertsTested, BackedUp, Change, DeadLetter, DeadLetterInFull, Digest, Dropped, EventShape, Exported, FoundRow,
+    Installed, ListedAlertRoute, ListedGeneration, ListedProjection, LoggedEvent, ModelRow, ProjectionOverview,
+    Receipt, Request, SessionCode, Switched, TableHead, TestedAlertRoute,
+};
+use crate::{
+    rebuild::{
+        CancelAnswer, DeterminismReport, DiffReport, FollowReport, Plan, RetryReport, RowChange, RowDiff, StreamReport,
+        SwapReport, TrialReport, TriggerAnswer, VerifyReport,
+    },
+    source::log::{ImportProgress, ImportSummary, LogStats},
+    store::{Adopted, CheckReport, CheckedActivity, HashedEntry, Install},
+    vocabulary::Progress,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-/// Types and versions that are told apart.
-const KINDS: usize = 1_000;
+/// Makes the schema of a type.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-impl Host {
-    /// Gives what events look like that are in a source, by type and version: of all types where none are named.
-    pub(super) fn events_schema(&self, source: Option<&str>, types: &[String], sink: &mut Sink<'_>) -> Answer {
-        let name = source.unwrap_or("log");
-        let source = self.sources().open(name)?;
-        let every = ["*".to_owned()];
-        let matcher = Matcher::new(if types.is_empty() { &every } else { types });
-        let end = source.ceiling()?;
-        work::begin("reading events", "events", source.count(&matcher, Position::START, end)?);
-        let mut reader = source.read(&matcher, Position::START, end)?;
-        let mut kinds: BTreeMap<(String, u32), EventShape> = BTreeMap::new();
-        let mut unreadable = 0_u64;
-        while let Some(block) = reader.next()? {
-            for event in block.events() {
-                let readable = Event::decode(&mut { event.frame }).ok().filter(|_| event.unreadable.is_none());
-                let Some(read) = readable else {
-                    unreadable += 1;
-                    continue;
-                };
-                let kind = (read.kind.to_owned(), read.schema_version);
-                if kinds.len() == KINDS && !kinds.contains_key(&kind) {
-                    return Err(ControlError::refused(format!(
-                        "{name} has events of more than {KINDS} types: name those that are wanted with --type"
-                    )));
-                }
-                let shape = kinds.entry(kind).or_insert_with(|| EventShape {
-                    r#type: read.kind.to_owned(),
-                    schema_version: read.schema_version,
-                    count: 0,
-                    first: event.position,
-                    last: event.position,
-                    payload: Shape::default(),
-                });
-                shape.count += 1;
-                shape.last = event.position;
-                shape.payload.learn(read.data).map_err(|e| ControlError::failed(format!("event {}: {e}", read.id)))?;
-            }
-            work::advance(block.ends.len() as u64);
-        }
-        let missing: Vec<&str> =
-            types.iter().filter(|of| !kinds.keys().any(|(kind, _)| kind == *of)).map(String::as_str).collect();
-        if kinds.is_empty() || !missing.is_empty() {
-            let of = if missing.is_empty() { String::new() } else { format!(" of type {}", missing.join(", ")) };
-            return Err(ControlError::not_possible(format!("{name} has no event{of}")));
-        }
-        for shape in kinds.into_values() {
-            if !sink(Row::EventShape(Box::new(shape))) {
-                return Ok(Response::Nothing);
-            }
-        }
-        match unreadable {
-            0 => Ok(Response::Nothing),
-            1 => Err(ControlError::failed(format!("{name} has an event that cannot be read; it is not counted"))),
-            n => Err(ControlError::failed(format!("{name} has {n} events that cannot be read; they are not counted"))),
+/// What a request is answered with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answers {
+    /// What each row is; absent where there are none. How far it is may be among them.
+    pub row: Option<SchemaOf>,
+    /// What the last answer is; absent where that is nothing.
+    pub last: Option<SchemaOf>,
+}
+
+/// The schema of `T`.
+pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn rows<T: JsonSchema>() -> Answers {
+    Answers { row: Some(schema_of::<T>), last: None }
+}
+
+fn one<T: JsonSchema>() -> Answers {
+    Answers { row: None, last: Some(schema_of::<T>) }
+}
+
+fn both<T: JsonSchema, U: JsonSchema>() -> Answers {
+    Answers { row: Some(schema_of::<T>), last: Some(schema_of::<U>) }
+}
+
+/// What is exported: the head of a table, or a row of the one before.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it says what its parts look like")]
+enum ExportedRow {
+    Table(TableHead),
+    Row(ModelRow),
+}
+
+impl Request {
+    /// What it is answered with.
+    pub fn answers(&self) -> Answers {
+        match self {
+            Request::EventsImport(_) => both::<ImportProgress, ImportSummary>(),
+            Request::EventsStats => one::<LogStats>(),
+            Request::EventsShow { .. } => one::<LoggedEvent>(),
+            Request::EventsSchema { .. } => rows::<EventShape>(),
+            Request::AlertList => rows::<ListedAlertRoute>(),
+            Request::AlertTest { .. } => both::<TestedAlertRoute, AlertsTested>(),
+            Request::PluginInstall { .. } => one::<Installed>(),
+            Request::PluginList => rows::<ListedProjection>(),
+            Request::PluginHistory { .. } => rows::<Install>(),
+            Request::PluginSwap { .. } | Request::PluginRollback { .. } => one::<SwapReport>(),
+            Request::PluginTry { .. } => one::<TrialReport>(),
+            Request::PluginVerify { .. } => one::<DeterminismReport>(),
+            Request::Rebuild(_) | Request::Resume { .. } => one::<TriggerAnswer>(),
+            Request::Plan(_) => one::<Plan>(),
+            Request::RebuildStream { .. } => one::<StreamReport>(),
+            Request::Watch { .. } => both::<Progress, Vec<Progress>>(),
+            Request::Status { .. } | Request::Pause { .. } => one::<Progress>(),
+            Request::List { .. } => rows::<Progress>(),
+            Request::Cancel { .. } => one::<CancelAnswer>(),
+            Request::Follow { .. } | Request::Unfollow { .. } | Request::CatchUp { .. } => one::<FollowReport>(),
+            Request::ModelGet { .. } => one::<FoundRow>(),
+            Request::ModelScan { .. } => rows::<ModelRow>(),
+            Request::ModelExport { .. } => both::<ExportedRow, Exported>(),
+            Request::ModelWatch { .. } => rows::<Change>(),
+            Request::ModelDigest { .. } => one::<Digest>(),
+            Request::ModelGenerations { .. } => rows::<ListedGeneration>(),
+            Request::ModelReceipt { .. } => one::<Receipt>(),
+            Request::ModelVerify { .. } => one::<VerifyReport>(),
+            Request::ModelAsOf { .. } => one::<ListedGeneration>(),
+            Request::ModelHistory { .. } => rows::<RowChange>(),
+            Request::ModelDiff { .. } => both::<RowDiff, DiffReport>(),
+            Request::ModelDrop { .. } => one::<Dropped>(),
+            Request::ModelPromote { .. } | Request::ModelRollback { .. } => one::<Switched>(),
+            Request::DeadLettersList { .. } => rows::<DeadLetter>(),
+            Request::DeadLettersShow { .. } => one::<DeadLetterInFull>(),
+            Request::DeadLettersRetry { .. } | Request::DeadLettersDiscard { .. } => one::<RetryReport>(),
+            Request::StoreBackup { .. } => one::<BackedUp>(),
+            Request::StoreCheck => one::<CheckReport>(),
+            Request::StoreAdopt => one::<Adopted>(),
+            Request::Activity { .. } => rows::<HashedEntry>(),
+            Request::ActivityCheck => one::<CheckedActivity>(),
+            Request::Projections { .. } => rows::<ProjectionOverview>(),
+            Request::SessionCode => one::<SessionCode>(),
+            Request::Health => Answers::default(),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::{
     Api,
-    caller::{Known, known},
-    connection::Peer,
+    caller::{Known, Pass},
     given::Given,
+    lines::{Lines, lines},
     problem::Problem,
     routes::{Body, Route, Shape},
 };
 use crate::{
-    control::{Caller, ControlError, IMPORT_COPY, Payloads, Request, Response as Answer, Row, Shows},
+    control::{Caller, ControlError, IMPORT_COPY, Payloads, Request, Row, Shows},
     limits,
     store::ActivityFilter,
 };
@@ -21,21 +21,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 use tempfile::NamedTempFile;
-use tokio::sync::{
-    OwnedSemaphorePermit,
-    mpsc::{self, error::TrySendError},
-};
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_stream::{Stream, StreamExt};
 
 /// Bytes of a body that is no file.
 const BODY_BYTES: usize = 64 << 10;
@@ -46,9 +35,6 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// Rows of an answer that is one document.
 const ROWS: usize = 10_000;
 
-/// Lines that wait for a slow reader; then the request waits.
-const LINES: usize = 256;
-
 /// What somebody asks for, before it is carried out.
 pub struct Asked {
     pub request: Request,
@@ -58,6 +44,8 @@ pub struct Asked {
     pub as_text: bool,
     /// Kept as long as it is needed.
     pub file: Option<NamedTempFile>,
+    /// With what they came.
+    pub pass: Pass,
     /// Among those that are answered.
     pub _place: OwnedSemaphorePermit,
 }
@@ -80,7 +68,8 @@ pub async fn answer(api: Arc<Api>, route: &'static Route, request: HttpRequest) 
 /// What is asked for, by somebody who may; and whether the answer is to be given as it comes.
 async fn asked(api: &Arc<Api>, route: &Route, request: HttpRequest) -> Result<(Asked, bool), Problem> {
     let (mut parts, body) = request.into_parts();
-    let known = whose(api, &parts)?;
+    let pass = Pass::of(api, &parts)?;
+    let known = pass.known.clone();
     let mut given = given(&mut parts, route).await?;
     let mut file = None;
     match route.body {
@@ -89,8 +78,11 @@ async fn asked(api: &Arc<Api>, route: &Route, request: HttpRequest) -> Result<(A
         Body::Component | Body::Events => {
             // Nobody sends what would be refused afterwards.
             may(&known, &(route.request)(&given)?)?;
-            let most =
-                if route.body == Body::Component { limits::UPLOAD_PLUGIN_BYTES } else { limits::UPLOAD_EVENTS_BYTES };
+            let most = if matches!(route.body, Body::Component) {
+                limits::UPLOAD_PLUGIN_BYTES
+            } else {
+                limits::UPLOAD_EVENTS_BYTES
+            };
             let sent = receive(api.host.dir().path(), body, most).await?;
             given.file = Some(sent.path().to_owned());
             file = Some(sent);
@@ -105,13 +97,12 @@ async fn asked(api: &Arc<Api>, route: &Route, request: HttpRequest) -> Result<(A
     let places = if stays { &api.streams } else { &api.requests };
     let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
     let caller = known.caller(&parts.headers, expects);
-    Ok((Asked { request, caller, payloads: known.payloads, as_text, file, _place: place }, streams))
+    Ok((Asked { request, caller, payloads: known.payloads, as_text, file, pass, _place: place }, streams))
 }
 
 /// Who asks.
 pub fn whose(api: &Api, parts: &Parts) -> Result<Known, Problem> {
-    let peer = parts.extensions.get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0);
-    known(api, peer, &parts.method, &parts.headers)
+    Pass::of(api, parts).map(|pass| pass.known)
 }
 
 /// Refuses what somebody may not have done, or see.
@@ -141,7 +132,7 @@ async fn given(parts: &mut Parts, route: &Route) -> Result<Given, Problem> {
         query: query.0.into_iter().collect(),
         ..Given::default()
     };
-    given.refuse_unknown(&[route.query, &[("documents", "")]].concat())?;
+    given.refuse_unknown(route.query)?;
     Ok(given)
 }
 
@@ -290,119 +281,11 @@ fn many(field: &str, rows: Vec<Value>, request: &Request) -> Value {
     Value::Object(document)
 }
 
-/// What the lines of an answer look like that is given as it comes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// Rows alone; where one is missing, the connection breaks off.
-    Rows,
-    /// Rows with the progress among them, and the last answer: what programs are shown of them.
-    All,
-    /// The same as the socket gives them.
-    Tagged,
-}
-
-impl Lines {
-    fn row(self, row: &Row, asked: &Asked) -> Value {
-        let Asked { request, payloads, as_text, .. } = asked;
-        match self {
-            Lines::Rows => shown(row.json(), request, *payloads, *as_text),
-            Lines::All => json!({ "row": shown(row.json(), request, *payloads, *as_text) }),
-            Lines::Tagged => json!({ "row": tagged(json!(row), request, *payloads) }),
-        }
-    }
-
-    fn done(self, answer: &Answer, asked: &Asked) -> Option<Value> {
-        let Asked { request, payloads, as_text, .. } = asked;
-        match self {
-            Lines::Rows => None,
-            Lines::All => Some(json!({ "done": shown(answer.json(), request, *payloads, *as_text) })),
-            Lines::Tagged => Some(json!({ "done": tagged(json!(answer), request, *payloads) })),
-        }
-    }
-}
-
-/// An answer under its tag, without what somebody may not see of it.
-fn tagged(mut answer: Value, request: &Request, payloads: Payloads) -> Value {
-    if payloads < Payloads::Full
-        && let Some(content) = answer.as_object_mut().and_then(|tagged| tagged.values_mut().next())
-    {
-        *content = shown(content.take(), request, payloads, false);
-    }
-    answer
-}
-
-/// The answer as it comes, one line for each row. Whoever does not read it to its end does not see one: what is cut off breaks off.
-pub async fn lines(api: Arc<Api>, asked: Asked, form: Lines) -> Result<Response, Problem> {
-    let (sender, mut receiver) = mpsc::channel::<Result<Value, Problem>>(LINES);
-    let whole = Arc::new(AtomicBool::new(false));
-    let is_whole = whole.clone();
-    tokio::task::spawn_blocking(move || {
-        let request = &asked.request;
-        let watches = matches!(request, Request::Watch { .. });
-        let mut stalled = false;
-        let answer = api.host.execute(&asked.caller, request.clone(), &mut |row| {
-            let passes = matches!(row, Row::Progress(_) | Row::Import(_));
-            if passes && form == Lines::Rows {
-                return !sender.is_closed();
-            }
-            let line = Ok(form.row(&row, &asked));
-            // What the next one repeats is not waited for.
-            if passes || watches {
-                return !matches!(sender.try_send(line), Err(TrySendError::Closed(_)));
-            }
-            stalled = !give(&sender, line);
-            !stalled
-        });
-        let last = match answer {
-            _ if stalled => return,
-            Ok(answer) => form.done(&answer, &asked).map(Ok),
-            Err(e) => Some(Err(refused(&api, request, e, asked.file.as_ref()))),
-        };
-        whole.store(last.is_none_or(|last| give(&sender, last)), Ordering::SeqCst);
-    });
-    // What is refused at once has a status of its own.
-    let first = match receiver.recv().await {
-        Some(Err(problem)) => return Err(problem),
-        first => first,
-    };
-    let line = |row: Result<Value, Problem>| {
-        let row = row.unwrap_or_else(|problem| json!({ "error": problem.document() }));
-        Ok::<_, io::Error>(Bytes::from(format!("{row}\n")))
-    };
-    let end = std::iter::once_with(move || match is_whole.load(Ordering::SeqCst) {
-        true => None,
-        false => Some(Err(io::Error::from(io::ErrorKind::TimedOut))),
-    });
-    let all = tokio_stream::iter(first.map(line))
-        .chain(ReceiverStream::new(receiver).map(line))
-        .chain(tokio_stream::iter(end.flatten()));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(all)).into_response())
-}
-
 /// What messages call a file that was sent. Commands elsewhere know its name.
 pub const SENT: &str = "the file that was sent";
 
-/// How long somebody may not read what is given.
-const STALL: Duration = Duration::from_secs(60);
-
-/// Gives a line to whoever reads; `false` where nobody does any more, or has not for long: what the request holds is needed.
-fn give<T>(sender: &mpsc::Sender<T>, mut line: T) -> bool {
-    let since = Instant::now();
-    loop {
-        line = match sender.try_send(line) {
-            Ok(()) => return true,
-            Err(TrySendError::Closed(_)) => return false,
-            Err(TrySendError::Full(line)) => line,
-        };
-        if since.elapsed() > STALL {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Why a request was not carried out. A file that was sent has no name that says anything.
-fn refused(api: &Api, request: &Request, mut error: ControlError, file: Option<&NamedTempFile>) -> Problem {
+pub fn refused(api: &Api, request: &Request, mut error: ControlError, file: Option<&NamedTempFile>) -> Problem {
     if let Some(file) = file {
         error.message = error.message.replace(&file.path().display().to_string(), SENT);
     }

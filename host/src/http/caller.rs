@@ -1,15 +1,18 @@
 //! Who asks: by a token, a session of a browser, or a proxy that has authenticated somebody.
 
-use super::{Api, problem::Problem, session::Session};
+use super::{Api, connection::Peer, problem::Problem, session::Session};
 use crate::{
     control::{Caller, Payloads, Role},
     vocabulary::act::{Actor, ActorKind, Via},
 };
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use std::net::IpAddr;
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use std::{net::IpAddr, time::Duration};
+
+/// How often it is asked, while an answer goes on, whether who asked for it still may.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
 
 /// Somebody who is known, and what they may.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Who.
     pub actor: Actor,
@@ -49,6 +52,47 @@ impl Known {
         }
         let name = &self.actor.name;
         Err(Problem::new(StatusCode::FORBIDDEN, format!("{name} may not see rows and events (payloads: none)")))
+    }
+}
+
+/// With what somebody came whose answer goes on.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    peer: IpAddr,
+    method: Method,
+    headers: HeaderMap,
+    /// Who that was.
+    pub known: Known,
+}
+
+impl Pass {
+    /// That of who asks.
+    ///
+    /// # Errors
+    /// As [`known`].
+    pub fn of(api: &Api, parts: &Parts) -> Result<Pass, Problem> {
+        let peer = parts.extensions.get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0);
+        let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        let known = known(api, peer, &method, &headers)?;
+        Ok(Pass { peer, method, headers, known })
+    }
+
+    /// Waits until it holds no longer: the token is gone, or may something else now.
+    pub async fn ends(&self, api: &Api) -> Problem {
+        loop {
+            tokio::time::sleep(ASKED_AGAIN).await;
+            match known(api, self.peer, &self.method, &self.headers) {
+                Ok(now) if now == self.known => {}
+                Ok(now) => {
+                    let name = &now.actor.name;
+                    return Problem::new(
+                        StatusCode::FORBIDDEN,
+                        format!("what {name} may has changed since this was asked for: ask again"),
+                    );
+                }
+                Err(problem) => return problem,
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Connections: with TLS where that is wanted, and with bounds on how many there are and how slow they may be.
 
-use super::{Api, HttpOptions, ROUTES, answer, feed, guard, login, metrics, problem::Problem, samples, ui};
+use super::{Api, HttpOptions, ROUTES, answer, feed, guard, login, metrics, own::OWN, problem::Problem, samples, ui};
 use crate::control::{ControlError, Host};
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     http::{Method, StatusCode},
     middleware,
     response::IntoResponse,
-    routing::{MethodFilter, get, on, post},
+    routing::{MethodFilter, get, on},
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -124,35 +124,27 @@ fn health(api: &Arc<Api>) -> Router {
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "here are /metrics, /livez and /readyz").into_response()
         })
+        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+}
+
+fn filter(method: &str) -> Option<MethodFilter> {
+    Method::from_bytes(method.as_bytes()).ok().and_then(|method| MethodFilter::try_from(method).ok())
 }
 
 fn router(api: &Arc<Api>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let method =
-            Method::from_bytes(route.method.as_bytes()).ok().and_then(|method| MethodFilter::try_from(method).ok());
-        let Some(method) = method else { continue };
+        let Some(method) = filter(route.method) else { continue };
         let own = api.clone();
         router =
             router.route(route.path, on(method, move |request: Request| answer::answer(own.clone(), route, request)));
     }
-    let [uploads, control, session, end, host, stream, ready, log, samples, measured] =
-        std::array::from_fn(|_| api.clone());
+    for own in OWN {
+        let Some(method) = filter(own.method) else { continue };
+        let api = api.clone();
+        router = router.route(own.path, on(method, move |request: Request| (own.run)(api.clone(), request)));
+    }
     router
-        .route("/v1/uploads", post(move |request: Request| login::upload(uploads.clone(), request)))
-        .route("/v1/control", post(move |request: Request| login::control(control.clone(), request)))
-        .route(
-            "/v1/session",
-            post(move |request: Request| login::enter(session.clone(), request))
-                .delete(move |request: Request| login::leave(end.clone(), request)),
-        )
-        .route("/v1/host", get(move |request: Request| login::host(host.clone(), request)))
-        .route("/v1/log", get(move |request: Request| login::log(log.clone(), request)))
-        .route("/v1/projections/{name}/samples", get(move |request: Request| login::samples(samples.clone(), request)))
-        .route("/metrics", get(move |request: Request| login::measured(measured.clone(), request)))
-        .route("/v1/stream", get(move |request: Request| feed::stream(stream.clone(), request)))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(move || login::ready(ready.clone())))
         .merge(ui::files())
         .method_not_allowed_fallback(|request: Request| async move {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} is not possible there", request.method()))
@@ -161,7 +153,7 @@ fn router(api: &Arc<Api>) -> Router {
         .fallback(|OriginalUri(uri): OriginalUri| async move {
             Problem::new(
                 StatusCode::NOT_FOUND,
-                format!("there is no {}; host/docs/http.md names what there is", uri.path()),
+                format!("there is no {}; GET /v1/openapi.json has what there is", uri.path()),
             )
             .into_response()
         })

@@ -3,7 +3,8 @@
 
 use super::{
     Api,
-    answer::{shown, too_many, whose},
+    answer::{shown, too_many},
+    caller::Pass,
 };
 use crate::{
     control::{Caller, Payloads, Request, Role},
@@ -86,17 +87,20 @@ fn look(api: &Api) -> Option<Now> {
 /// Gives a page what goes on.
 pub async fn stream(api: Arc<Api>, request: HttpRequest) -> Response {
     let (parts, _) = request.into_parts();
-    let (known, place) = match (whose(&api, &parts), api.streams.clone().try_acquire_owned()) {
+    let (pass, place) = match (Pass::of(&api, &parts), api.streams.clone().try_acquire_owned()) {
         (Err(problem), _) => return problem.into_response(),
         (_, Err(_)) => return too_many().into_response(),
-        (Ok(known), Ok(place)) => (known, place),
+        (Ok(pass), Ok(place)) => (pass, place),
     };
-    let logs = known.must_be(Role::Operator).is_ok();
+    let logs = pass.known.must_be(Role::Operator).is_ok();
     let last = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(EVENTS);
     tokio::spawn(async move {
         let _place = place;
-        tell(&api, last, logs, &sender).await;
+        tokio::select! {
+            () = tell(&api, last, logs, &sender) => {}
+            problem = pass.ends(&api) => tracing::debug!("a stream ended: {}", problem.detail),
+        }
     });
     let mut response = Sse::new(ReceiverStream::new(receiver))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))

@@ -1,5 +1,6 @@
 //! What a request over HTTP is given: the parts of its path, its query, and its body.
 
+use super::routes::Parameter;
 use crate::control::ControlError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -59,13 +60,13 @@ impl Given {
     }
 
     /// Refuses what the query has and nobody asked for: a word that is misspelt has no effect, and is not to look as if it had.
-    pub(super) fn refuse_unknown(&self, known: &[(&str, &str)]) -> Result<(), ControlError> {
-        let is_known = |name: &&String| known.iter().any(|(known, _)| known == name);
+    pub(super) fn refuse_unknown(&self, known: &[Parameter]) -> Result<(), ControlError> {
+        let is_known = |name: &&String| *name == "documents" || known.iter().any(|known| known.name == *name);
         match self.query.keys().find(|name| !is_known(name)) {
             None => Ok(()),
             Some(name) => {
-                let known: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-                let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let known: Vec<_> = known.iter().map(|known| known.name).chain(["documents"]).collect();
+                let has = known.join(", ");
                 Err(ControlError::refused(format!("{name} is no parameter of the query here; it has: {has}")))
             }
         }

@@ -1,15 +1,15 @@
-//! What is not in the table of requests: browsers come and go, the host tells of itself, and commands elsewhere send requests as those on
-//! its machine do.
+//! How browsers are let in and out, what the host tells of itself, and how commands elsewhere send requests.
 
 use super::{
     Api,
-    answer::{Asked, Lines, bounded, lines, may, receive, too_many, whose},
-    caller::refuse_other_sites,
+    answer::{Asked, bounded, may, receive, too_many, whose},
+    caller::{Pass, refuse_other_sites},
+    lines::{Lines, lines},
     problem::Problem,
     tokens::Token,
 };
 use crate::{
-    control::{Action, Caller, Payloads, Request, Role},
+    control::{Action, Caller, FiringAlert, ListedAlertRoute, Payloads, Request, Role},
     limits, private,
     vocabulary::act::{Actor, ActorKind},
 };
@@ -19,8 +19,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,13 +33,96 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes of a request that is sent as commands send it.
 const REQUEST_BYTES: usize = 64 << 10;
 
-#[derive(Deserialize)]
+/// By what a browser is let in: one of the two.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Credentials {
+pub struct Credentials {
+    /// A code of `unspool ui`.
     #[serde(default)]
     code: Option<String>,
+    /// A token.
     #[serde(default)]
     token: Option<String>,
+}
+
+/// Lines of the log.
+#[derive(Serialize, JsonSchema)]
+pub struct LogLines {
+    /// The newest ones, the oldest of them first.
+    lines: Vec<crate::log::Line>,
+}
+
+/// A file that was sent.
+#[derive(Serialize, JsonSchema)]
+pub struct Sent {
+    /// How a request names it: `upload:` and this, once, within ten minutes.
+    upload: String,
+}
+
+/// What the host is, and who asks.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostReport {
+    /// The version of Unspool.
+    version: &'static str,
+    /// What it is called.
+    name: String,
+    /// Whether others depend on it.
+    production: bool,
+    /// When it started, in milliseconds since 1970.
+    started_at: i64,
+    /// What time it is there, in milliseconds since 1970.
+    now: i64,
+    /// Who asks.
+    caller: KnownAs,
+    /// Where it listens.
+    listen: String,
+    /// Bytes of its files, `storeBytes` and `logBytes`, and those that are free, `freeBytes`; null where they are not known.
+    disk: Value,
+    /// Memory that one plugin instance may use, in MiB.
+    memory: usize,
+    /// Instances that handle chunks of one projection at the same time.
+    instances: usize,
+    /// What can be done with the host as a whole.
+    actions: Vec<Action>,
+    /// What goes wrong now, of which somebody is told; null where that cannot be read.
+    alerts: Option<Vec<FiringAlert>>,
+    /// Who is told, and whether that has arrived; null where that cannot be read.
+    alert_routes: Option<Vec<ListedAlertRoute>>,
+    /// Its tokens, null where they cannot be read; for an admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Option<Vec<ListedToken>>>,
+    /// Its data directory; for an admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    /// With what it was started; for an admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Value>,
+}
+
+/// Who asks, and what they may.
+#[derive(Serialize, JsonSchema)]
+pub struct KnownAs {
+    name: String,
+    kind: ActorKind,
+    role: Role,
+    payloads: Payloads,
+}
+
+/// A token, without what proves it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedToken {
+    /// Whose it is.
+    name: String,
+    /// What may be done with it.
+    role: Role,
+    /// What it may see of rows and events.
+    payloads: Payloads,
+    /// When it was made, in milliseconds since 1970.
+    created_at: i64,
+    /// When it was used last since the host started, in milliseconds since 1970; null where it was not.
+    last_used: Option<i64>,
 }
 
 /// Lets a browser in, by a code that `unspool ui` has shown, or by a token.
@@ -97,7 +181,7 @@ fn with_cookie(cookie: String) -> Response {
 pub async fn log(api: Arc<Api>, request: HttpRequest) -> Response {
     let (parts, _) = request.into_parts();
     match whose(&api, &parts).and_then(|known| known.must_be(Role::Operator)) {
-        Ok(()) => Json(json!({ "lines": crate::log::after(0) })).into_response(),
+        Ok(()) => Json(LogLines { lines: crate::log::after(0) }).into_response(),
         Err(problem) => problem.into_response(),
     }
 }
@@ -150,37 +234,38 @@ pub async fn host(api: Arc<Api>, request: HttpRequest) -> Response {
     };
     let told = tokio::task::spawn_blocking(move || {
         let used = api.used.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let token = |token: &Token| {
-            json!({
-                "name": token.name, "role": token.role, "payloads": token.payloads, "createdAt": token.created_at,
-                "lastUsed": used.get(&token.name),
-            })
+        let listed = |token: Token| ListedToken {
+            last_used: used.get(&token.name).copied(),
+            name: token.name,
+            role: token.role,
+            payloads: token.payloads,
+            created_at: token.created_at,
         };
-        let mut host = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "name": api.options.name,
-            "production": api.options.production,
-            "startedAt": api.started_at,
-            "now": crate::vocabulary::now_ms(),
-            "caller": {
-                "name": known.actor.name, "kind": known.actor.kind, "role": known.role, "payloads": known.payloads,
+        let is_admin = known.role == Role::Admin;
+        let tokens = || api.tokens.all().ok().map(|all| all.into_iter().map(listed).collect());
+        HostReport {
+            version: env!("CARGO_PKG_VERSION"),
+            name: api.options.name.clone(),
+            production: api.options.production,
+            started_at: api.started_at,
+            now: crate::vocabulary::now_ms(),
+            listen: api.options.listen.to_string(),
+            disk: api.host.disk(),
+            memory: api.host.memory_bytes() >> 20,
+            instances: api.host.instances(),
+            actions: actions(),
+            tokens: is_admin.then(tokens),
+            data: is_admin.then(|| api.host.dir().path().display().to_string()),
+            settings: is_admin.then(|| api.host.settings()),
+            caller: KnownAs {
+                name: known.actor.name,
+                kind: known.actor.kind,
+                role: known.role,
+                payloads: known.payloads,
             },
-            "listen": api.options.listen.to_string(),
-            "disk": api.host.disk(),
-            "memory": api.host.memory_bytes() >> 20,
-            "instances": api.host.instances(),
-            "actions": actions(),
-            // Null where they cannot be read.
-            "alerts": api.host.firing_alerts().ok(),
-            "alertRoutes": api.host.alert_routes().ok(),
-        });
-        if known.role == Role::Admin {
-            // Null where they cannot be read.
-            host["tokens"] = api.tokens.all().map_or(Value::Null, |all| all.iter().map(token).collect());
-            host["data"] = json!(api.host.dir().path());
-            host["settings"] = api.host.settings();
+            alerts: api.host.firing_alerts().ok(),
+            alert_routes: api.host.alert_routes().ok(),
         }
-        host
     });
     match told.await {
         Ok(host) => Json(host).into_response(),
@@ -213,7 +298,8 @@ pub async fn control(api: Arc<Api>, request: HttpRequest) -> Response {
 
 async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let known = whose(&api, &parts)?;
+    let pass = Pass::of(&api, &parts)?;
+    let known = pass.known.clone();
     refuse_other_versions(&parts.headers)?;
     let body = bounded(body, REQUEST_BYTES).await?;
     let request: Request = serde_json::from_slice(&body).map_err(|e| {
@@ -227,7 +313,7 @@ async fn control_with(api: Arc<Api>, request: HttpRequest) -> Result<Response, P
     let places = if request.stays() { &api.streams } else { &api.requests };
     let place = places.clone().try_acquire_owned().map_err(|_| too_many())?;
     let (caller, payloads) = (known.caller(&parts.headers, None), known.payloads);
-    lines(api, Asked { request, caller, payloads, as_text: false, file, _place: place }, Lines::Tagged).await
+    lines(api, Asked { request, caller, payloads, as_text: false, file, pass, _place: place }, Lines::Tagged).await
 }
 
 /// Both ends must mean the same by a request.
@@ -279,7 +365,7 @@ async fn upload_with(api: &Api, request: HttpRequest) -> Result<Response, Proble
     let file = receive(api.host.dir().path(), body, limits::UPLOAD_EVENTS_BYTES).await?;
     let id = private::random_text().map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
     api.uploads.kept().insert(id.clone(), Upload { file, since: Instant::now(), _place: place });
-    Ok(Json(json!({ "upload": id })).into_response())
+    Ok(Json(Sent { upload: id }).into_response())
 }
 
 impl Uploads {

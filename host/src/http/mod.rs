@@ -7,7 +7,8 @@
 //! | `guard` | what holds for every answer, and the names that a host may be asked by |
 //! | `caller`, `tokens`, `session` | who asks, and what they may |
 //! | `routes`, `given`, `bodies` | the requests by method and path; what they are given |
-//! | `answer` | has a request carried out, and gives what comes of it |
+//! | `own`, `openapi` | what is answered beside them; the description of all |
+//! | `answer`, `lines` | has a request carried out, and gives what comes of it: as one document, or as it is made |
 //! | `problem` | refusals |
 //! | `login` | how a browser is let in and out |
 //! | `feed`, `samples` | what goes on, as it happens; how it went lately |
@@ -21,8 +22,11 @@ mod connection;
 mod feed;
 mod given;
 mod guard;
+mod lines;
 mod login;
 mod metrics;
+mod openapi;
+mod own;
 mod problem;
 mod routes;
 mod samples;

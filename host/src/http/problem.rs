@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,18 +27,47 @@ pub struct Problem {
     pub current: Option<Value>,
 }
 
-#[derive(Serialize)]
-struct Document {
+/// Why a request was not carried out (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct Document {
+    /// `about:blank`: the status says what it is.
     r#type: &'static str,
+    /// What the status is called.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// Names the culprit and the remedy.
     detail: String,
+    /// The exit code that the command line has for it: 1 failed, 2 refused, 3 not possible as things are, 130 interrupted.
     exit: u8,
+    /// The kind of error, as the command line names it.
     kind: &'static str,
+    /// What to do next; null where the detail says it all.
     next: Option<String>,
+    /// What is there now, where it is not what was seen: its `etag`, `changedBy`, `changedAt`, and the `change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Value>,
 }
+
+/// The statuses of refusals, and what they mean.
+pub const STATUSES: &[(u16, &str)] = &[
+    (400, "The body breaks off. Exit code 2."),
+    (401, "Nobody is known by these credentials. Exit code 2."),
+    (403, "The role or the permission for rows and events is too little, or a page of another site asks. Exit code 2."),
+    (404, "It is not there. Exit code 3; 2 where there is no such path."),
+    (408, "The body stands still. Exit code 2."),
+    (409, "It is not possible as things are. Exit code 3."),
+    (412, "The projection is not what was seen any more: `current` says by whom, and when. Exit code 3."),
+    (413, "The body is too large. Exit code 2."),
+    (415, "The body is no JSON, or does not say so. Exit code 2."),
+    (421, "The host is asked by a name that is not its own. Exit code 2."),
+    (422, "What was asked for is not acceptable. Exit code 2."),
+    (428, "What was seen must be said: `If-Match`. Exit code 2."),
+    (429, "So many requests are being answered already. Exit code 3."),
+    (500, "It failed, or what is stored is damaged. Exit code 1 or 2."),
+    (503, "Another command is under way, or the host ends or is not ready. Exit code 1, 2, 3 or 130."),
+];
 
 impl Problem {
     /// A refusal of the door itself.

@@ -2,13 +2,13 @@
 
 use super::{
     bodies::{
-        AcceptBody, AlertTestBody, AsOfBody, BackupBody, PromoteBody, RebuildBody, RetryBody, RollbackBody, StreamBody,
-        StreamsBody, VerifyBody, nothing,
+        AcceptBody, AlertTestBody, AsOfBody, BackupBody, Nothing, PromoteBody, RebuildBody, RetryBody, RollbackBody,
+        StreamBody, StreamsBody, VerifyBody, nothing,
     },
     given::Given,
 };
 use crate::{
-    control::{ControlError, Fresh, Import, Request},
+    control::{ControlError, Fresh, Import, Request, SchemaOf, schema_of},
     rebuild::{Accept, UnfinishedRebuild},
     source::event_file::FileOptions,
     store::ActivityFilter,
@@ -16,12 +16,12 @@ use crate::{
 };
 
 /// What a body may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Body {
     /// There is none.
     None,
-    /// JSON: an object with these fields.
-    Json(&'static [(&'static str, &'static str)]),
+    /// JSON: an object of this kind.
+    Json(SchemaOf),
     /// A plugin's component.
     Component,
     /// An event file.
@@ -43,6 +43,35 @@ pub enum Shape {
     Lines,
 }
 
+/// What a query may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// Its type, as JSON Schema calls it.
+    pub kind: &'static str,
+    /// Whether nothing is answered without it.
+    pub needed: bool,
+}
+
+const fn text(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, about, kind: "string", needed: false }
+}
+
+const fn number(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { kind: "integer", ..text(name, about) }
+}
+
+const fn flag(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { kind: "boolean", ..text(name, about) }
+}
+
+const fn needed(parameter: Parameter) -> Parameter {
+    Parameter { needed: true, ..parameter }
+}
+
 /// A request over HTTP.
 pub struct Route {
     /// Its method.
@@ -51,8 +80,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it is for.
     pub about: &'static str,
-    /// What its query may have, and what that means.
-    pub query: &'static [(&'static str, &'static str)],
+    /// What its query may have.
+    pub query: &'static [Parameter],
     /// Its body.
     pub body: Body,
     /// Its answer.
@@ -64,7 +93,7 @@ pub struct Route {
 const fn get(
     path: &'static str,
     about: &'static str,
-    query: &'static [(&'static str, &'static str)],
+    query: &'static [Parameter],
     shape: Shape,
     request: fn(&Given) -> Result<Request, ControlError>,
 ) -> Route {
@@ -74,10 +103,10 @@ const fn get(
 const fn post(
     path: &'static str,
     about: &'static str,
-    fields: &'static [(&'static str, &'static str)],
+    body: SchemaOf,
     request: fn(&Given) -> Result<Request, ControlError>,
 ) -> Route {
-    Route { method: "POST", path, about, query: &[], body: Body::Json(fields), shape: Shape::One, request }
+    Route { method: "POST", path, about, query: &[], body: Body::Json(body), shape: Shape::One, request }
 }
 
 const GENERATION: &str = "/v1/projections/{name}/generations/{generation}";
@@ -96,16 +125,10 @@ macro_rules! projection {
     };
 }
 
-const ACCEPT: [(&str, &str); 3] = [
-    ("acceptHistory", "the history is the same, although it is not recognised"),
-    ("acceptMissing", "so many events may be missing"),
-    ("acceptChanged", "the id of the event at the checkpoint, which was changed on purpose"),
-];
-
-const FRESH: [(&str, &str); 3] = [
-    ("atLeast", "the history up to this position must be in it"),
-    ("atLeastEvent", "the history up to the event with this id must be in it"),
-    ("waitMs", "how long that is waited for"),
+const FRESH: [Parameter; 3] = [
+    text("atLeast", "the history up to this position must be in it"),
+    text("atLeastEvent", "the history up to the event with this id must be in it"),
+    number("waitMs", "how long that is waited for"),
 ];
 
 /// All of them.
@@ -139,9 +162,9 @@ pub const ROUTES: &[Route] = &[
         generation!("/tables/{table}/rows"),
         "Rows in key order.",
         &[
-            ("prefix", "those whose key begins with this"),
-            ("after", "those behind this key"),
-            ("limit", "at most so many: 100 by default, 1,000 at most"),
+            text("prefix", "those whose key begins with this"),
+            text("after", "those behind this key"),
+            number("limit", "at most so many: 100 by default, 1,000 at most"),
             FRESH[0],
             FRESH[1],
             FRESH[2],
@@ -171,7 +194,7 @@ pub const ROUTES: &[Route] = &[
     get(
         generation!("/tables/{table}/rows/{key}/history"),
         "Every event that changed a row, and what it changed.",
-        &[("to", "up to here: an event's id, a position or a time")],
+        &[text("to", "up to here: an event's id, a position or a time")],
         Shape::Many("changes"),
         |given| {
             Ok(Request::ModelHistory {
@@ -187,11 +210,11 @@ pub const ROUTES: &[Route] = &[
         projection!("/diff"),
         "How the rows of two generations differ, field by field.",
         &[
-            ("left", "the one generation"),
-            ("right", "the other one; the live one where absent"),
-            ("table", "only this table"),
-            ("after", "rows behind this one: TABLE/KEY"),
-            ("limit", "at most so many: 100 by default, 1,000 at most"),
+            needed(text("left", "the one generation")),
+            text("right", "the other one; the live one where absent"),
+            text("table", "only this table"),
+            text("after", "rows behind this one: TABLE/KEY"),
+            number("limit", "at most so many: 100 by default, 1,000 at most"),
         ],
         Shape::Both("rows"),
         |given| {
@@ -209,9 +232,9 @@ pub const ROUTES: &[Route] = &[
         projection!("/changes"),
         "All rows of the live generation, or from a token on what has changed in them; then each change as it happens.",
         &[
-            ("table", "of this table"),
-            ("prefix", "whose key begins with this"),
-            ("from", "a token of an earlier change"),
+            text("table", "of this table"),
+            text("prefix", "whose key begins with this"),
+            text("from", "a token of an earlier change"),
         ],
         Shape::Lines,
         |given| {
@@ -226,7 +249,7 @@ pub const ROUTES: &[Route] = &[
     get(
         projection!("/export"),
         "All rows of a generation.",
-        &[("table", "of this table"), ("generation", "of this one instead of the live one")],
+        &[text("table", "of this table"), text("generation", "of this one instead of the live one")],
         Shape::Lines,
         |given| {
             Ok(Request::ModelExport {
@@ -240,7 +263,7 @@ pub const ROUTES: &[Route] = &[
     get(
         projection!("/dead-letters"),
         "Events that were set aside.",
-        &[("stream", "of this stream")],
+        &[text("stream", "of this stream")],
         Shape::Many("deadLetters"),
         |given| Ok(Request::DeadLettersList { name: given.name(), stream: given.text("stream") }),
     ),
@@ -250,24 +273,7 @@ pub const ROUTES: &[Route] = &[
     post(
         projection!("/rebuild"),
         "Start a rebuild, or let an unfinished one go on. With dryRun, say what that would do.",
-        &[
-            ("source", "where its events come from"),
-            ("into", "where its rows are to live"),
-            ("from", "the first event"),
-            ("to", "the last event"),
-            ("restart", "start over"),
-            ("dryRun", "change nothing, and say what would happen"),
-            ("chunkSize", "events per chunk"),
-            ("priority", "low or normal"),
-            ("rateLimit", "events per second at most"),
-            ("noPromote", "it is not promoted when it completes"),
-            ("onError", "stop or park"),
-            ("allowParked", "it is promoted with dead letters"),
-            ("allowEmpty", "it is promoted although it was built from no event"),
-            ("follow", "it is kept up to date from then on"),
-            ACCEPT[0],
-            ACCEPT[1],
-        ],
+        schema_of::<RebuildBody>,
         |given| {
             let body: RebuildBody = given.body()?;
             let (dry_run, trigger) = (body.dry_run, body.trigger(given.name()));
@@ -277,53 +283,47 @@ pub const ROUTES: &[Route] = &[
     post(
         projection!("/rebuild-stream"),
         "Build one stream of the live generation again.",
-        &[("stream", "the stream")],
+        schema_of::<StreamBody>,
         |given| {
             let StreamBody { stream } = given.body()?;
             Ok(Request::RebuildStream { name: given.name(), stream })
         },
     ),
-    post(projection!("/pause"), "Stop a rebuild so that it can go on later.", &[], |given| {
+    post(projection!("/pause"), "Stop a rebuild so that it can go on later.", schema_of::<Nothing>, |given| {
         nothing(given)?;
         Ok(Request::Pause { name: given.name() })
     }),
-    post(projection!("/resume"), "Let a paused or failed rebuild go on from its checkpoint.", &ACCEPT, |given| {
-        Ok(Request::Resume { name: given.name(), accept: given.body::<AcceptBody>()?.accept() })
-    }),
-    post(projection!("/cancel"), "Give a rebuild up.", &[], |given| {
+    post(
+        projection!("/resume"),
+        "Let a paused or failed rebuild go on from its checkpoint.",
+        schema_of::<AcceptBody>,
+        |given| Ok(Request::Resume { name: given.name(), accept: given.body::<AcceptBody>()?.accept() }),
+    ),
+    post(projection!("/cancel"), "Give a rebuild up.", schema_of::<Nothing>, |given| {
         nothing(given)?;
         Ok(Request::Cancel { name: given.name() })
     }),
-    post(projection!("/follow"), "Keep the live generation up to date.", &ACCEPT, |given| {
+    post(projection!("/follow"), "Keep the live generation up to date.", schema_of::<AcceptBody>, |given| {
         Ok(Request::Follow { name: given.name(), accept: given.body::<AcceptBody>()?.accept() })
     }),
-    post(projection!("/unfollow"), "Leave the live generation as it is.", &[], |given| {
+    post(projection!("/unfollow"), "Leave the live generation as it is.", schema_of::<Nothing>, |given| {
         nothing(given)?;
         Ok(Request::Unfollow { name: given.name() })
     }),
     post(
         projection!("/catch-up"),
         "Bring the live generation to the present end of its history, once.",
-        &ACCEPT,
+        schema_of::<AcceptBody>,
         |given| Ok(Request::CatchUp { name: given.name(), accept: given.body::<AcceptBody>()?.accept() }),
     ),
-    post(
-        projection!("/promote"),
-        "Make a generation the live one.",
-        &[
-            ("generation", "this one instead of the latest"),
-            ("allowParked", "although it has dead letters"),
-            ("allowEmpty", "although it was built from no event"),
-        ],
-        |given| {
-            let PromoteBody { generation, allow_parked, allow_empty } = given.body()?;
-            Ok(Request::ModelPromote { name: given.name(), generation, allow_parked, allow_empty })
-        },
-    ),
+    post(projection!("/promote"), "Make a generation the live one.", schema_of::<PromoteBody>, |given| {
+        let PromoteBody { generation, allow_parked, allow_empty } = given.body()?;
+        Ok(Request::ModelPromote { name: given.name(), generation, allow_parked, allow_empty })
+    }),
     post(
         projection!("/rollback"),
         "Exchange the live generation and the one before, which is first brought to where the live one stands.",
-        &[("now", "exchange them first"), ("allowEmpty", "although the one before was built from no event")],
+        schema_of::<RollbackBody>,
         |given| {
             let RollbackBody { now, allow_empty } = given.body()?;
             Ok(Request::ModelRollback { name: given.name(), now, allow_empty })
@@ -332,7 +332,7 @@ pub const ROUTES: &[Route] = &[
     post(
         projection!("/verify"),
         "Build the live generation again, and compare row by row.",
-        &[("repair", "replace it where it differs"), ACCEPT[0]],
+        schema_of::<VerifyBody>,
         |given| {
             let VerifyBody { repair, accept_history } = given.body()?;
             let accept = Accept { history: accept_history, ..Accept::default() };
@@ -342,33 +342,24 @@ pub const ROUTES: &[Route] = &[
     post(
         projection!("/as-of"),
         "Build the state as of an earlier point of its history.",
-        &[
-            ("to", "up to here: an event's id, a position or a time"),
-            ("label", "what it is called"),
-            ("source", "another source"),
-        ],
+        schema_of::<AsOfBody>,
         |given| {
             let AsOfBody { to, label, source } = given.body()?;
             Ok(Request::ModelAsOf { name: given.name(), to, label, source })
         },
     ),
-    post(projection!("/plugin-rollback"), "Replace the plugin with the one before.", &[], |given| {
+    post(projection!("/plugin-rollback"), "Replace the plugin with the one before.", schema_of::<Nothing>, |given| {
         nothing(given)?;
         Ok(Request::PluginRollback { name: given.name() })
     }),
-    post(
-        projection!("/dead-letters/retry"),
-        "Handle dead letters again, in order.",
-        &[("stream", "those of this stream"), ("outOfOrder", "also where the projection is not partitioned by stream")],
-        |given| {
-            let RetryBody { stream, out_of_order } = given.body()?;
-            Ok(Request::DeadLettersRetry { name: given.name(), stream, out_of_order })
-        },
-    ),
+    post(projection!("/dead-letters/retry"), "Handle dead letters again, in order.", schema_of::<RetryBody>, |given| {
+        let RetryBody { stream, out_of_order } = given.body()?;
+        Ok(Request::DeadLettersRetry { name: given.name(), stream, out_of_order })
+    }),
     post(
         projection!("/dead-letters/discard"),
         "Discard dead letters: they are never handled.",
-        &[("stream", "those of this stream; all of them where absent")],
+        schema_of::<StreamsBody>,
         |given| {
             let StreamsBody { stream } = given.body()?;
             Ok(Request::DeadLettersDiscard { name: given.name(), stream })
@@ -387,7 +378,7 @@ pub const ROUTES: &[Route] = &[
         method: "PUT",
         path: "/v1/plugins",
         about: "Install a plugin: its component is the body.",
-        query: &[("named", "only where it is the plugin of this projection")],
+        query: &[text("named", "only where it is the plugin of this projection")],
         body: Body::Component,
         shape: Shape::One,
         request: |given| Ok(Request::PluginInstall { file: given.sent(), named: given.text("named") }),
@@ -396,7 +387,10 @@ pub const ROUTES: &[Route] = &[
         method: "PUT",
         path: projection!("/plugin"),
         about: "Replace the plugin: the component is the body.",
-        query: &[("rewindTo", "an unfinished rebuild goes back to this event"), ("restart", "true: it starts over")],
+        query: &[
+            text("rewindTo", "an unfinished rebuild goes back to this event"),
+            flag("restart", "true: it starts over"),
+        ],
         body: Body::Component,
         shape: Shape::One,
         request: |given| {
@@ -412,7 +406,7 @@ pub const ROUTES: &[Route] = &[
         method: "POST",
         path: projection!("/try"),
         about: "Run a candidate beside the installed plugin on the last events, and show how rows would differ: the component is the body.",
-        query: &[("last", "so many events: 10,000 by default"), ("source", "of another source")],
+        query: &[number("last", "so many events: 10,000 by default"), text("source", "of another source")],
         body: Body::Component,
         shape: Shape::One,
         request: |given| {
@@ -446,8 +440,8 @@ pub const ROUTES: &[Route] = &[
         "/v1/events/schema",
         "What events look like, by type and version.",
         &[
-            ("source", "where they are; the log by default"),
-            ("type", "of these types, with a comma between them; all by default"),
+            text("source", "where they are; the log by default"),
+            text("type", "of these types, with a comma between them; all by default"),
         ],
         Shape::Many("types"),
         |given| {
@@ -462,11 +456,11 @@ pub const ROUTES: &[Route] = &[
         "/v1/activity",
         "Who did what, the newest last.",
         &[
-            ("projection", "about this one"),
-            ("actor", "by this one"),
-            ("since", "from this time on, in milliseconds since 1970"),
-            ("before", "before the entry of this number"),
-            ("limit", "at most so many: 100 by default, 1,000 at most"),
+            text("projection", "about this one"),
+            text("actor", "by this one"),
+            number("since", "from this time on, in milliseconds since 1970"),
+            number("before", "before the entry of this number"),
+            number("limit", "at most so many: 100 by default, 1,000 at most"),
         ],
         Shape::Many("entries"),
         |given| {
@@ -493,21 +487,21 @@ pub const ROUTES: &[Route] = &[
         ..post(
             "/v1/alerts/test",
             "Tell everybody who is told of what goes wrong, or one of them, that this is a test.",
-            &[("name", "only this one")],
+            schema_of::<AlertTestBody>,
             |given| {
                 let AlertTestBody { name } = given.body()?;
                 Ok(Request::AlertTest { name })
             },
         )
     },
-    post("/v1/store/check", "Read everything and check that it is consistent.", &[], |given| {
+    post("/v1/store/check", "Read everything and check that it is consistent.", schema_of::<Nothing>, |given| {
         nothing(given)?;
         Ok(Request::StoreCheck)
     }),
     post(
         "/v1/store/backup",
         "Write a consistent copy of the store to a new file on the host's machine.",
-        &[("file", "its path there")],
+        schema_of::<BackupBody>,
         |given| {
             let BackupBody { file } = given.body()?;
             if !std::path::Path::new(&file).is_absolute() {

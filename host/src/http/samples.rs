@@ -5,7 +5,8 @@ use crate::{
     control::{Caller, Request, Row},
     vocabulary::{Position, Progress, StageReport, Status, now_ms},
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -39,6 +40,51 @@ struct Sample {
 struct Kept {
     fine: VecDeque<Sample>,
     coarse: VecDeque<Sample>,
+}
+
+/// How the rebuilds of a projection went lately.
+#[derive(Serialize, JsonSchema)]
+pub struct SampleSeries {
+    /// Each second, for a quarter of an hour.
+    fine: Series,
+    /// Every tenth second, for a day.
+    coarse: Series,
+}
+
+/// Samples as a page draws them: the times, and for each line its values.
+#[derive(Serialize, JsonSchema)]
+struct Series {
+    /// Between two samples, in milliseconds.
+    step: u64,
+    /// When each was taken, in milliseconds since 1970; the oldest first.
+    at: Vec<i64>,
+    /// What was seen then.
+    series: Lines,
+}
+
+/// For each sample a value. Times of stages are those spent since the sample before, in milliseconds for each second; null where that is of
+/// another generation.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Lines {
+    /// The rate.
+    events_per_second: Vec<f64>,
+    /// How far the source had been read.
+    position: Vec<Position>,
+    /// How many events the follower was behind; null where it is none, or that is not known.
+    behind: Vec<Option<u64>>,
+    /// Reading.
+    read_work_ms: Vec<Option<f64>>,
+    /// Handling.
+    handle_work_ms: Vec<Option<f64>>,
+    /// Committing.
+    commit_work_ms: Vec<Option<f64>>,
+    /// The handlers waiting for others.
+    handle_wait_ms: Vec<Option<f64>>,
+    /// How long a commit took, in milliseconds; null where there was none.
+    commit_ms: Vec<Option<f64>>,
+    /// Memory that an instance of the plugin had at the end of its newest call, in bytes; null where it has not been called.
+    memory_bytes: Vec<Option<u64>>,
 }
 
 /// The samples of all projections.
@@ -103,18 +149,16 @@ fn push(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
 }
 
 impl Samples {
-    /// Those of a projection, the oldest first: of the last quarter of an hour each second, of the last day every tenth.
-    pub fn of(&self, name: &str) -> Value {
+    /// Those of a projection.
+    pub fn of(&self, name: &str) -> SampleSeries {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let none = Kept::default();
         let Kept { fine, coarse } = kept.get(name).unwrap_or(&none);
-        json!({ "fine": series(fine, 1), "coarse": series(coarse, COARSE_EVERY) })
+        SampleSeries { fine: series(fine, 1), coarse: series(coarse, COARSE_EVERY) }
     }
 }
 
-/// Samples as a page draws them: the times, and for each line its values. Times of stages are those spent since the sample before, in
-/// milliseconds for each second; unknown where that is of another generation.
-fn series(samples: &VecDeque<Sample>, every: u64) -> Value {
+fn series(samples: &VecDeque<Sample>, every: u64) -> Series {
     let rates = |time: fn(&StageReport) -> u64| -> Vec<Option<f64>> {
         let mut before: Option<&Sample> = None;
         let mut rates = Vec::with_capacity(samples.len());
@@ -133,20 +177,22 @@ fn series(samples: &VecDeque<Sample>, every: u64) -> Value {
         .zip(rates(|stages| stages.commits))
         .map(|(spent, commits)| Some(spent? / commits.filter(|commits| *commits > 0.0)?))
         .collect();
-    json!({
-        "step": FINE.as_millis() as u64 * every,
-        "at": samples.iter().map(|sample| sample.at).collect::<Vec<_>>(),
-        "series": {
-            "eventsPerSecond": samples.iter().map(|sample| sample.events_per_second).collect::<Vec<_>>(),
-            "position": samples.iter().map(|sample| sample.position).collect::<Vec<_>>(),
-            "behind": samples.iter().map(|sample| sample.behind).collect::<Vec<_>>(),
-            "readWorkMs": rates(|stages| stages.read_ms),
-            "handleWorkMs": rates(|stages| stages.handle_ms),
-            "commitWorkMs": rates(|stages| stages.commit_ms),
-            "handleWaitMs": rates(|stages| stages.handle_waited_for_read_ms + stages.handle_waited_for_commit_ms),
-            "commitMs": commit,
-            // What has not been called has no memory.
-            "memoryBytes": samples.iter().map(|sample| Some(sample.stages.memory_bytes).filter(|bytes| *bytes > 0)).collect::<Vec<_>>(),
+    Series {
+        step: FINE.as_millis() as u64 * every,
+        at: samples.iter().map(|sample| sample.at).collect(),
+        series: Lines {
+            events_per_second: samples.iter().map(|sample| sample.events_per_second).collect(),
+            position: samples.iter().map(|sample| sample.position).collect(),
+            behind: samples.iter().map(|sample| sample.behind).collect(),
+            read_work_ms: rates(|stages| stages.read_ms),
+            handle_work_ms: rates(|stages| stages.handle_ms),
+            commit_work_ms: rates(|stages| stages.commit_ms),
+            handle_wait_ms: rates(|stages| stages.handle_waited_for_read_ms + stages.handle_waited_for_commit_ms),
+            commit_ms: commit,
+            memory_bytes: samples
+                .iter()
+                .map(|sample| Some(sample.stages.memory_bytes).filter(|bytes| *bytes > 0))
+                .collect(),
         },
-    })
+    }
 }

@@ -45,6 +45,8 @@ const FILES: &[File] = files! {
     "now.js", JS;
     "parts.js", JS;
     "rebuild.js", JS;
+    "reference.html", HTML;
+    "reference.js", JS;
     "receipt.js", JS;
     "results.js", JS;
     "route.js", JS;

@@ -5,6 +5,7 @@ use crate::{
     vocabulary::{Scan, canonical, to_json, work},
 };
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 const SHOWN: usize = 10;
 
 /// How the rows of one generation differ from those that history gives.
-#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
     /// Rows that were compared: all there are in either.
@@ -29,7 +30,7 @@ pub struct Comparison {
 }
 
 /// One row that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowDifference {
     /// Its table.
@@ -43,7 +44,7 @@ pub struct RowDifference {
 }
 
 /// One field that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, JsonSchema)]
 pub struct FieldDifference {
     /// Its path.
     pub field: String,

@@ -16,11 +16,12 @@ use crate::{
     store::{Generation, ParkedEvent, RebuildRecord},
     vocabulary::{EventFailure, Matcher, Partitioning, Position, Status, work},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Instant};
 
 /// The outcome of retrying dead letters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
     /// The projection.

@@ -13,10 +13,11 @@ use crate::{
     store::{RebuildOptions, RebuildRecord},
     vocabulary::{Matcher, Partitioning, Position},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What checking a plugin for determinism found.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeterminismReport {
     /// What the plugin describes.
@@ -32,7 +33,7 @@ pub struct DeterminismReport {
 }
 
 /// One run over the history.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// The run mode.
@@ -46,7 +47,7 @@ pub struct Run {
 }
 
 /// Where two runs diverge.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Divergence {
     /// The run mode in which it shows.

@@ -5,11 +5,12 @@ use crate::{
     store::{Generation, Store, StoreError},
     vocabulary::work,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How two generations differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiffReport {
     /// The projection.
@@ -26,7 +27,7 @@ pub struct DiffReport {
 }
 
 /// How many rows differ, and how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffCounts {
     /// Rows that only the right one has.
     pub added: u64,
@@ -46,7 +47,7 @@ impl DiffCounts {
 }
 
 /// A row that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowDiff {
     /// Its table.
@@ -60,7 +61,7 @@ pub struct RowDiff {
 }
 
 /// A field that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldDiff {
     /// Its path.
     pub path: String,

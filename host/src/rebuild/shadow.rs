@@ -18,11 +18,12 @@ use crate::{
     },
     vocabulary::{Matcher, Position, Status, now_ms, work},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
 /// What a verification found.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyReport {
     /// The projection.
@@ -43,7 +44,7 @@ pub struct VerifyReport {
 }
 
 /// What a candidate would change.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrialReport {
     /// The projection.

@@ -2,10 +2,11 @@
 
 use super::{Answer, Input, RebuildError, perform::Means, supervisor::Supervisor};
 use crate::store::StoreError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to a cancel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum CancelAnswer {
     /// Given up.

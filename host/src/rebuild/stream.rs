@@ -19,11 +19,12 @@ use crate::{
     vocabulary::{FailureKind, Partitioning, Position, Scan},
 };
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The outcome of rebuilding one stream.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamReport {
     /// The projection.

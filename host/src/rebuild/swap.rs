@@ -14,6 +14,7 @@ use crate::{
     store::{RebuildRecord, Segment},
     vocabulary::{Description, Status, now_ms},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What happens to an unfinished rebuild when its plugin is swapped.
@@ -31,7 +32,7 @@ pub enum UnfinishedRebuild {
 }
 
 /// What a swap changed, and what follows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SwapReport {
     /// The projection.

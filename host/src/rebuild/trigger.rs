@@ -5,6 +5,7 @@ use crate::{
     store::{RebuildOptions, RebuildRecord},
     vocabulary::{Position, Status},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub struct Trigger {
 }
 
 /// The answer to a trigger.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum TriggerAnswer {
     /// A new rebuild.
@@ -92,7 +93,7 @@ impl TriggerAnswer {
 }
 
 /// What a trigger would do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The projection.

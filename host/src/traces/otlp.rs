@@ -3,7 +3,7 @@
 
 use super::{Batch, Of, is_asked_for};
 use crate::{
-    outbound,
+    outbound::{self, Patience},
     vocabulary::{EventFailure, FailureKind},
 };
 use opentelemetry::{
@@ -49,7 +49,7 @@ pub(super) fn start() {
         return;
     }
     let ca = std::env::var_os("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from);
-    let client = match outbound::agent(ca.as_deref(), Some(PATIENCE)) {
+    let client = match outbound::agent(ca.as_deref(), Patience::Whole(PATIENCE)) {
         Ok(agent) => Client(agent),
         Err(e) => return tracing::warn!("no traces are sent: {e}"),
     };

@@ -15,6 +15,7 @@ use super::{
     error::StoreError,
 };
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -63,7 +64,7 @@ impl Whereabouts {
 }
 
 /// What made the read models in databases a directory's own.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopted {
     /// The directory whose they are from now on.

@@ -24,13 +24,14 @@ use redb::{
     Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, Value,
     WriteTransaction,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeSet, fs, os::unix::fs::OpenOptionsExt, path::Path};
 use unspool_disk::{self as disk, Checked, DiskError};
 use unspool_vocabulary::{Scan, Status, check_document, crash, work};
 
 /// What a check has looked at, and what it found.
-#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
     /// Generations whose records were checked.

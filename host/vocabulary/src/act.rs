@@ -3,6 +3,7 @@
 //!
 //! A thread that works for nobody in particular works for the host itself.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -15,7 +16,7 @@ use std::{
 };
 
 /// Who acts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
     /// What tells who it is.
@@ -25,7 +26,7 @@ pub struct Actor {
 }
 
 /// What tells who somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorKind {
     /// The user of a process of this machine, as the system tells it.
@@ -39,7 +40,7 @@ pub enum ActorKind {
 }
 
 /// Through what it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// A command on the host's machine.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A condition of a projection that an operator may want to be told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertKind {
     /// Its latest rebuild has failed, or what kept a generation of it up to date has.

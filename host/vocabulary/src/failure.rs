@@ -1,11 +1,12 @@
 //! Why an event could not be handled.
 
 use super::Position;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
 /// What kind of thing went wrong. Open in its written form: an unknown word reads as [`FailureKind::Other`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The handler said no.
@@ -32,7 +33,7 @@ pub enum FailureKind {
 }
 
 /// A failure that stops a rebuild, or one that was retried: the culprit, and all that helps to fix it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventFailure {
     /// What kind of thing went wrong.

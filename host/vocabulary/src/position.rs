@@ -1,7 +1,8 @@
 //! Positions in a source's global order.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// A position in a source's global order: opaque, ordered, never a time.
 ///
@@ -66,6 +67,22 @@ impl Serialize for Position {
         }
         let shown = if self.major == 0 { Shown::Number(self.minor) } else { Shown::Text(self.to_string()) };
         shown.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Position {
+    fn schema_name() -> Cow<'static, str> {
+        "Position".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A position in the order of a history: opaque, ordered, and never a time.",
+            "anyOf": [
+                { "type": "integer", "minimum": 0 },
+                { "type": "string", "pattern": "^[0-9]+:[0-9]+$" },
+            ],
+        })
     }
 }
 

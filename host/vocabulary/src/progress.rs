@@ -1,10 +1,11 @@
 //! What an operator sees of a rebuild.
 
 use super::{EventFailure, FailureKind, FollowState, Position, Status};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The progress of one rebuild. What it counts is committed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// The projection being rebuilt.
@@ -87,7 +88,7 @@ pub struct Progress {
 }
 
 /// The live generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveGeneration {
     /// Its number.
@@ -110,7 +111,7 @@ pub struct LiveGeneration {
 }
 
 /// A rebuild that could not go on, and tries again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// What is in its way: `source`, `store` (the database with its rows), or a handler that asks for another try.
@@ -126,7 +127,7 @@ pub struct Waiting {
 }
 
 /// How far a follower is behind the stable position of its history; absent while it has no contact to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
     /// Matching events that have not been handled yet; absent, too, while there may be some and the source does not count.
     pub events: Option<u64>,
@@ -136,7 +137,7 @@ pub struct Lag {
 
 /// The time of the stages in milliseconds, as operators see it. The stage that works most and waits least is what limits
 /// the rebuild.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageReport {
     /// Reading, filtering and cutting chunks.

@@ -3,6 +3,7 @@
 //! A thread that is watched has a meter of its own; on any other thread what is reported is lost, at next to no cost. So what
 //! works for long reports its progress, and need not know whether anybody listens.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     cell::RefCell,
@@ -19,7 +20,7 @@ use std::{
 const STACK_BYTES: usize = 8 << 20;
 
 /// One step of a long piece of work, and its progress.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Work {
     /// What is being done, such as `comparing rows`.
     pub what: String,

@@ -13,6 +13,7 @@ mod postgres;
 mod product;
 mod report;
 mod sandbox;
+mod watched;
 
 use histories::Histories;
 use report::Report;
@@ -62,7 +63,7 @@ impl Options {
 /// A group of figures, by the name that `--only` knows.
 type Measure = (&'static str, fn(&Options, &Histories, &mut Report));
 
-const MEASURES: [Measure; 12] = [
+const MEASURES: [Measure; 13] = [
     ("rates", rates),
     ("sandbox", sandbox::measure),
     ("import", product::import),
@@ -75,6 +76,7 @@ const MEASURES: [Measure; 12] = [
     ("fresh", fresh::measure),
     ("memory", product::memory),
     ("start", product::start),
+    ("watched", watched::measure),
 ];
 
 fn main() -> ExitCode {

@@ -25,6 +25,7 @@ pub use import::{ImportProgress, ImportSummary};
 use super::{Located, Lookup, Reader, Recognised, Source, SourceError};
 use block::{Section, Summary};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use unspool_disk::{self as disk, Checked, DiskError, Layout};
@@ -51,7 +52,7 @@ pub struct EventLog {
 }
 
 /// What a log holds.
-#[derive(Debug, Clone, Default, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStats {
     /// Events.

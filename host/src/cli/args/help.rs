@@ -52,6 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("activity check", "unspool activity check"),
     ("alert list", "unspool alert list"),
     ("alert test", "unspool alert test on-call"),
+    ("health", "unspool health"),
     ("token add", "unspool token add grafana --role viewer"),
     ("token list", "unspool token list"),
     ("token remove", "unspool token remove grafana"),

@@ -189,6 +189,8 @@ pub enum Command {
         #[arg(long, hide = true)]
         until_idle: bool,
     },
+    /// Whether the host takes commands: exit code 0 where it does, 1 where it does not or there is none. For probes.
+    Health,
     /// Tokens, by which programs and people are known who ask over HTTP.
     #[cfg(feature = "http")]
     #[command(subcommand)]

@@ -1,10 +1,11 @@
 //! Answers about alerts.
 
 use crate::vocabulary::AlertKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Somebody who is told of what goes wrong.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedAlertRoute {
     /// What it is called.
@@ -28,7 +29,7 @@ pub struct ListedAlertRoute {
 }
 
 /// A try to tell somebody something.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastDelivery {
     /// When.
@@ -41,7 +42,7 @@ pub struct LastDelivery {
 }
 
 /// A condition of a projection that lasts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FiringAlert {
     /// The projection.
@@ -55,7 +56,7 @@ pub struct FiringAlert {
 }
 
 /// What became of a test.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestedAlertRoute {
     /// Whom it was for.
@@ -70,7 +71,7 @@ pub struct TestedAlertRoute {
 }
 
 /// What became of all tests.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AlertsTested {
     /// How many there were.
     pub tested: u64,

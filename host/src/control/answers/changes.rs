@@ -1,6 +1,7 @@
 //! What who watches a read model is told.
 
 use crate::vocabulary::Position;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 ///
 /// With all of them applied in their order, the rows of a subscriber are those of the live generation. A token is given where
 /// `--from` can go on: after what it stands in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum Change {
     /// A row was changed, or is in a snapshot, or is another one since a promotion.

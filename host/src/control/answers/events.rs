@@ -4,11 +4,12 @@ use crate::{
     store::ParkedEvent,
     vocabulary::{EventFailure, Position, Shape},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// An event of the log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedEvent {
     /// Unique in the log.
@@ -30,7 +31,7 @@ pub struct LoggedEvent {
 }
 
 /// What the events of one type and version look like.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventShape {
     /// Their type.
@@ -48,7 +49,7 @@ pub struct EventShape {
 }
 
 /// An event that was set aside, in one line.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     /// Its id; null where it cannot be read.
     pub id: Option<String>,
@@ -79,7 +80,7 @@ impl DeadLetter {
 }
 
 /// An event that was set aside, in full.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterInFull {
     /// In one line.
     #[serde(flatten)]
@@ -92,7 +93,7 @@ pub struct DeadLetterInFull {
 }
 
 /// What is in an event that was set aside.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DeadLetterContent {
     /// Of one that its source could not read.

@@ -5,12 +5,13 @@ use crate::{
     store::{BuiltRange, Purpose, RebuildRecord},
     vocabulary::{Position, StageReport, Status},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Which generation is live, and which one was before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Switched {
     /// The projection.
@@ -28,7 +29,7 @@ pub struct Switched {
 }
 
 /// A row, and of what it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FoundRow {
     /// The projection.
@@ -46,7 +47,7 @@ pub struct FoundRow {
 }
 
 /// The digest of a generation's rows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Digest {
     /// The projection.
@@ -60,7 +61,7 @@ pub struct Digest {
 }
 
 /// How a generation was built.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// The projection.
@@ -106,7 +107,7 @@ pub struct Receipt {
 }
 
 /// The events of a generation's range.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptEvents {
     /// Of the types that the projection handles.
@@ -126,7 +127,7 @@ pub struct ReceiptEvents {
 }
 
 /// A generation, and its role.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedGeneration {
     /// The generation.
@@ -162,8 +163,9 @@ pub struct ListedGeneration {
 }
 
 /// The role of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "GenerationRole")]
 pub enum Role {
     /// It is the one that readers get.
     Live,
@@ -205,7 +207,7 @@ impl ListedGeneration {
 }
 
 /// A generation that is gone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Dropped {
     /// The projection.
@@ -217,7 +219,7 @@ pub struct Dropped {
 }
 
 /// What became of a generation that was to be dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DropStatus {
     /// It is gone.
@@ -225,7 +227,7 @@ pub enum DropStatus {
 }
 
 /// A row of a read model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ModelRow {
     /// Its key.
     pub key: String,
@@ -234,20 +236,21 @@ pub struct ModelRow {
 }
 
 /// A table whose rows follow.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TableHead {
     /// Its name.
     pub table: String,
     /// The generation that it is of.
     pub generation: u64,
     /// Its columns; none where they were not requested.
+    #[schemars(with = "Vec<Value>")]
     pub columns: Vec<Column>,
     /// How many rows all tables of the answer have; absent where that is not known.
     pub all: Option<u64>,
 }
 
 /// All requested rows have been given.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Exported {
     /// The projection.

@@ -2,10 +2,11 @@
 
 use super::{ListedGeneration, ListedProjection};
 use crate::{control::Role, store::Verification, vocabulary::Progress};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything about one projection that decides what is done next.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectionOverview {
     /// Its name.
@@ -29,7 +30,7 @@ pub struct ProjectionOverview {
 }
 
 /// Something that can be done, or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// What it is called.
@@ -52,7 +53,7 @@ pub struct Action {
 }
 
 /// A code that lets a browser in once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SessionCode {
     /// Where the dashboard is, with the code behind the `#`: it reaches no log on its way.
     pub url: String,

@@ -1,11 +1,12 @@
 //! Answers about plugins.
 
 use crate::store::ProjectionRecord;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unspool_frame::{Complexity, Partitioning};
 
 /// A projection that is installed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Installed {
     /// The projection.
@@ -19,7 +20,7 @@ pub struct Installed {
 }
 
 /// The outcome of an installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InstallStatus {
     /// The projection is new.
@@ -29,7 +30,7 @@ pub enum InstallStatus {
 }
 
 /// A projection in the list of those that are installed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedProjection {
     /// The projection.
@@ -43,8 +44,10 @@ pub struct ListedProjection {
     /// Its tables.
     pub tables: Vec<String>,
     /// How much it does for one event.
+    #[schemars(with = "String")]
     pub complexity: Complexity,
     /// What must stay in order.
+    #[schemars(with = "String")]
     pub partitioning: Partitioning,
     /// The live generation; null where there is none.
     pub live_generation: Option<u64>,

@@ -1,9 +1,10 @@
 //! Answers about the store.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A copy of the store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BackedUp {
     /// The copy.
     pub file: String,

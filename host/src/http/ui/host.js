@@ -24,7 +24,7 @@ export function Host({ query }) {
     ${section("log-stats", "Event log", stats.value ? html`<${Facts} of=${[["Events", count(stats.value.events)], ["Positions", `${count(stats.value.firstPosition)} to ${count(stats.value.lastPosition)}`], ["From", moment(stats.value.firstTimestamp)], ["To", moment(stats.value.lastTimestamp)], ["Types", count(Object.keys(stats.value.eventTypes ?? {}).length)]]} />` : html`<p class="quiet">
       ${stats.problem?.message ?? "Reading …"}</p>`)}
     ${section("settings", "Settings", html`<${Facts} of=${[host.memory !== undefined && ["Memory of an instance", typeof host.memory === "number" ? `${count(host.memory)} MiB` : setting(host.memory)], host.instances !== undefined && ["Instances", setting(host.instances)], ...Object.entries(host.settings ?? {}).filter(([name]) => !(name in host)).map(([name, value]) => [words(name), name.endsWith("Bytes") ? bytes(value) : setting(value)])]} />
-      <p><a href="metrics">Metrics</a>, <a href="v1/docs">the API</a>, <a href="v1/openapi.json">OpenAPI</a></p>`)}
+      <p><a href="metrics">Metrics</a>, <a href="reference.html">requests</a>, <a href="v1/openapi.json">OpenAPI</a></p>`)}
     ${section("sources", "Sources", host.sources?.length ? html`<ul class="plainlist">${host.sources.map((source) => html`<li>
       <strong>${label(source)}</strong>${typeof source === "object" ? html` <small class="break">
       ${[source.kind, source.preset, source.connection, source.path].filter(Boolean).join(", ")}</small>` : ""}</li>`)}</ul>` : html`<p class="quiet">The embedded log alone.</p>`)}

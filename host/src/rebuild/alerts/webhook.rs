@@ -1,7 +1,12 @@
 //! Messages to a webhook: signed as Standard Webhooks 1.0 has it, or as an Alertmanager takes alerts.
 
 use super::message::Message;
-use crate::{limits, outbound, private, vocabulary::visible};
+use crate::{
+    limits,
+    outbound::{self, Patience},
+    private,
+    vocabulary::visible,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 use std::{fmt, io::Read, path::Path, time::Duration};
@@ -43,7 +48,7 @@ impl Webhook {
         let url = url.trim_end_matches('/');
         let url = if repeat.is_some() && !url.ends_with(path) { format!("{url}{path}") } else { url.to_owned() };
         url.parse::<ureq::http::Uri>().map_err(|e| format!("webhook is {url:?}: {e}"))?;
-        let agent = outbound::agent(ca, Some(limits::WEBHOOK_TIME))?;
+        let agent = outbound::agent(ca, Patience::Whole(limits::WEBHOOK_TIME))?;
         Ok(Webhook { agent, url, repeat, secret: secret_file.map(secret_in).transpose()? })
     }
 

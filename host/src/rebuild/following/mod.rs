@@ -26,10 +26,11 @@ use crate::{
     store::{Following, RebuildRecord},
     vocabulary::{FollowState, Position, Seen, Status, now_ms, work},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What became of a command about following.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FollowStatus {
     /// The live generation is kept up to date from now on.
@@ -45,7 +46,7 @@ pub enum FollowStatus {
 }
 
 /// The answer to a command about following.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FollowReport {
     /// The projection.

@@ -6,12 +6,13 @@ use crate::{
     rebuild::compare::{FieldDifference, fields_that_differ, given},
     vocabulary::Position,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::mpsc};
 
 /// An event that changed a row.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowChange {
     /// Its position.
@@ -29,7 +30,7 @@ pub struct RowChange {
 }
 
 /// A field that an event changed.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, JsonSchema)]
 pub struct FieldChange {
     /// Its path.
     pub field: String,

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{Store, error::StoreError};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use unspool_vocabulary::{
@@ -45,7 +46,7 @@ pub(crate) const ACTIVITY_CHANGES: TableDefinition<'_, &str, u64> = TableDefinit
 const NOTHING: [u8; 32] = [0; 32];
 
 /// One thing that was done, or refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Its number, counted from 1 without a gap.
@@ -79,7 +80,7 @@ pub struct Entry {
 }
 
 /// A change of what is recorded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedChange {
     /// `generation`, `status`, `following`, `live`, `plugin`, `dead-letters`, `rows` of a generation that is complete, or `verification`,
@@ -95,7 +96,7 @@ pub struct RecordedChange {
 }
 
 /// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was done.
@@ -107,7 +108,7 @@ pub enum Outcome {
 }
 
 /// An entry with its hash, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HashedEntry {
     /// The entry.
@@ -129,7 +130,7 @@ struct Extent {
 }
 
 /// What was found of a record of activity whose hashes were computed again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedActivity {
     /// How many entries there are.

@@ -1,5 +1,6 @@
 //! The options of a rebuild: one value, from the command line to its record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unspool_vocabulary::{Description, Position, limits};
 
@@ -124,7 +125,7 @@ impl RebuildOptions {
 }
 
 /// How much a rebuild yields to everything else on the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Its threads run when nothing else wants to.
@@ -135,7 +136,7 @@ pub enum Priority {
 }
 
 /// What a generation is built for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// To be the live generation.
@@ -148,7 +149,7 @@ pub enum Purpose {
 }
 
 /// What happens to an event that cannot be handled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// The rebuild stops there, as failed.

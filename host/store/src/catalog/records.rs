@@ -1,6 +1,7 @@
 //! The records of the control plane.
 
 use super::options::RebuildSpec;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unspool_vocabulary::{Checkpoint, Description, EventFailure, FollowState, Position, StageReport, Status};
 
@@ -31,7 +32,7 @@ pub struct ProjectionRecord {
 }
 
 /// What became of a verification of the live generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     /// When it ended, in milliseconds since 1970.
@@ -54,7 +55,7 @@ impl ProjectionRecord {
 }
 
 /// One installation of a plugin.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Install {
     /// The plugin's digest.
@@ -311,7 +312,7 @@ mod bytes_as_bin {
 }
 
 /// Events of one range were handled by one plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuiltRange {
     /// The plugin's digest.

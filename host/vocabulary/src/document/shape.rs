@@ -5,6 +5,7 @@ use super::{
     error::DocumentError,
     token::{Key, Token, Tokens},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ const EXAMPLE_CHARS: usize = 40;
 const DOUBLE: u64 = (1 << 53) - 1;
 
 /// What the values at one place look like.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Shape {
     /// How many values there were.
@@ -75,7 +76,7 @@ pub struct Shape {
 }
 
 /// A field of objects.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Field {
     /// Its name.
     pub name: String,

@@ -12,7 +12,7 @@ use unspool_tests::{
 };
 
 /// A token in a file, for a command elsewhere.
-fn token(data: &Data, name: &str, role: &str, payloads: &str) -> String {
+pub(super) fn token(data: &Data, name: &str, role: &str, payloads: &str) -> String {
     let made = data.json(["token", "add", name, "--role", role, "--payloads", payloads]);
     let file = data.file(&format!("{name}.token"), made["token"].as_str().unwrap());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -20,7 +20,7 @@ fn token(data: &Data, name: &str, role: &str, payloads: &str) -> String {
 }
 
 /// Runs a command elsewhere: with a data directory that is not there.
-fn elsewhere(data: &Data, host: &str, token: &str, args: &[&str]) -> Answer {
+pub(super) fn elsewhere(data: &Data, host: &str, token: &str, args: &[&str]) -> Answer {
     let mut command = data.command(["--host", host, "--token-file", token]);
     command.args(args).env("UNSPOOL_DATA", "/nowhere").stdin(Stdio::null());
     let all: Vec<_> = command.get_args().map(|arg| arg.to_owned()).collect();

@@ -3,7 +3,9 @@
 mod door;
 mod elsewhere;
 mod metrics;
+mod openapi;
 mod requests;
+mod silence;
 mod traces;
 
 use unspool_tests::{data::Data, history, plugins::plugin};

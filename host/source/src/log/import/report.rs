@@ -1,9 +1,10 @@
 //! What an import tells: how far it is, and what it did.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How far an import is.
-#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportProgress {
     /// Bytes of the file that have been read, as it is stored.
@@ -15,7 +16,7 @@ pub struct ImportProgress {
 }
 
 /// What an import did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportSummary {
     /// What stands in the file: `added`, `duplicates` and `skipped` together.
