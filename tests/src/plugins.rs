@@ -17,6 +17,15 @@ pub fn plugin(name: &str) -> PathBuf {
     plugin_with(name, &[])
 }
 
+/// The component of the TypeScript example `name`.
+pub fn script(name: &str) -> PathBuf {
+    let file = format!("{name}-ts.wasm");
+    let known = built().get(&file).cloned();
+    known.unwrap_or_else(|| {
+        write(file, &source(&format!("../plugin-sdk/typescript/examples/{name}.ts")), &BuildOptions::default())
+    })
+}
+
 /// The components that have been built, by their files' names.
 static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
 
@@ -44,15 +53,19 @@ pub fn plugin_with(name: &str, features: &[&str]) -> PathBuf {
     if let Some(path) = known() {
         return path;
     }
-    let target = target_dir();
     let options = BuildOptions {
-        target_dir: Some(target.clone()),
+        target_dir: Some(target_dir()),
         quiet: true,
         features: features.iter().map(|feature| (*feature).to_owned()).collect(),
     };
-    let component = build(&source(name), &options).unwrap_or_else(|e| panic!("{e}")).component;
-    let path = target.join(&file);
-    let draft = target.join(format!("{file}.{}", std::process::id()));
+    write(file, &source(name), &options)
+}
+
+fn write(file: String, source: &Path, options: &BuildOptions) -> PathBuf {
+    let component = build(source, options).unwrap_or_else(|e| panic!("{e}")).component;
+    let path = target_dir().join(&file);
+    let draft = target_dir().join(format!("{file}.{}", std::process::id()));
+    std::fs::create_dir_all(target_dir()).expect("a target directory");
     std::fs::write(&draft, component).expect("a component");
     std::fs::rename(draft, &path).expect("a component");
     built().insert(file, path.clone());

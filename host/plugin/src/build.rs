@@ -1,4 +1,4 @@
-//! From a Rust package to a component: cargo compiles it, wit-component wraps the module in process.
+//! From a Rust package, or a script, to a component: cargo compiles the package, wit-component wraps the module in process.
 
 use super::error::PluginError;
 use super::world;
@@ -40,11 +40,11 @@ pub struct BuiltPlugin {
     pub component: Vec<u8>,
 }
 
-/// Why a package did not become a plugin.
+/// Why a package or a script did not become a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// There is no package to build.
-    #[error("{} has no Cargo.toml; name the directory of a plugin's package", .0.display())]
+    #[error("{} has no Cargo.toml; name the directory of a plugin's package, or a file of TypeScript or JavaScript", .0.display())]
     NoPackage(PathBuf),
     /// A program does not start.
     #[error("cannot run {program}: {cause}; install Rust from https://rustup.rs")]
@@ -84,6 +84,15 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A script, or a file that it imports, is wrong: where, and how.
+    #[error("{0}")]
+    Script(String),
+    /// Scripts are not built with cargo.
+    #[error("features are cargo's: {} has none", .0.display())]
+    Features(PathBuf),
+    /// This host is built without the feature `typescript`.
+    #[error("this host cannot build {}: it was compiled without the feature `typescript`", .0.display())]
+    NoScripts(PathBuf),
     /// The component is not a plugin.
     #[error("{name} was built, but is no plugin: {cause}")]
     NoPlugin {
@@ -94,11 +103,27 @@ pub enum BuildError {
     },
 }
 
-/// Builds the plugin whose package is in `dir`, in release mode. The compiler's target is added when rustup can.
+/// Builds the plugin of `path`: a file of TypeScript or JavaScript, or the directory of a Rust package, which is compiled in
+/// release mode; the compiler's target is added when rustup can.
 ///
 /// # Errors
-/// When the package does not compile, or what it compiles to is no plugin. Cargo's own words go to stderr.
-pub fn build(dir: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildError> {
+/// When the plugin does not compile, or what it compiles to is no plugin. Cargo's own words go to stderr.
+pub fn build(path: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildError> {
+    #[cfg(feature = "typescript")]
+    if super::script::is_script(path) {
+        if !options.features.is_empty() {
+            return Err(BuildError::Features(path.to_owned()));
+        }
+        return super::script::build(path);
+    }
+    #[cfg(not(feature = "typescript"))]
+    if path.extension().is_some_and(|ending| ending == "ts" || ending == "js") {
+        return Err(BuildError::NoScripts(path.to_owned()));
+    }
+    package(path, options)
+}
+
+fn package(dir: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildError> {
     if !dir.join("Cargo.toml").is_file() {
         return Err(BuildError::NoPackage(dir.to_owned()));
     }

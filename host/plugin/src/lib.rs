@@ -2,7 +2,8 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `build` | a Rust package becomes a component |
+//! | `build` | a Rust package or a script becomes a component |
+//! | `script` | a file of TypeScript or JavaScript becomes one |
 //! | `world`, `difference` | compares a component with the world, by name, before anything is compiled |
 //! | `compile` | checks and compiles in a process of its own, within bounds |
 //! | `runtime` | how WebAssembly is run: instance pool, the clock that stops guests |
@@ -39,6 +40,8 @@ mod failure;
 mod guard;
 mod outcome;
 mod runtime;
+#[cfg(feature = "typescript")]
+mod script;
 #[cfg(test)]
 mod tests;
 mod wit;

@@ -1,5 +1,7 @@
 mod guest;
 mod hostile;
+#[cfg(feature = "typescript")]
+mod script;
 
 use super::wit::WIT;
 use super::*;

@@ -227,8 +227,8 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         }
         Command::Events(EventsCommand::Stats) => ask(cli, Request::EventsStats, output),
         Command::Events(EventsCommand::Show { id }) => ask(cli, Request::EventsShow { id: id.clone() }, output),
-        Command::Plugin(PluginCommand::Build { dir, output: file, features }) => {
-            plugins::build(dir, file.as_deref(), features, output)
+        Command::Plugin(PluginCommand::Build { path, output: file, features }) => {
+            plugins::build(path, file.as_deref(), features, output)
         }
         Command::Plugin(PluginCommand::Check { file }) => plugins::check(file, output),
         Command::Plugin(PluginCommand::Verify { file, events, source, reading }) => {

@@ -7,10 +7,15 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Compiles a plugin's crate to a component, and checks it.
-pub(super) fn build(dir: &Path, file: Option<&Path>, features: &[String], output: &Output) -> Result<u8, ControlError> {
+/// Makes a component of a plugin's package or script, and checks it.
+pub(super) fn build(
+    path: &Path,
+    file: Option<&Path>,
+    features: &[String],
+    output: &Output,
+) -> Result<u8, ControlError> {
     let options = plugin::BuildOptions { features: features.to_vec(), ..plugin::BuildOptions::default() };
-    let built = plugin::build(dir, &options).map_err(|e| ControlError::refused(e.to_string()))?;
+    let built = plugin::build(path, &options).map_err(|e| ControlError::refused(e.to_string()))?;
     let file = file.map_or_else(|| Path::new(&format!("{}.wasm", built.name)).to_owned(), Path::to_owned);
     fs::write(&file, &built.component).map_err(|e| ControlError::refused(format!("{}: {e}", file.display())))?;
     let bytes = built.component.len() as u64;

@@ -15,8 +15,14 @@ use unspool_tests::{
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
 
 /// The documents that are run below.
-const RUN: [&str; 5] =
-    ["README.md", "host/docs/formats.md", "host/docs/operating.md", "host/docs/postgresql.md", "plugin-sdk/README.md"];
+const RUN: [&str; 6] = [
+    "README.md",
+    "host/docs/formats.md",
+    "host/docs/operating.md",
+    "host/docs/postgresql.md",
+    "plugin-sdk/README.md",
+    "plugin-sdk/typescript/README.md",
+];
 
 /// The blocks that are not run: their documents, and their first commands.
 const NOT_RUN: [(&str, &str); 2] = [
@@ -143,15 +149,36 @@ fn the_page_about_postgresql_shows_what_is_printed() {
 fn the_page_about_plugins_shows_what_is_printed() {
     let scene = scene();
     payments(&scene);
-    let events = [("1", "ada", 250), ("2", "bob", 100), ("3", "ada", 50)].map(|(id, customer, cents)| {
+    scene.file("sample.ndjson", paid());
+    let _alone = building();
+    scene.play(&root().join(RUN[4]));
+}
+
+/// Events of payments.
+fn paid() -> String {
+    let events = [("e1", "ada", 250), ("e2", "bob", 100), ("e3", "ada", 500)].map(|(id, customer, cents)| {
         let data = json!({ "customer": customer, "cents": cents });
         format!(
             r#"{{"id":"{id}","stream":"{customer}","type":"PaymentReceived","timestamp":1706702400000,"data":{data}}}"#
         )
     });
-    scene.file("sample.ndjson", events.join("\n"));
-    let _alone = building();
-    scene.play(&root().join(RUN[4]));
+    events.join("\n")
+}
+
+/// The projection is the one that the page shows, which is the example.
+#[test]
+fn the_page_about_typescript_shows_what_is_printed() {
+    let scene = scene();
+    let page = Page::read(&root().join(RUN[5]));
+    let block = page.blocks.iter().find(|block| block.info == "typescript").expect("a projection");
+    let example = root().join("plugin-sdk/typescript/examples/payments.ts");
+    assert_eq!(page.text(block).trim(), std::fs::read_to_string(example).unwrap().trim());
+    scene.file("payments.ts", page.text(block));
+    scene.file("day.ndjson", paid());
+    let broken =
+        r#"{"id":"e4","stream":"ada","type":"PaymentReceived","timestamp":1706702400000,"data":{"customer":"ada"}}"#;
+    scene.file("broken.ndjson", broken);
+    scene.play(&root().join(RUN[5]));
 }
 
 /// Every document of the repository, as its path from the root.
@@ -186,7 +213,7 @@ fn every_console_block_is_run_or_says_why_not() {
                 let typed = page.text(block).lines().any(|line| line.starts_with("$ "));
                 assert!(!typed, "{}: commands are typed in console blocks", page.place(first));
             }
-            let known = ["console", "text", "toml", "ini", "rust", "sql", "wit"];
+            let known = ["console", "text", "toml", "ini", "rust", "typescript", "sql", "wit"];
             assert!(known.iter().any(|kind| block.info.starts_with(kind)), "{}: of what kind?", page.place(first));
         }
     }

@@ -9,4 +9,5 @@ mod failures;
 mod follow;
 mod history;
 mod rebuild;
+mod scripts;
 mod sources;

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 /// `plugin ...`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// Compile a Rust plugin to a component.
+    /// Make a component of a Rust package, or of a file of TypeScript or JavaScript.
     Build {
-        /// The plugin's crate.
-        dir: PathBuf,
+        /// The package's directory, or the file whose default export is the projection.
+        #[arg(value_name = "DIR|FILE")]
+        path: PathBuf,
         /// Where to put the component; `NAME.wasm` here by default.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,

@@ -12,6 +12,7 @@ mod parked;
 mod plugins;
 mod readers;
 mod rebuilds;
+mod scripts;
 
 use serde_json::{Value, json};
 use std::{

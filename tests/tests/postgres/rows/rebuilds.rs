@@ -3,7 +3,12 @@
 use super::orders::{BINARY, EARLY, ORDERS, ORDERS_BUILT, VIEW, into, seen};
 use ::postgres::Client;
 use serde_json::json;
-use unspool_tests::{data::Data, history, plugins::plugin, postgres::shared};
+use unspool_tests::{
+    data::Data,
+    history,
+    plugins::{plugin, script},
+    postgres::shared,
+};
 
 #[test]
 fn rows_in_a_database_are_those_in_the_store() {
@@ -31,6 +36,17 @@ fn rows_in_a_database_are_those_in_the_store() {
         [&into(&database.url()), &into(&database.url())]
     );
     assert_eq!(data.json(["store", "check"])["problems"], json!([]));
+}
+
+#[test]
+fn rows_of_a_script_in_a_database_are_those_of_its_twin_in_the_store() {
+    let (orders, database) = (&*ORDERS_BUILT, shared().database("script_rows"));
+    let data = Data::new(BINARY);
+    data.import(&data.file("orders.ndjson", history::orders(ORDERS, 23)));
+    data.install(&script("order-summary"));
+    data.ok(["rebuild", "order-summary", "--into", &into(&database.url())]);
+    assert_eq!(data.digest("order-summary"), orders.digest("order-summary"));
+    assert_eq!(seen(&mut database.client(), VIEW), orders.all);
 }
 
 #[test]
