@@ -1,6 +1,7 @@
-//! From a Rust package to a component: cargo compiles it, wit-component wraps the module in process.
+//! From source to a component. A Rust package: cargo compiles it, wit-component wraps the module in process.
 
 use super::error::PluginError;
+use super::python::{self, PythonError};
 use super::world;
 use serde::Deserialize;
 use std::io;
@@ -43,6 +44,12 @@ pub struct BuiltPlugin {
 /// Why a package did not become a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// What is compiled already is not built.
+    #[error("{} is compiled already; `unspool plugin wrap` makes a component of a core module", .0.display())]
+    Compiled(PathBuf),
+    /// A file of Python did not become a plugin.
+    #[error(transparent)]
+    Python(#[from] PythonError),
     /// There is no package to build.
     #[error("{} has no Cargo.toml; name the directory of a plugin's package", .0.display())]
     NoPackage(PathBuf),
@@ -94,11 +101,18 @@ pub enum BuildError {
     },
 }
 
-/// Builds the plugin whose package is in `dir`, in release mode. The compiler's target is added when rustup can.
+/// Builds the plugin whose package is in `dir`, in release mode, or that in a Python file. The compiler's target is added when
+/// rustup can.
 ///
 /// # Errors
 /// When the package does not compile, or what it compiles to is no plugin. Cargo's own words go to stderr.
 pub fn build(dir: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildError> {
+    if dir.extension().is_some_and(|extension| extension == "wasm") {
+        return Err(BuildError::Compiled(dir.to_owned()));
+    }
+    if dir.extension().is_some_and(|extension| extension == "py") {
+        return python::build(dir);
+    }
     if !dir.join("Cargo.toml").is_file() {
         return Err(BuildError::NoPackage(dir.to_owned()));
     }
