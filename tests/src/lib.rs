@@ -12,6 +12,7 @@ pub mod history;
 pub mod hostile;
 pub mod http;
 pub mod killed;
+pub mod languages;
 pub mod machine;
 pub mod needs;
 pub mod oracle;

@@ -1,5 +1,6 @@
 //! The example plugins as components, built once for a test run.
 
+use crate::console::Page;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -70,6 +71,39 @@ fn write(file: String, source: &Path, options: &BuildOptions) -> PathBuf {
     std::fs::rename(draft, &path).expect("a component");
     built().insert(file, path.clone());
     path
+}
+
+/// Writes a package of the plugin that the README shows, `payments`, into `dir`.
+pub fn payments_package(dir: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (readme, sdk) = (Page::read(&root.join("README.md")), Page::read(&root.join("plugin-sdk/README.md")));
+    let block = |page: &Page, info: &str| {
+        let block = page.blocks.iter().find(|block| block.info == info);
+        page.text(block.unwrap_or_else(|| panic!("{} has no block {info}", page.path.display())))
+    };
+    let sdk_folder = root.join("plugin-sdk").canonicalize().expect("the SDK");
+    let manifest = block(&sdk, "toml").replace("../unspool/plugin-sdk", &sdk_folder.display().to_string());
+    let package = "[package]\nname = \"payments\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n";
+    std::fs::create_dir_all(dir.join("src")).expect("a package");
+    std::fs::write(dir.join("Cargo.toml"), format!("{package}{manifest}")).expect("a manifest");
+    std::fs::write(dir.join("src/lib.rs"), block(&readme, "rust")).expect("a plugin");
+    // The versions that the workspace has, which are there without a network.
+    std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).expect("a lock file");
+}
+
+/// The component of the plugin that the README shows.
+pub fn payments() -> PathBuf {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let _alone = building();
+        let dir = target_dir().join("payments");
+        payments_package(&dir);
+        let options = BuildOptions { target_dir: Some(target_dir()), quiet: true, ..BuildOptions::default() };
+        let component = build(&dir, &options).unwrap_or_else(|e| panic!("{e}")).component;
+        let path = target_dir().join(format!("payments.{}.wasm", std::process::id()));
+        std::fs::write(&path, component).expect("a component");
+        path
+    });
+    BUILT.clone()
 }
 
 /// Where plugins are built, beside the target directory of this build: cargo holds a lock on that while it runs tests.

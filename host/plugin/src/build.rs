@@ -1,6 +1,8 @@
-//! From a Rust package, or a script, to a component: cargo compiles the package, wit-component wraps the module in process.
+//! From source to a component: cargo compiles a Rust package, and wit-component wraps the module in process; scripts have makers of
+//! their own.
 
 use super::error::PluginError;
+use super::python::{self, PythonError};
 use super::world;
 use serde::Deserialize;
 use std::io;
@@ -43,6 +45,12 @@ pub struct BuiltPlugin {
 /// Why a package or a script did not become a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// What is compiled already is not built.
+    #[error("{} is compiled already; `unspool plugin wrap` makes a component of a core module", .0.display())]
+    Compiled(PathBuf),
+    /// A file of Python did not become a plugin.
+    #[error(transparent)]
+    Python(#[from] PythonError),
     /// There is no package to build.
     #[error("{} has no Cargo.toml; name the directory of a plugin's package, or a file of TypeScript or JavaScript", .0.display())]
     NoPackage(PathBuf),
@@ -103,7 +111,7 @@ pub enum BuildError {
     },
 }
 
-/// Builds the plugin of `path`: a file of TypeScript or JavaScript, or the directory of a Rust package, which is compiled in
+/// Builds the plugin of `path`: a file of TypeScript, JavaScript or Python, or the directory of a Rust package, which is compiled in
 /// release mode; the compiler's target is added when rustup can.
 ///
 /// # Errors
@@ -119,6 +127,12 @@ pub fn build(path: &Path, options: &BuildOptions) -> Result<BuiltPlugin, BuildEr
     #[cfg(not(feature = "typescript"))]
     if path.extension().is_some_and(|ending| ending == "ts" || ending == "js") {
         return Err(BuildError::NoScripts(path.to_owned()));
+    }
+    if path.extension().is_some_and(|ending| ending == "wasm") {
+        return Err(BuildError::Compiled(path.to_owned()));
+    }
+    if path.extension().is_some_and(|ending| ending == "py") {
+        return python::build(path);
     }
     package(path, options)
 }

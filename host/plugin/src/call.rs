@@ -2,7 +2,8 @@
 
 use super::error::CallError;
 use super::failure::classify;
-use super::guard::{Ended, Log, MemoryGuard, watch};
+use super::guard::{Ended, MemoryGuard, watch};
+use super::log::Log;
 use super::outcome::{Outcome, bad, brief, table_index, validate};
 use super::runtime::Runtime;
 use super::wit::{Projection, ProjectionPre, logger, read_model};
@@ -119,8 +120,8 @@ pub(super) fn run<T>(
     store.set_epoch_deadline(1);
     let result = pre.instantiate(&mut store).and_then(|plugin| body(&plugin, &mut store));
     let call = store.into_data();
-    let panic = call.log.finish(&call.description.name);
-    result.map_err(|error| classify(&error, panic, digest))
+    let said = call.log.finish(&call.description.name);
+    result.map_err(|error| classify(&error, &said, digest))
 }
 
 /// The host's side of one call.

@@ -9,6 +9,8 @@ pub enum Difference {
     MissingExport(String),
     /// The component imports what the host does not give.
     UnknownImport(String),
+    /// The component imports WASI: these interfaces of it.
+    Wasi(Vec<String>),
     /// The component speaks another version of our interfaces.
     OtherVersion {
         /// The interface, as the component names it.
@@ -42,10 +44,12 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Difference::MissingExport(name) => write!(f, "missing: the export {name}"),
-            Difference::UnknownImport(name) if name.starts_with("wasi:") => write!(
+            Difference::Wasi(names) => write!(
                 f,
-                "unknown: the import {name}; a projection sees no clock, files, environment or network: build it for \
-                 wasm32-unknown-unknown with `unspool plugin build DIR`"
+                "unknown: the import {}{}; a projection sees no clock, files, environment or network: build Rust with `unspool plugin \
+                 build`, Go, C and others for wasm32-wasip1 and wrap them with `unspool plugin wrap`, Python with --stub-wasi",
+                names.first().map_or("of WASI", |name| name),
+                if names.len() > 1 { format!(" (and {} more of WASI)", names.len() - 1) } else { String::new() }
             ),
             Difference::UnknownImport(name) => {
                 write!(f, "unknown: the import {name}; a projection may import nothing but our own interfaces")

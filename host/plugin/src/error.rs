@@ -13,7 +13,7 @@ pub enum PluginError {
     #[error("not a WebAssembly file; a plugin is a component made by `unspool plugin build DIR`")]
     NotWasm,
     /// A core module: not yet a component.
-    #[error("a core WebAssembly module, not a component; build the plugin with `unspool plugin build DIR`")]
+    #[error("a core WebAssembly module, not a component; `unspool plugin wrap` makes one of it")]
     CoreModule,
     /// A file that describes interfaces and holds no code.
     #[error("a WIT package in binary form, which holds no code; build the plugin with `unspool plugin build DIR`")]

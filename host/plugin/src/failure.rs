@@ -2,6 +2,7 @@
 
 use super::error::CallError;
 use super::guard::Ended;
+use super::log::LastWords;
 use unspool_vocabulary::limits;
 use unspool_vocabulary::{EventFailure, FailureKind};
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
@@ -10,21 +11,21 @@ use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 /// with repetition.
 pub(super) const BACKTRACE_FRAMES: usize = 20;
 
-/// Classifies `error`, which ended a call of the plugin `digest`. `panic` is what the guest said about its panic before.
-pub(super) fn classify(error: &wasmtime::Error, panic: Option<String>, digest: &str) -> CallError {
+/// Classifies `error`, which ended a call of the plugin `digest`; `said` is what the guest said before.
+pub(super) fn classify(error: &wasmtime::Error, said: &LastWords, digest: &str) -> CallError {
     let failure = match error.downcast_ref::<Ended>() {
         Some(Ended::Stopped) => return CallError::Stopped,
         Some(Ended::Failed(failure)) => failure.clone(),
         Some(ended @ Ended::Deadline(_)) => EventFailure::permanent(FailureKind::Deadline, ended.to_string()),
         Some(ended @ Ended::Memory { .. }) => EventFailure::permanent(FailureKind::Memory, ended.to_string()),
-        None => unannounced(error, panic),
+        None => unannounced(error, said),
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
     CallError::Failed(EventFailure { backtrace, plugin_digest: Some(digest.to_owned()), ..failure })
 }
 
 /// What the guest, or the engine on its behalf, met without the host's doing.
-fn unannounced(error: &wasmtime::Error, panic: Option<String>) -> EventFailure {
+fn unannounced(error: &wasmtime::Error, said: &LastWords) -> EventFailure {
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return EventFailure::transient(FailureKind::Plugin, format!("no free instance: {error}"));
     }
@@ -33,15 +34,28 @@ fn unannounced(error: &wasmtime::Error, panic: Option<String>) -> EventFailure {
             FailureKind::Stack,
             format!("the handler's call stack exceeds {} KiB; it recurses too deeply", limits::GUEST_STACK_BYTES >> 10),
         ),
-        Some(trap) => EventFailure::permanent(
-            FailureKind::Trap,
-            panic.unwrap_or_else(|| format!("the handler trapped: {}", plain(&trap.to_string()))),
-        ),
+        Some(trap) => EventFailure::permanent(FailureKind::Trap, trapped(*trap, said)),
         // Neither the host nor an instruction ended the call: values that crossed the boundary broke its rules.
         None => EventFailure::permanent(
             FailureKind::BadOutput,
             format!("what the plugin passed to the host is not acceptable: {}", error.root_cause()),
         ),
+    }
+}
+
+/// A panic explains any trap. An exit, or words on standard error, explain one that was meant to end the instance; of any other
+/// they may have nothing to do with it.
+fn trapped(trap: Trap, said: &LastWords) -> String {
+    let reason = || format!("the handler trapped: {}", plain(&trap.to_string()));
+    match said {
+        LastWords { panic: Some(panic), .. } => panic.clone(),
+        LastWords { exit: Some(status), standard_error: Some(words), .. } => format!("{words} (exit status {status})"),
+        LastWords { exit: Some(status), .. } => {
+            format!("the handler ended the plugin with exit status {status}; it may return, or fail")
+        }
+        LastWords { standard_error: Some(words), .. } if trap == Trap::UnreachableCodeReached => words.clone(),
+        LastWords { standard_error: Some(words), .. } => format!("{}; last on standard error: {words}", reason()),
+        _ => reason(),
     }
 }
 

@@ -103,43 +103,6 @@ fn grow_failed(error: &wasmtime::Error) -> wasmtime::Error {
     Ended::Failed(EventFailure::permanent(FailureKind::Memory, message)).into()
 }
 
-/// The lines that a call logged: passed on up to a bound, and the announcement of a panic, which explains a trap.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    lines: usize,
-    panic: Option<String>,
-}
-
-impl Log {
-    pub(super) fn line(&mut self, projection: &str, level: &str, message: &str) {
-        if level == "panic" {
-            self.panic = Some(clip(message));
-            return;
-        }
-        self.lines = self.lines.saturating_add(1);
-        if self.lines > limits::LOG_LINES_PER_CHUNK {
-            return;
-        }
-        let message = clip(message);
-        match level {
-            "error" => tracing::error!(target: "plugin", projection, "{message}"),
-            "warn" => tracing::warn!(target: "plugin", projection, "{message}"),
-            "debug" => tracing::debug!(target: "plugin", projection, "{message}"),
-            "trace" => tracing::trace!(target: "plugin", projection, "{message}"),
-            _ => tracing::info!(target: "plugin", projection, "{message}"),
-        }
-    }
-
-    /// Says how many lines were dropped, if any were, and returns what the guest said about its panic.
-    pub(super) fn finish(self, projection: &str) -> Option<String> {
-        let dropped = self.lines.saturating_sub(limits::LOG_LINES_PER_CHUNK);
-        if dropped > 0 {
-            tracing::warn!(target: "plugin", projection, dropped, "{dropped} lines of one chunk were not shown");
-        }
-        self.panic
-    }
-}
-
 /// Words of a guest as they may be shown: cut to [`limits::MESSAGE_BYTES`], and without the control characters by which
 /// they could take over a terminal.
 pub(super) fn clip(text: &str) -> String {

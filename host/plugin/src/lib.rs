@@ -2,15 +2,18 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `build` | a Rust package or a script becomes a component |
+//! | `build`, `python` | a Rust package, or a Python file, becomes a component |
 //! | `script` | a file of TypeScript or JavaScript becomes one |
+//! | `wrap`, `core_module` | a core module of any compiler becomes a component |
+//! | `digest` | the digests by which a component is known |
 //! | `world`, `difference` | compares a component with the world, by name, before anything is compiled |
 //! | `compile` | checks and compiles in a process of its own, within bounds |
 //! | `runtime` | how WebAssembly is run: instance pool, the clock that stops guests |
 //! | `engine` | one [`Engine`] per host: makes plugins of components, with the linker and the cache |
 //! | `cache` | compiled components on disk, authenticated |
 //! | `call` | one call of a plugin on a fresh instance: [`Plugin`], and the imports it meets |
-//! | `guard` | what a call may use: memory, processor time, log lines |
+//! | `guard` | what a call may use: memory, processor time |
+//! | `log` | what a call said, and its last words |
 //! | `outcome` | what a plugin returned, checked before anyone believes it |
 //! | `failure` | how a call that did not return becomes an [`EventFailure`](unspool_vocabulary::EventFailure) |
 //!
@@ -33,12 +36,16 @@ mod build;
 mod cache;
 mod call;
 mod compile;
+mod core_module;
 mod difference;
+mod digest;
 mod engine;
 mod error;
 mod failure;
 mod guard;
+mod log;
 mod outcome;
+mod python;
 mod runtime;
 #[cfg(feature = "typescript")]
 mod script;
@@ -46,18 +53,16 @@ mod script;
 mod tests;
 mod wit;
 mod world;
+mod wrap;
 
 pub use build::{BuildError, BuildOptions, BuiltPlugin, build};
 pub use call::Plugin;
 pub use compile::{COMPILE, THIS_PROGRAM, compile_for_another_process};
+pub use core_module::Problem;
 pub use difference::Difference;
+pub use digest::{NoDigest, PinnedDigest, digest, sha256};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, PluginError};
-
-/// The digest by which a component is known: BLAKE3, in hexadecimal.
-pub fn digest(component: &[u8]) -> String {
-    blake3::hash(component).to_hex().to_string()
-}
 
 /// Reads a plugin's file, or as much of it as shows that it is too large.
 ///
@@ -78,4 +83,6 @@ pub fn read(file: &std::path::Path) -> std::io::Result<Vec<u8>> {
 
 pub use guard::thread_cpu_time;
 pub use outcome::{Outcome, RowWrite};
+pub use python::PythonError;
 pub use world::check;
+pub use wrap::{WrapError, wrap};

@@ -2,6 +2,7 @@ mod guest;
 mod hostile;
 #[cfg(feature = "typescript")]
 mod script;
+mod wrapping;
 
 use super::wit::WIT;
 use super::*;
@@ -43,7 +44,7 @@ mod world_check {
     fn says_what_the_bytes_are_instead_of_a_component() {
         assert!(refusal(b"").contains("not a WebAssembly file"));
         assert!(refusal(b"(component)").contains("not a WebAssembly file"));
-        assert!(refusal(b"\0asm\x01\0\0\0").contains("unspool plugin build"));
+        assert!(refusal(b"\0asm\x01\0\0\0").contains("unspool plugin wrap"));
         assert!(refusal(b"\0asm\x0d\0\x01\0garbage").contains("not a valid component"));
     }
 
@@ -71,7 +72,7 @@ mod world_check {
         );
         let message = refusal(&component(&wit, &text));
         assert!(message.contains("unknown: the import wasi:cli/environment@0.2.9"), "{message}");
-        assert!(message.contains("wasm32-unknown-unknown with `unspool plugin build"), "{message}");
+        assert!(message.contains("build Rust with `unspool plugin build`"), "{message}");
     }
 
     #[test]

@@ -78,7 +78,11 @@ impl World {
                 }),
             }
         }
-        for (name, their_item) in &their_imports {
+        let wasi: Vec<_> = their_imports.keys().filter(|name| name.starts_with("wasi:")).cloned().collect();
+        if !wasi.is_empty() {
+            differences.push(Difference::Wasi(wasi));
+        }
+        for (name, their_item) in their_imports.iter().filter(|(name, _)| !name.starts_with("wasi:")) {
             match our_imports.get(name) {
                 Some(our_item) => self.compare(name, *our_item, theirs, *their_item, false, &mut differences),
                 None => differences.push(match our_imports.keys().find(|ours| same_but_version(ours, name)) {

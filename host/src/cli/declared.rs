@@ -122,7 +122,7 @@ fn begin(session: &Session, declared: &Declared, output: &Output) -> Result<Vec<
         let name = change.projection_name.clone();
         let file = super::paths::absolute(&change.plugin)?;
         let request = match change.action {
-            Action::Install => Request::PluginInstall { file, named: Some(name) },
+            Action::Install => Request::PluginInstall { file, named: Some(name), digest: None },
             Action::Swap => Request::PluginSwap { name, file, after: UnfinishedRebuild::Continue },
             Action::Rebuild => {
                 rebuilds.push(Request::Rebuild(trigger(name, &change.declared)));

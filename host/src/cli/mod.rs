@@ -230,6 +230,9 @@ fn run(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
         Command::Plugin(PluginCommand::Build { path, output: file, features }) => {
             plugins::build(path, file.as_deref(), features, output)
         }
+        Command::Plugin(PluginCommand::Wrap { file, output: component }) => {
+            plugins::wrap(file, component.as_deref(), output)
+        }
         Command::Plugin(PluginCommand::Check { file }) => plugins::check(file, output),
         Command::Plugin(PluginCommand::Verify { file, events, source, reading }) => {
             let events = events.as_ref().map(|events| format!("file:{}", events.display()));
@@ -389,9 +392,10 @@ fn compact(cli: &Cli, output: &Output) -> Result<u8, ControlError> {
 
 fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
     Ok(match command {
-        PluginCommand::Install { file } => {
+        PluginCommand::Install { file, digest } => {
             paths::refuse_missing(file)?;
-            Request::PluginInstall { file: absolute(file)?, named: None }
+            let digest = digest.as_ref().map(ToString::to_string);
+            Request::PluginInstall { file: absolute(file)?, named: None, digest }
         }
         PluginCommand::Swap { name, file, rewind_to, restart, .. } => {
             let after = match (rewind_to, restart) {
@@ -409,6 +413,7 @@ fn plugin_request(command: &PluginCommand) -> Result<Request, ControlError> {
         PluginCommand::Rollback { name } => Request::PluginRollback { name: name.clone() },
         PluginCommand::List
         | PluginCommand::Build { .. }
+        | PluginCommand::Wrap { .. }
         | PluginCommand::Check { .. }
         | PluginCommand::Verify { .. } => Request::PluginList,
     })

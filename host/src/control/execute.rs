@@ -5,6 +5,7 @@ use super::{
     Request, Response, Row, Sink, response::Answer, watch::NUMBERS,
 };
 use crate::{
+    plugin::{NoDigest, PinnedDigest},
     rebuild::{RebuildError, UnfinishedRebuild},
     source::event_file::{Aside, EventFile, EventFileError},
     store::Allow,
@@ -55,7 +56,7 @@ impl Host {
             Request::AlertTest { name } => self.test_alerts(name.as_deref(), sink),
             Request::EventsStats => Ok(Response::LogStats(self.log()?.stats()?)),
             Request::EventsShow { id } => self.show_event(&id),
-            Request::PluginInstall { file, named } => self.install(&file, named.as_deref()),
+            Request::PluginInstall { file, named, digest } => self.install(&file, named.as_deref(), digest.as_deref()),
             Request::PluginList => self.list_plugins(sink),
             Request::PluginHistory { name } => self.plugin_history(&name, sink),
             Request::PluginSwap { name, file, after } => self.swap_plugin(&name, &file, &after),
@@ -193,13 +194,23 @@ impl Host {
         }))
     }
 
-    fn install(&self, file: &str, named: Option<&str>) -> Answer {
-        let installed = self.supervisor()?.install(&read_plugin(file)?, named);
+    fn install(&self, file: &str, named: Option<&str>, digest: Option<&str>) -> Answer {
+        let component = read_plugin(file)?;
+        if let Some(digest) = digest {
+            let pinned: PinnedDigest = digest.parse().map_err(|e: NoDigest| ControlError::refused(e.to_string()))?;
+            pinned.check(&component).map_err(|found| {
+                ControlError::refused(format!(
+                    "{file} is another file than the one asked for: it is {found}, not {pinned}"
+                ))
+            })?;
+        }
+        let installed = self.supervisor()?.install(&component, named);
         let (description, digest, new) = installed.map_err(|e| about_file(file, e))?;
         Ok(Response::Installed(Installed {
             projection_name: description.name,
             version: description.version,
             digest,
+            sha256: crate::plugin::sha256(&component),
             status: if new { InstallStatus::Installed } else { InstallStatus::AlreadyInstalled },
         }))
     }

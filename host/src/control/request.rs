@@ -29,6 +29,9 @@ pub enum Request {
         /// Only where it is the plugin of this projection.
         #[serde(default)]
         named: Option<String>,
+        /// Only where the file has this digest.
+        #[serde(default)]
+        digest: Option<String>,
     },
     PluginList,
     PluginHistory {

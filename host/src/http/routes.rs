@@ -378,10 +378,16 @@ pub const ROUTES: &[Route] = &[
         method: "PUT",
         path: "/v1/plugins",
         about: "Install a plugin: its component is the body.",
-        query: &[text("named", "only where it is the plugin of this projection")],
+        query: &[
+            text("named", "only where it is the plugin of this projection"),
+            text("digest", "only where the body has it: sha256:HEX or blake3:HEX"),
+        ],
         body: Body::Component,
         shape: Shape::One,
-        request: |given| Ok(Request::PluginInstall { file: given.sent(), named: given.text("named") }),
+        request: |given| {
+            let (named, digest) = (given.text("named"), given.text("digest"));
+            Ok(Request::PluginInstall { file: given.sent(), named, digest })
+        },
     },
     Route {
         method: "PUT",

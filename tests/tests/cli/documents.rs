@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use unspool_tests::{
     console::{Page, Scene},
     history,
-    plugins::{building, plugin, plugin_with, source, target_dir},
+    languages::has,
+    plugins::{building, payments_package, plugin, plugin_with, source, target_dir},
     postgres::shared,
     stores::{Preset, fill},
 };
@@ -15,12 +16,15 @@ use unspool_tests::{
 const BINARY: &str = env!("CARGO_BIN_EXE_unspool-under-test");
 
 /// The documents that are run below.
-const RUN: [&str; 6] = [
+const RUN: [&str; 9] = [
     "README.md",
     "host/docs/formats.md",
     "host/docs/operating.md",
     "host/docs/postgresql.md",
     "plugin-sdk/README.md",
+    "plugin-sdk/c/README.md",
+    "plugin-sdk/go/README.md",
+    "plugin-sdk/python/README.md",
     "plugin-sdk/typescript/README.md",
 ];
 
@@ -58,18 +62,7 @@ fn after_the_demo() -> Scene {
 
 /// A package of the plugin that the README shows.
 fn payments(scene: &Scene) {
-    let (readme, sdk) = (Page::read(&root().join("README.md")), Page::read(&root().join("plugin-sdk/README.md")));
-    let block = |page: &Page, info: &str| {
-        let block = page.blocks.iter().find(|block| block.info == info);
-        page.text(block.unwrap_or_else(|| panic!("{} has no block {info}", page.path.display())))
-    };
-    let sdk_folder = root().join("plugin-sdk").canonicalize().unwrap();
-    let manifest = block(&sdk, "toml").replace("../unspool/plugin-sdk", sdk_folder.to_str().unwrap());
-    let package = "[package]\nname = \"payments\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n";
-    scene.file("payments/Cargo.toml", format!("{package}{manifest}"));
-    scene.file("payments/src/lib.rs", block(&readme, "rust"));
-    // The versions that the workspace has, which are there without a network.
-    std::fs::copy(root().join("Cargo.lock"), scene.folder().join("payments/Cargo.lock")).unwrap();
+    payments_package(&scene.folder().join("payments"));
 }
 
 #[test]
@@ -149,36 +142,105 @@ fn the_page_about_postgresql_shows_what_is_printed() {
 fn the_page_about_plugins_shows_what_is_printed() {
     let scene = scene();
     payments(&scene);
-    scene.file("sample.ndjson", paid());
+    sample(&scene);
     let _alone = building();
     scene.play(&root().join(RUN[4]));
 }
 
-/// Events of payments.
-fn paid() -> String {
-    let events = [("e1", "ada", 250), ("e2", "bob", 100), ("e3", "ada", 500)].map(|(id, customer, cents)| {
+/// Three payments of two customers.
+fn sample(scene: &Scene) {
+    scene.file("sample.ndjson", paid([("1", "ada", 250), ("2", "bob", 100), ("3", "ada", 50)]));
+}
+
+/// Payments: each with its id, its customer and its cents.
+fn paid(payments: [(&str, &str, u32); 3]) -> String {
+    let lines = payments.map(|(id, customer, cents)| {
         let data = json!({ "customer": customer, "cents": cents });
         format!(
             r#"{{"id":"{id}","stream":"{customer}","type":"PaymentReceived","timestamp":1706702400000,"data":{data}}}"#
         )
     });
-    events.join("\n")
+    lines.join("\n")
 }
 
 /// The projection is the one that the page shows, which is the example.
 #[test]
 fn the_page_about_typescript_shows_what_is_printed() {
     let scene = scene();
-    let page = Page::read(&root().join(RUN[5]));
-    let block = page.blocks.iter().find(|block| block.info == "typescript").expect("a projection");
-    let example = root().join("plugin-sdk/typescript/examples/payments.ts");
-    assert_eq!(page.text(block).trim(), std::fs::read_to_string(example).unwrap().trim());
-    scene.file("payments.ts", page.text(block));
-    scene.file("day.ndjson", paid());
+    scene.file("day.ndjson", paid([("e1", "ada", 250), ("e2", "bob", 100), ("e3", "ada", 500)]));
+    files_of(RUN[8], &["payments.ts"], &scene);
     let broken =
         r#"{"id":"e4","stream":"ada","type":"PaymentReceived","timestamp":1706702400000,"data":{"customer":"ada"}}"#;
     scene.file("broken.ndjson", broken);
+    scene.play(&root().join(RUN[8]));
+}
+
+/// The files that a page shows, written below the scene's folder: the blocks of the page that are not commands, in their order.
+fn files_of(page: &str, names: &[&str], scene: &Scene) {
+    let page = Page::read(&root().join(page));
+    let blocks = page.blocks.iter().filter(|block| !block.is_console());
+    for (name, block) in names.iter().zip(blocks) {
+        scene.file(name, page.text(block));
+    }
+}
+
+#[test]
+fn the_page_about_c_shows_what_is_printed() {
+    if !has(&["clang-19", "wasm-ld-19"]) {
+        return;
+    }
+    let mut scene = scene();
+    sample(&scene);
+    files_of(RUN[5], &["payments.c"], &scene);
+    let sdk = root().join("plugin-sdk/c").canonicalize().unwrap();
+    scene.replace("../unspool/plugin-sdk/c", sdk.display().to_string());
     scene.play(&root().join(RUN[5]));
+}
+
+#[test]
+fn the_page_about_go_shows_what_is_printed() {
+    if !has(&["go"]) {
+        return;
+    }
+    let scene = scene();
+    sample(&scene);
+    files_of(RUN[6], &["payments/go.mod", "payments/payments.go", "payments/payments_test.go"], &scene);
+    let sdk = root().join("plugin-sdk/go").canonicalize().unwrap();
+    let manifest = std::fs::read_to_string(scene.folder().join("payments/go.mod")).unwrap();
+    scene.file("payments/go.mod", manifest.replace("../unspool/plugin-sdk/go", sdk.to_str().unwrap()));
+    scene.play(&root().join(RUN[6]));
+}
+
+#[test]
+fn the_page_about_python_shows_what_is_printed() {
+    if !has(&["componentize-py", "python3"]) {
+        return;
+    }
+    let mut scene = scene();
+    sample(&scene);
+    files_of(RUN[7], &["payments.py", "test_payments.py"], &scene);
+    let sdk = root().join("plugin-sdk/python").canonicalize().unwrap();
+    scene.replace("../unspool/plugin-sdk/python", sdk.display().to_string());
+    scene.set("PYTHONDONTWRITEBYTECODE", "1");
+    scene.play(&root().join(RUN[7]));
+}
+
+/// The examples beside the SDKs are those of their pages.
+#[test]
+fn the_pages_show_the_examples() {
+    for (page, block, example) in [
+        (RUN[5], 0, "plugin-sdk/c/examples/payments.c"),
+        (RUN[6], 1, "plugin-sdk/go/examples/payments/payments.go"),
+        (RUN[8], 0, "plugin-sdk/typescript/examples/payments.ts"),
+    ] {
+        let page = Page::read(&root().join(page));
+        let block = page.blocks.iter().filter(|block| !block.is_console()).nth(block).unwrap();
+        assert_eq!(
+            page.text(block).trim_end(),
+            std::fs::read_to_string(root().join(example)).unwrap().trim_end(),
+            "{example}"
+        );
+    }
 }
 
 /// Every document of the repository, as its path from the root.
@@ -213,7 +275,7 @@ fn every_console_block_is_run_or_says_why_not() {
                 let typed = page.text(block).lines().any(|line| line.starts_with("$ "));
                 assert!(!typed, "{}: commands are typed in console blocks", page.place(first));
             }
-            let known = ["console", "text", "toml", "ini", "rust", "typescript", "sql", "wit"];
+            let known = ["console", "text", "toml", "ini", "rust", "typescript", "sql", "wit", "go", "c", "python"];
             assert!(known.iter().any(|kind| block.info.starts_with(kind)), "{}: of what kind?", page.place(first));
         }
     }

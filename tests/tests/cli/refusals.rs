@@ -58,7 +58,7 @@ fn what_is_no_plugin_is_refused_by_what_it_is() {
     for command in ["check", "install"] {
         let run = |file: &Path| data.run(["plugin".as_ref(), command.as_ref(), file.as_os_str()]);
         run(&data.file("text.wasm", b"hello")).refused(2, &["text.wasm", "not a WebAssembly file"]);
-        run(&data.file("core.wasm", core)).refused(2, &["core.wasm", "core WebAssembly module", "plugin build"]);
+        run(&data.file("core.wasm", core)).refused(2, &["core.wasm", "core WebAssembly module", "plugin wrap"]);
         run(&data.file("other.wasm", component)).refused(2, &["missing: the export unspool:projection/handler@1.0.0"]);
         run(&data.scratch("missing.wasm")).refused(2, &["missing.wasm"]);
     }

@@ -40,7 +40,8 @@ fn a_script_is_deterministic_in_every_run_mode() {
     let data = Data::new(BINARY);
     let events = data.file("orders.ndjson", history::orders(1_500, 37));
     for name in NAMES {
-        let args = ["--json".as_ref(), "plugin".as_ref(), "verify".as_ref(), script(name).into_os_string()];
+        let script = script(name);
+        let args = ["--json", "plugin", "verify", script.to_str().unwrap()];
         let answer: Answer = data.command(args).arg("--events").arg(&events).output().unwrap().into();
         assert_eq!(answer.exit, Some(0), "{answer:#?}");
         assert_eq!(answer.json()["difference"], Value::Null);

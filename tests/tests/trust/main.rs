@@ -1,6 +1,7 @@
 //! Why people can trust a read model: it is verified, has a receipt, says what it lacks, and goes back where it was.
 
 mod determinism;
+mod languages;
 mod parking;
 mod parking_orders;
 mod past;

@@ -11,6 +11,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("events schema", "unspool events schema --type OrderPlaced --lang ts"),
     ("events show", "unspool events show 68fb44e30a7f3cb0-0000000000006b6c"),
     ("plugin build", "unspool plugin build payments.ts -o payments.wasm"),
+    ("plugin wrap", "unspool plugin wrap payments.core.wasm -o payments.wasm"),
     ("plugin check", "unspool plugin check order-summary.wasm"),
     ("plugin install", "unspool plugin install order-summary.wasm"),
     ("plugin list", "unspool plugin list"),

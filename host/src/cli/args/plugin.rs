@@ -1,15 +1,16 @@
 //! `plugin ...`
 
 use super::FileArgs;
+use crate::plugin::PinnedDigest;
 use clap::Subcommand;
 use std::path::PathBuf;
 
 /// `plugin ...`
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// Make a component of a Rust package, or of a file of TypeScript or JavaScript.
+    /// Make a component of a Rust package, or of a file of TypeScript, JavaScript or Python.
     Build {
-        /// The package's directory, or the file whose default export is the projection.
+        /// The package's directory, or the file.
         #[arg(value_name = "DIR|FILE")]
         path: PathBuf,
         /// Where to put the component; `NAME.wasm` here by default.
@@ -18,6 +19,14 @@ pub enum PluginCommand {
         /// Cargo features to build it with, separated by commas.
         #[arg(long, value_delimiter = ',')]
         features: Vec<String>,
+    },
+    /// Make a component of a core module for wasm32-wasip1, as compilers of Go, C and other languages make them.
+    Wrap {
+        /// The core module.
+        file: PathBuf,
+        /// Where to put the component; `NAME.wasm` here by default.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Check a component against the world `projection`, and show what it declares.
     Check {
@@ -28,6 +37,9 @@ pub enum PluginCommand {
     Install {
         /// The component.
         file: PathBuf,
+        /// Refuse any other file.
+        #[arg(long, value_name = "sha256:HEX|blake3:HEX")]
+        digest: Option<PinnedDigest>,
     },
     /// The handler registry: installed projections and the event types each handles.
     List,

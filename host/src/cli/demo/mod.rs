@@ -85,7 +85,7 @@ fn install(session: &Session, name: &str, cli: &Cli, output: &Output) -> Result<
     let request = if known {
         Request::PluginSwap { name: name.to_owned(), file: path, after: UnfinishedRebuild::Continue }
     } else {
-        Request::PluginInstall { file: path, named: None }
+        Request::PluginInstall { file: path, named: None, digest: None }
     };
     session.ask(request, &mut |_| true).map(drop)
 }

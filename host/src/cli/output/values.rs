@@ -54,7 +54,9 @@ fn kind(name: &str) -> Kind {
         _ if name.ends_with("At") => Kind::Time,
         _ if name.ends_with("Ms") => Kind::Duration,
         _ if name == "bytes" || name.ends_with("Bytes") => Kind::Bytes,
-        _ if name.to_ascii_lowercase().ends_with("digest") || name.ends_with("Identity") => Kind::Digest,
+        _ if name.to_ascii_lowercase().ends_with("digest") || name == "sha256" || name.ends_with("Identity") => {
+            Kind::Digest
+        }
         _ => Kind::Count,
     }
 }

@@ -13,8 +13,10 @@ pub struct Installed {
     pub projection_name: String,
     /// The version of its state's shape.
     pub version: u32,
-    /// The digest of its plugin.
+    /// The digest of its plugin: BLAKE3.
     pub digest: String,
+    /// SHA-256 of the same file.
+    pub sha256: String,
     /// Whether it is new.
     pub status: InstallStatus,
 }
@@ -73,7 +75,7 @@ impl ListedProjection {
 /// A component that was built.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuiltPlugin {
-    /// The name of its crate.
+    /// The name of its crate or its file; of its projection, where a core module was wrapped.
     pub name: String,
     /// Its file.
     pub file: String,
@@ -99,6 +101,8 @@ pub struct CheckedPlugin {
     pub chunk_size: u32,
     /// What must stay in order.
     pub partitioning: Partitioning,
-    /// The digest of the component.
+    /// The digest of the component: BLAKE3.
     pub digest: String,
+    /// SHA-256 of the same file.
+    pub sha256: String,
 }

@@ -149,7 +149,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`failure`", fields::<EventFailure>()),
         ("`model history`", fields::<rebuild::RowChange>()),
         ("`rebuild --dry-run`", fields::<rebuild::Plan>()),
-        ("`plugin build`", fields::<control::BuiltPlugin>()),
+        ("`plugin build`, `plugin wrap`", fields::<control::BuiltPlugin>()),
         ("`plugin check`", fields::<control::CheckedPlugin>()),
         ("`plugin install`", fields::<control::Installed>()),
         ("`plugin list`", fields::<control::ListedProjection>()),

@@ -1,0 +1,3 @@
+module unspool
+
+go 1.24
