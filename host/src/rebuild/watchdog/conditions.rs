@@ -34,6 +34,8 @@ pub(super) struct Conditions {
     firing: BTreeSet<Condition>,
     /// Those among them that an earlier host has entered.
     taken_over: BTreeSet<Condition>,
+    /// Those that were fine at the last look: what is so twice is over, and not what is back for a moment.
+    fine: BTreeSet<Condition>,
     started: Instant,
     /// By key, how far a follower should have come, and since when.
     marks: HashMap<String, (Position, Instant)>,
@@ -49,7 +51,13 @@ impl Conditions {
         let firing = alerts.into_iter().map(|alert| (alert.projection, alert.kind));
         let firing: BTreeSet<Condition> =
             firing.filter(|(_, kind)| [AlertKind::Stalled, AlertKind::Behind].contains(kind)).collect();
-        Conditions { taken_over: firing.clone(), firing, started: Instant::now(), marks: HashMap::new() }
+        Conditions {
+            taken_over: firing.clone(),
+            firing,
+            fine: BTreeSet::new(),
+            started: Instant::now(),
+            marks: HashMap::new(),
+        }
     }
 
     /// Looks at everything that runs or waits, by key, and enters what has changed.
@@ -74,10 +82,17 @@ impl Conditions {
 
     fn enter(&mut self, host: &Host, condition: Condition, found: Found) {
         let fires = self.firing.contains(&condition);
+        let is_over = match found {
+            Found::Fine => !self.fine.insert(condition.clone()),
+            _ => {
+                self.fine.remove(&condition);
+                false
+            }
+        };
         let (name, kind) = &condition;
         let cause = match found {
             Found::There(cause) if !fires => Some(cause),
-            Found::Fine if fires => None,
+            Found::Fine if fires && is_over => None,
             _ => return,
         };
         let begins = cause.is_some();
