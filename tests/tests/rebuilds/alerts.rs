@@ -80,6 +80,8 @@ fn a_failure_is_told_once_and_when_it_is_over_whatever_restarts_meanwhile() {
     let again = |status: &Value| status["status"] == "failed";
     data.wait_for("faulty", again);
     receiver.wait("it has failed again", |got| got.len() >= 3);
+    // What was not noted before a kill would come again, under its id.
+    poll("that is noted", || (route(&data, "ops")["delivered"] == 3).then_some(()));
     host.kill();
     let _host = serve(&data);
     fix(&data);
