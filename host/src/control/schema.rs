@@ -54,6 +54,15 @@ enum ExportedRow {
     Row(ModelRow),
 }
 
+/// What a rebuild is answered with: what was begun, or with `dryRun` what would be.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it says what its parts look like")]
+enum RebuildAnswer {
+    Begun(TriggerAnswer),
+    Planned(Plan),
+}
+
 impl Request {
     /// What it is answered with.
     pub fn answers(&self) -> Answers {
@@ -70,7 +79,8 @@ impl Request {
             Request::PluginSwap { .. } | Request::PluginRollback { .. } => one::<SwapReport>(),
             Request::PluginTry { .. } => one::<TrialReport>(),
             Request::PluginVerify { .. } => one::<DeterminismReport>(),
-            Request::Rebuild(_) | Request::Resume { .. } => one::<TriggerAnswer>(),
+            Request::Rebuild(_) => one::<RebuildAnswer>(),
+            Request::Resume { .. } => one::<TriggerAnswer>(),
             Request::Plan(_) => one::<Plan>(),
             Request::RebuildStream { .. } => one::<StreamReport>(),
             Request::Watch { .. } => both::<Progress, Vec<Progress>>(),
