@@ -171,6 +171,7 @@ fn answers() -> Vec<(&'static str, Names)> {
         ("`model diff`, at the end", fields::<rebuild::DiffReport>()),
         ("`token add`", names(["name", "role", "payloads", "token"])),
         ("`token list`", names(["name", "role", "payloads", "createdAt"])),
+        ("`health`", names(["status"])),
         ("`ui`", fields::<control::SessionCode>()),
         ("`store check`", fields::<CheckReport>()),
         ("`store adopt`", fields::<Adopted>()),
