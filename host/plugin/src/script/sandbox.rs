@@ -3,7 +3,9 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use unspool_vocabulary::limits;
-use wasmtime::{Config, Engine, Instance, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use wasmtime::{
+    Config, Engine, Instance, Linker, Module, OptLevel, RegallocAlgorithm, Store, StoreLimits, StoreLimitsBuilder, Trap,
+};
 
 /// How long one call may take. Nothing that a build does waits for anything.
 const CALL: Duration = Duration::from_secs(30);
@@ -94,13 +96,15 @@ impl Sandbox {
     }
 }
 
-/// As plugins are run: the same everywhere, and never for ever.
+/// As plugins are run: the same everywhere, and never for ever. Compiling takes longer than what is compiled does.
 fn config() -> Config {
     let mut config = Config::new();
     config
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::None)
+        .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass)
         .max_wasm_stack(limits::GUEST_STACK_BYTES);
     config
 }
