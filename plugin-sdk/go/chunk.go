@@ -114,15 +114,19 @@ func (p *Projection) dispatch(event *Event) (failed *Failure) {
 	if err := handler(event); err != nil {
 		return failureOf(err)
 	}
-	if goroutines() > before {
-		// One that has nothing left to do than to end, or to finish its work for this event, gets to it.
+	// One that has nothing left to do than to end, or to finish its work for this event, gets to it. Once is not enough: every
+	// 61st time the scheduler takes this goroutine again.
+	for tries := 0; goroutines() > before && tries < turns; tries++ {
 		runtime.Gosched()
-		if goroutines() > before {
-			return Permanent("the handler of %s returned while a goroutine of its was waiting; wait for it to end (sync.WaitGroup)", event.Type)
-		}
+	}
+	if goroutines() > before {
+		return Permanent("the handler of %s returned while a goroutine of its was waiting; wait for it to end (sync.WaitGroup)", event.Type)
 	}
 	return nil
 }
+
+// turns is how often goroutines of a handler get their turn before they count as waiting.
+const turns = 64
 
 // place is where a panic began: the innermost function that is neither the runtime's nor of this package.
 func place() string {

@@ -59,19 +59,29 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>, WrapError> {
     Ok(component)
 }
 
+/// The world of the adapter alone, beside ours.
+const ADAPTER_WIT: &str = "package unspool:adapter; world adapter { import unspool:projection/logger@1.0.0; }";
+
 fn encode(module: &[u8], parsed: &CoreModule<'_>) -> Result<Vec<u8>, String> {
-    let words = |error: &dyn std::fmt::Display| format!("{error:#}");
-    let mut module = module.to_vec();
+    let mut resolve = Resolve::default();
+    let ours = resolve.push_source("projection.wit", WIT).map_err(words)?;
+    let adapters = resolve.push_source("adapter.wit", ADAPTER_WIT).map_err(words)?;
+    let with_world = |module: &[u8], package, world| {
+        let world = resolve.select_world(&[package], Some(world)).map_err(words)?;
+        let mut module = module.to_vec();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(words)?;
+        Ok::<_, String>(module)
+    };
     // What wit-bindgen has made carries its world; everything else speaks ours by the names of its functions.
-    if !parsed.has_world {
-        let mut resolve = Resolve::default();
-        let package = resolve.push_source("projection.wit", WIT).map_err(|e| words(&e))?;
-        let world = resolve.select_world(&[package], Some(WORLD)).map_err(|e| words(&e))?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(|e| words(&e))?;
-    }
-    let mut encoder = ComponentEncoder::default().validate(true).module(&module).map_err(|e| words(&e))?;
+    let module = if parsed.has_world { module.to_vec() } else { with_world(module, ours, WORLD)? };
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module).map_err(words)?;
     if parsed.imports.iter().any(|import| import.module == PREVIEW1) {
-        encoder = encoder.adapter(PREVIEW1, ADAPTER).map_err(|e| words(&e))?;
+        encoder = encoder.adapter(PREVIEW1, &with_world(ADAPTER, adapters, "adapter")?).map_err(words)?;
     }
-    encoder.encode().map_err(|e| words(&e))
+    encoder.encode().map_err(words)
+}
+
+/// An error of the component tools with all its causes, in a line.
+fn words(error: impl std::fmt::Display) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }

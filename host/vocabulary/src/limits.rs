@@ -154,7 +154,7 @@ pub const COMPILE_MEMORY_BYTES: u64 = 2 << 30;
 /// Processor time that compiling a plugin of `bytes` may take, in a process of its own: some ten times what plugins take, and
 /// never so long that the caller gives up.
 pub fn compile_time(bytes: usize) -> Duration {
-    Duration::from_secs(5 + (bytes >> 20) as u64)
+    Duration::from_secs(10 + (bytes >> 20) as u64)
 }
 
 /// Events in one block of the embedded log, and bytes after which a block ends early.

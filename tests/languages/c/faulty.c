@@ -40,7 +40,7 @@ void unspool_handle(const unspool_event *event) {
   if (IS("Divide")) count /= total;
   if (IS("Recursion")) count += deep(1);
   if (IS("Loop")) for (;;) total++;
-  if (IS("Memory")) for (char *kept;; total += kept[7]) kept = malloc(1 << 20), memset(kept, 1, 1 << 20);
+  if (IS("Memory")) for (char *volatile kept;; total += kept[7]) kept = malloc(1 << 20), memset(kept, 1, 1 << 20);
   if (IS("Missing")) count += unspool_int(event->data, "cents");
   if (IS("Fail")) unspool_fail("no such order");
   if (IS("Later")) unspool_fail_for_now("not now");

@@ -59,7 +59,7 @@ fn a_rebuild_that_rust_began_is_finished_by_typescript() {
     data.wait_for("order-summary", |status| status["eventsProcessed"].as_u64().is_some_and(|events| events > 0));
     data.ok(["pause", "order-summary"]);
     data.ok(["plugin", "swap", "order-summary", script("order-summary").to_str().unwrap()]);
-    let resumed = data.json(["resume", "order-summary", "--rate-limit", "4000000"]);
+    let resumed = data.json(["resume", "order-summary"]);
     assert_eq!(resumed["status"], "completed", "{resumed:#}");
     assert_eq!(data.digest("order-summary"), unbroken.digest("order-summary"));
     let receipt = data.json(["model", "receipt", "order-summary"]);

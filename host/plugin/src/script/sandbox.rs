@@ -1,14 +1,30 @@
 //! A module of ours that works on texts of others, within bounds: the parser, and the runtime while it evaluates.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unspool_vocabulary::limits;
 use wasmtime::{
-    Config, Engine, Instance, Linker, Module, OptLevel, RegallocAlgorithm, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    Config, Engine, Instance, Linker, Module, OptLevel, RegallocAlgorithm, Store, StoreLimits, StoreLimitsBuilder,
+    Trap, UpdateDeadline,
 };
 
 /// How long one call may take. Nothing that a build does waits for anything.
 const CALL: Duration = Duration::from_secs(30);
+
+/// A module that is ours, compiled.
+pub(super) struct Compiled {
+    engine: Engine,
+    module: Module,
+}
+
+impl Compiled {
+    /// Compiles it, which takes far longer than what is done with it.
+    pub(super) fn new(module: &[u8]) -> wasmtime::Result<Compiled> {
+        let engine = Engine::new(&config())?;
+        let module = Module::new(&engine, module)?;
+        Ok(Compiled { engine, module })
+    }
+}
 
 /// The module, instantiated, with imports that trap.
 pub(super) struct Sandbox {
@@ -35,17 +51,15 @@ impl Ended {
 }
 
 impl Sandbox {
-    /// Makes it of a module that is ours.
-    pub(super) fn new(module: &[u8]) -> wasmtime::Result<Sandbox> {
-        let engine = Engine::new(&config())?;
-        let module = Module::new(&engine, module)?;
-        let mut linker = Linker::new(&engine);
-        linker.define_unknown_imports_as_traps(&module)?;
+    /// An instance of its own.
+    pub(super) fn new(Compiled { engine, module }: &Compiled) -> wasmtime::Result<Sandbox> {
+        let mut linker = Linker::new(engine);
+        linker.define_unknown_imports_as_traps(module)?;
         let limits = StoreLimitsBuilder::new().memory_size(limits::GUEST_MEMORY_CEILING_BYTES).build();
-        let mut store = Store::new(&engine, limits);
+        let mut store = Store::new(engine, limits);
         store.limiter(|limits| limits);
         store.set_epoch_deadline(1);
-        let instance = linker.instantiate(&mut store, &module)?;
+        let instance = linker.instantiate(&mut store, module)?;
         Ok(Sandbox { store, instance })
     }
 
@@ -63,6 +77,12 @@ impl Sandbox {
             input.extend_from_slice(&(text.len() as u32).to_le_bytes());
             input.extend_from_slice(text.as_bytes());
         }
+        // The clocks of others that share the engine tick, too.
+        let began = Instant::now();
+        self.store.epoch_deadline_callback(move |_| match began.elapsed() < CALL {
+            true => Ok(UpdateDeadline::Continue(1)),
+            false => Err(Trap::Interrupt.into()),
+        });
         self.store.set_epoch_deadline(1);
         let engine = self.store.engine().clone();
         let (done, is_done) = mpsc::channel::<()>();

@@ -1,9 +1,10 @@
 //! The modules are evaluated in the runtime; what it then has in memory becomes a module of its own.
 
 use super::modules::Module;
-use super::sandbox::Sandbox;
+use super::sandbox::{Compiled, Sandbox};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use wasmtime::Val;
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
@@ -19,7 +20,10 @@ pub(super) fn evaluate(modules: &[Module]) -> Result<Vec<u8>, String> {
     let defect = |error: wasmtime::Error| format!("the runtime of scripts does not work: {error:#}");
     let wizer = Wizer::new();
     let (context, instrumented) = wizer.instrument(RUNTIME).map_err(defect)?;
-    let mut sandbox = Sandbox::new(&instrumented).map_err(defect)?;
+    // Instrumenting gives the same each time.
+    static COMPILED: OnceLock<Result<Compiled, String>> = OnceLock::new();
+    let compiled = COMPILED.get_or_init(|| Compiled::new(&instrumented).map_err(defect));
+    let mut sandbox = Sandbox::new(compiled.as_ref().map_err(Clone::clone)?).map_err(defect)?;
     let problem = sandbox.call("unspool-evaluate", texts(modules).iter().map(AsRef::as_ref)).map_err(|ended| {
         let entry = modules.first().map_or("", |module| &module.name);
         ended.words(&format!("{entry}: what the files do when they are loaded"))

@@ -1,9 +1,10 @@
 //! One file: what kind it is of, its code without types, and what it imports.
 
-use super::sandbox::{Sandbox, texts};
+use super::sandbox::{Compiled, Sandbox, texts};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use unspool_vocabulary::limits;
 
 /// The parser: what `plugin-sdk/typescript/rebuild.sh` makes.
@@ -36,7 +37,10 @@ impl Parser {
     /// # Errors
     /// When the module does not work.
     pub(super) fn new() -> Result<Parser, String> {
-        Sandbox::new(PARSER).map(Parser).map_err(|error| format!("the parser of scripts does not work: {error:#}"))
+        static COMPILED: OnceLock<Result<Compiled, String>> = OnceLock::new();
+        let defect = |error: wasmtime::Error| format!("the parser of scripts does not work: {error:#}");
+        let compiled = COMPILED.get_or_init(|| Compiled::new(PARSER).map_err(defect));
+        Sandbox::new(compiled.as_ref().map_err(Clone::clone)?).map(Parser).map_err(defect)
     }
 
     /// Reads the file at `path`, which errors call `name`.

@@ -87,7 +87,7 @@ impl Checked<'_> {
 
 fn document() -> (unspool_tests::data::Data, HttpHost, Asker, Value) {
     let data = data();
-    let host = HttpHost::start(&data, &[]);
+    let host = HttpHost::start(&data, &["--alert", "true"]);
     let admin = Asker::token(&data, "root", "admin", "full");
     let document = host.get(&admin, "/v1/openapi.json");
     (data, host, admin, document)
@@ -149,7 +149,9 @@ fn what_is_answered_is_what_is_described() {
         "/v1/log",
         "/v1/projections",
         "/v1/plugins",
+        "/v1/alerts",
         "/v1/events/stats",
+        "/v1/events/schema?type=Fine",
         "/v1/events/e1",
         "/v1/activity?limit=1000",
         "/v1/activity/check",
@@ -221,6 +223,7 @@ fn what_is_answered_is_what_is_described() {
     checked.post(&acts, &at("/rollback"), &json!({ "now": true }));
     let acts = seen(&mut checked);
     checked.post(&acts, &at("/dead-letters/discard"), &json!({}));
+    checked.post(&admin, "/v1/alerts/test", &json!({}));
     checked.post(&admin, "/v1/store/check", &json!({}));
     let copy = data.scratch("copy.redb").display().to_string();
     checked.post(&admin, "/v1/store/backup", &json!({ "file": copy }));
