@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From the top down. What is below them are crates.
-const LAYERS: [&[&str]; 5] = [&["cli"], &["http"], &["control"], &["rebuild"], &["pipeline"]];
+const LAYERS: [&[&str]; 6] = [&["cli"], &["http"], &["control"], &["rebuild"], &["pipeline"], &["traces"]];
 
 fn host() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src")

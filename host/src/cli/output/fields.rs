@@ -55,10 +55,12 @@ fn padded(text: &str, width: usize) -> String {
     format!("{text}{:1$}", "", width.saturating_sub(text.width()))
 }
 
-/// Whether another field says it: the status that a rebuild was interrupted, the error what has failed.
+/// Whether it is said elsewhere: by the status that a rebuild was interrupted, by the error what has failed, and by a chart and a
+/// metric how much memory calls take up.
 fn is_said_elsewhere(fields: &Map<String, Value>, name: &str, value: &Value) -> bool {
     match name {
         "interrupted" => fields.contains_key("status"),
+        "memoryBytes" | "memoryPeakBytes" => true,
         "failure" => value.is_object() && fields.contains_key("status"),
         _ => false,
     }

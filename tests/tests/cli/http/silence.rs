@@ -55,7 +55,8 @@ fn a_host_elsewhere_that_hangs_is_given_up() {
         // A host is stopped in the middle of its answer. What it does goes on when it does.
         scope.spawn(move || {
             let host = HttpHost::start(data, &[]);
-            data.ok(["rebuild", "faulty", "--restart", "--detach", "--rate-limit", "50", "--chunk-size", "5"]);
+            let slowly = ["--rate-limit", "30", "--chunk-size", "5", "--on-error", "park", "--allow-parked"];
+            data.ok(["rebuild", "faulty", "--restart", "--detach"].into_iter().chain(slowly));
             let mut watch = data.command(["--host", &host.url(), "--token-file", admin, "rebuild", "faulty"]);
             let child = watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             data.wait_for("faulty", |status| status["eventsProcessed"].as_u64() > Some(5));
