@@ -99,14 +99,14 @@ fn reason(said: &str, file: &Path) -> String {
     let raised =
         trace.lines().rfind(|line| !line.is_empty() && !line.starts_with(' ')).unwrap_or("componentize-py failed");
     let places = trace.lines().filter_map(|line| line.trim().strip_prefix("File \""));
-    let place = places.filter_map(|place| {
+    let mut place = places.filter_map(|place| {
         let (path, rest) = place.split_once("\", line ")?;
         let line = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         let module = Path::new(path).file_name()?.to_str()?;
         // Where the interpreter ran, the author's modules and ours were in folders by number.
         (path.starts_with("/0/") || path.starts_with("/1/")).then_some((module, line))
     });
-    match place.filter(|(module, _)| *module != "unspool.py" && *module != "unspool_plugin.py").next_back() {
+    match place.rfind(|(module, _)| *module != "unspool.py" && *module != "unspool_plugin.py") {
         Some((module, line)) => format!("{module}:{line}: {raised}"),
         None => format!("{}: {raised}", file.display()),
     }

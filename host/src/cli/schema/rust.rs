@@ -30,7 +30,7 @@ pub(super) fn types(from: &str, kinds: &[EventShape]) -> String {
         match shape.fields.is_empty() || shape.objects < shape.count {
             true => {
                 let of = writer.of(shape, &name);
-                let _ = write!(writer.text, "{about}pub type {name} = {of};\n");
+                let _ = writeln!(writer.text, "{about}pub type {name} = {of};");
             }
             false => writer.object(shape, &name, &about),
         }
@@ -102,9 +102,9 @@ impl Writer {
     fn choice(&mut self, kinds: &[(&str, String)], name: &str) -> String {
         let own = self.names.new_type(&format!("{name} value"));
         let choices: String = kinds.iter().map(|(kind, of)| format!("    {kind}({of}),\n")).collect();
-        let _ = write!(
+        let _ = writeln!(
             self.text,
-            "\n#[derive(Debug, Clone, Deserialize)]\n#[serde(untagged)]\npub enum {own} {{\n{choices}}}\n"
+            "\n#[derive(Debug, Clone, Deserialize)]\n#[serde(untagged)]\npub enum {own} {{\n{choices}}}"
         );
         own
     }
@@ -129,6 +129,6 @@ impl Writer {
             }
             let _ = writeln!(fields, "    pub {called}: {of},");
         }
-        let _ = write!(self.text, "{about}#[derive(Debug, Clone, Deserialize)]\npub struct {name} {{\n{fields}}}\n");
+        let _ = writeln!(self.text, "{about}#[derive(Debug, Clone, Deserialize)]\npub struct {name} {{\n{fields}}}");
     }
 }
