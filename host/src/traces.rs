@@ -13,6 +13,7 @@ mod otlp;
 
 /// The generation that a span is about.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only what is sent is read"))]
 pub(crate) struct Of<'a> {
     pub(crate) projection: &'a str,
     pub(crate) generation: u64,
@@ -40,6 +41,7 @@ impl Times {
 
 /// What has been committed together.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only what is sent is read"))]
 pub(crate) struct Batch<'a> {
     pub(crate) of: Of<'a>,
     pub(crate) after: Position,

@@ -29,6 +29,7 @@ impl Message {
     }
 
     /// The same whenever it is delivered, and of no other message: what has come twice is known by it.
+    #[cfg(feature = "http")]
     pub(super) fn id(&self) -> String {
         match &self.about {
             Some(alert) => format!("alert-{}-{}-{}", alert.number, alert.since, self.event()),
@@ -37,6 +38,7 @@ impl Message {
     }
 
     /// When it is sent, in seconds since 1970.
+    #[cfg(feature = "http")]
     pub(super) fn seconds(&self) -> i64 {
         self.at.div_euclid(1_000)
     }
