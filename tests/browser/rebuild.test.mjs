@@ -36,7 +36,7 @@ test("charts have their numbers as sentences", async () => {
   await page.locator(".chart canvas").first().waitFor();
   assert.equal(await page.locator(".chart").count(), 4);
   await until("the rate has a summary", async () => /rate: latest [\d,]+, lowest/.test(await page.locator(".chart .unseen").first().textContent()));
-  await until("so has the memory", async () => /memory: latest [\d.,]+ [KM]iB, lowest/.test(await page.locator(".chart .unseen").last().textContent()));
+  await until("so has the memory", async () => /memory: latest [\d.,]+ [KM]B, lowest/.test(await page.locator(".chart .unseen").last().textContent()));
   await host.json("cancel", "process-map");
 });
 

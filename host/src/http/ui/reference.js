@@ -33,20 +33,20 @@ function Operation({ of, components }) {
   return html`<details id=${of.operationId} open=${open} onToggle=${(event) => setOpen(event.target.open)}><summary><code>
     <strong>${of.method.toUpperCase()}</strong> ${of.path}</code> <span>${of.summary}</span></summary>
     ${open && html`<div class="card stack"><p>${notes.filter(Boolean).join(" ")}</p>
-      ${of.parameters?.length > 0 && html`<${Table} caption="Parameters" head=${["Name", "In", "Type", "Meaning"]}>
+      ${of.parameters?.length > 0 && html`<${Table} caption=${`Parameters of ${of.operationId}`} head=${["Name", "In", "Type", "Meaning"]}>
         ${of.parameters.map((one) => html`<tr key=${one.in + one.name}><th scope="row"><code>${one.name}</code>${one.required ? "" : " (optional)"}</th><td>${one.in}</td>
         <td>${named(one.schema)}</td><td>${one.description}</td></tr>`)}<//>`}
-      ${of.requestBody && html`<h3>Body</h3><${Contents} content=${of.requestBody.content} components=${components} />`}
+      ${of.requestBody && html`<h3>Body</h3><${Contents} content=${of.requestBody.content} where=${`the body of ${of.operationId}`} components=${components} />`}
       ${Object.entries(of.responses).filter(([status]) => status < 300).map(([status, one]) => html`<h3>Answer ${status}</h3>
-        <${Contents} content=${one.content} components=${components} />`)}
-      <${Table} caption="Refusals" head=${["Status", "When"]}>${Object.keys(of.responses).filter((status) => status >= 300).map((status) => html`<tr key=${status}>
+        <${Contents} content=${one.content} where=${`answer ${status} of ${of.operationId}`} components=${components} />`)}
+      <${Table} caption=${`Refusals of ${of.operationId}`} head=${["Status", "When"]}>${Object.keys(of.responses).filter((status) => status >= 300).map((status) => html`<tr key=${status}>
         <th scope="row">${status}</th><td>${components.responses[status].description}</td></tr>`)}<//></div>`}</details>`;
 }
 
-function Contents({ content, components }) {
+function Contents({ content, where, components }) {
   if (!content) return html`<p class="quiet">Nothing.</p>`;
   return Object.entries(content).map(([kind, { schema }]) => html`<details><summary><code>${kind}</code> ${named(schema)}</summary>
-    <${Fields} schema=${schema} components=${components} seen=${[]} /></details>`);
+    <${Fields} schema=${schema} where=${`${where}, ${kind}`} components=${components} seen=${[]} /></details>`);
 }
 
 const REF = "#/components/schemas/";
@@ -63,8 +63,8 @@ function named(schema = {}) {
   return [schema.type ?? "any"].flat().join(" or ");
 }
 
-/** The fields of a schema, and of what is in them. */
-function Fields({ schema, components, seen }) {
+/** The fields of a schema, and of what is in them; `where` and the types around it tell its table from others. */
+function Fields({ schema, where, components, seen }) {
   const parts = [schema, ...(schema.allOf ?? []), ...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.items ? [schema.items] : [])];
   const below = [];
   const rows = [];
@@ -73,12 +73,12 @@ function Fields({ schema, components, seen }) {
     if (name && !seen.includes(name)) below.push(name);
     for (const [field, of] of Object.entries(part.properties ?? {})) rows.push([field, of, part.required?.includes(field)]);
   }
-  return html`${rows.length > 0 && html`<${Table} caption="Fields" head=${["Field", "Type", "Meaning"]}>${rows.map(([field, of, needed]) => html`<tr key=${field}>
+  return html`${rows.length > 0 && html`<${Table} caption=${`Fields of ${[...seen].reverse().concat(where).join(" in ")}`} head=${["Field", "Type", "Meaning"]}>${rows.map(([field, of, needed]) => html`<tr key=${field}>
       <th scope="row"><code>${field}</code>${needed ? "" : " (optional)"}</th>
-      <td>${named(of)}${references(of).filter((name) => !seen.includes(name)).map((name) => html` <${Type} name=${name} components=${components} seen=${seen} />`)}</td>
+      <td>${named(of)}${references(of).filter((name) => !seen.includes(name)).map((name) => html` <${Type} name=${name} where=${`${field} of ${where}`} components=${components} seen=${seen} />`)}</td>
       <td>${of.description}</td></tr>`)}<//>`}
     ${below.map((name) => html`<p class="quiet">${components.schemas[name].description}</p>
-      <${Fields} schema=${components.schemas[name]} components=${components} seen=${[...seen, name]} />`)}
+      <${Fields} schema=${components.schemas[name]} where=${where} components=${components} seen=${[...seen, name]} />`)}
     ${rows.length + below.length === 0 && html`<p class="quiet">${schema.description ?? named(schema)}</p>`}`;
 }
 
@@ -88,10 +88,10 @@ function references(schema) {
 }
 
 /** A type in a table, its fields on demand. */
-function Type({ name, components, seen }) {
+function Type({ name, where, components, seen }) {
   const [open, setOpen] = useState(false);
   return html`<details onToggle=${(event) => { event.stopPropagation(); setOpen(event.currentTarget.open); }}><summary>${name}</summary>
-    ${open && html`<${Fields} schema=${components.schemas[name]} components=${components} seen=${[...seen, name]} />`}</details>`;
+    ${open && html`<${Fields} schema=${components.schemas[name]} where=${where} components=${components} seen=${[...seen, name]} />`}</details>`;
 }
 
 applyTheme();
