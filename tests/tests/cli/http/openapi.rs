@@ -1,6 +1,6 @@
 //! The description of the interface: it is complete, and it is true.
 
-use super::{BINARY, data};
+use super::data;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use unspool::http::ROUTES;
@@ -285,5 +285,4 @@ fn requests_that_a_generator_makes_of_the_description_are_answered_as_it_says() 
         .status()
         .unwrap();
     assert!(tested.success());
-    let _ = BINARY;
 }
