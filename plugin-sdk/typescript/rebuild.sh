@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the two modules that `plugin build` makes plugins of scripts with, the parser and the runtime, and writes each beside
-# its source, with its digest and what it was built with. With --check it compares instead. The same compilers give the same
-# bytes wherever they run: versions are locked, and neither paths nor times are in a module.
+# its source, with its digest and what it was built with. With --check it compares instead, where the compilers are the same.
+# Versions are locked, and paths are mapped. The parser has the same bytes wherever it is built; the runtime has not yet, where
+# the checkout is at another path.
 #
 #   rebuild.sh [--check] [parser|runtime]...
 set -euo pipefail

@@ -79,7 +79,8 @@ fn module_name(file: &Path) -> Option<String> {
     (first && all && !TAKEN.contains(&name)).then(|| name.to_owned())
 }
 
-/// Runs componentize-py in the directory `made`. WASI is replaced by stubs, and the order of sets is the same in each build.
+/// Runs componentize-py in the directory `made`. WASI is replaced by stubs; the seed is there for the order of sets to be the same in
+/// each build.
 fn componentize(made: &Path, author: &Path) -> Result<Output, PythonError> {
     let mut command = Command::new(COMPONENTIZE);
     command.args(["--quiet", "--wit-path", "projection.wit", "--world", "projection"]);
